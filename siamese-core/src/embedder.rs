@@ -1,0 +1,168 @@
+//! The three layers, with static buffers.
+
+use crate::embedding::Embedding;
+use crate::error::SizeError;
+use crate::kernel::{Active, Kernel};
+use crate::model::Model;
+
+/// Activation memory for one embedding, borrowed from anywhere.
+///
+/// The hidden layers can be read in it afterwards: the first
+/// `layers()[1].outputs()` bytes of `shared` are the second hidden layer, and
+/// `hidden1` is the first.
+#[derive(Debug)]
+pub struct Buffers<'b> {
+    /// The input activations, later overwritten by the second hidden layer.
+    pub shared: &'b mut [u8],
+    /// The first hidden layer.
+    pub hidden1: &'b mut [u8],
+}
+
+/// Embeds an image with sizes that are known only at run time; a host tool
+/// that takes any model uses this. A firmware uses [`Embedder`].
+///
+/// `pixels` has [`Input::pixels`](crate::image::Input::pixels) grey values,
+/// `buffers` are at least [`Model::buffer_sizes`] long, and `embedding` has
+/// [`Model::dim`] coordinates.
+///
+/// # Errors
+/// [`SizeError`] if one of them has another size; nothing is written then.
+pub fn embed_into(
+    model: &Model<'_>,
+    pixels: &[u8],
+    buffers: Buffers<'_>,
+    embedding: &mut [i16],
+) -> Result<(), SizeError> {
+    embed_with::<Active>(model, pixels, buffers, embedding)
+}
+
+/// [`embed_into`] with a kernel of the caller's choice, for tests and benchmarks.
+///
+/// # Errors
+/// As [`embed_into`].
+pub fn embed_with<K: Kernel>(
+    model: &Model<'_>,
+    pixels: &[u8],
+    buffers: Buffers<'_>,
+    embedding: &mut [i16],
+) -> Result<(), SizeError> {
+    let input = &model.header().input;
+    if pixels.len() != input.pixels() {
+        return Err(SizeError::Image {
+            expected: input.pixels(),
+            found: pixels.len(),
+        });
+    }
+    check_dimension(model, embedding.len())?;
+    check_buffers(model, (buffers.shared.len(), buffers.hidden1.len()))?;
+
+    let [first, second, last] = model.layers();
+    let shared = buffers.shared;
+    let hidden1 = &mut buffers.hidden1[..first.outputs()];
+    input.quantise(pixels, &mut shared[..first.inputs()]);
+    hidden_layer::<K>(first, &shared[..first.inputs()], hidden1);
+    hidden_layer::<K>(second, hidden1, &mut shared[..second.outputs()]);
+    K::accumulate(last, &shared[..last.inputs()], |row, acc| {
+        if let (Some(requantise), Some(out)) = (last.requantise(row), embedding.get_mut(row)) {
+            *out = requantise.output(acc);
+        }
+    });
+    Ok(())
+}
+
+/// One hidden layer: sums by the kernel, rounding and ReLU here.
+fn hidden_layer<K: Kernel>(layer: &crate::model::Layer<'_>, inputs: &[u8], outputs: &mut [u8]) {
+    K::accumulate(layer, inputs, |row, acc| {
+        if let (Some(requantise), Some(out)) = (layer.requantise(row), outputs.get_mut(row)) {
+            *out = requantise.hidden(acc);
+        }
+    });
+}
+
+fn check_dimension(model: &Model<'_>, asked: usize) -> Result<(), SizeError> {
+    if model.dim() == asked {
+        Ok(())
+    } else {
+        Err(SizeError::Dimension { model: model.dim(), asked })
+    }
+}
+
+fn check_buffers(model: &Model<'_>, found: (usize, usize)) -> Result<(), SizeError> {
+    let needed = model.buffer_sizes();
+    if found.0 >= needed.0 && found.1 >= needed.1 {
+        Ok(())
+    } else {
+        Err(SizeError::Buffers { needed, found })
+    }
+}
+
+/// Embeds images with one model, in memory of its own that is known at compile
+/// time: [`Embedder::RAM`] bytes, most of them the two activation buffers.
+///
+/// `D`, the number of coordinates, is exact, because the application's own
+/// types ([`Embedding<D>`], galleries) follow from it. The buffers `SHARED` (of
+/// the input and the second hidden layer) and `HIDDEN1` (of the first) are
+/// capacities, checked once in [`Embedder::new`]: a model is data, and a
+/// smaller or retrained one must run in a firmware that is already built. The
+/// aliases in [`crate::preset`] name the sizes of the usual models.
+#[derive(Debug, Clone)]
+pub struct Embedder<'m, const D: usize, const SHARED: usize, const HIDDEN1: usize> {
+    model: Model<'m>,
+    shared: [u8; SHARED],
+    hidden1: [u8; HIDDEN1],
+}
+
+impl<'m, const D: usize, const SHARED: usize, const HIDDEN1: usize>
+    Embedder<'m, D, SHARED, HIDDEN1>
+{
+    /// The bytes of RAM that one embedder takes, the view of the model
+    /// included. An embedding needs nothing else but some stack.
+    pub const RAM: usize = size_of::<Self>();
+
+    /// An embedder for `model`.
+    ///
+    /// # Errors
+    /// [`SizeError::Dimension`] if the model's embedding has not exactly `D`
+    /// coordinates, [`SizeError::Buffers`] if a buffer is too small for it.
+    pub fn new(model: Model<'m>) -> Result<Self, SizeError> {
+        check_dimension(&model, D)?;
+        check_buffers(&model, (SHARED, HIDDEN1))?;
+        Ok(Self {
+            model,
+            shared: [0; SHARED],
+            hidden1: [0; HIDDEN1],
+        })
+    }
+
+    /// The model that it embeds with.
+    #[must_use]
+    pub const fn model(&self) -> &Model<'m> {
+        &self.model
+    }
+
+    /// The embedding of an image: 8-bit grey values, row-major, 0 = background.
+    ///
+    /// # Errors
+    /// [`SizeError::Image`] if the image has another number of pixels than the
+    /// model takes.
+    pub fn embed(&mut self, pixels: &[u8]) -> Result<Embedding<D>, SizeError> {
+        let mut embedding = [0; D];
+        let buffers = Buffers {
+            shared: &mut self.shared,
+            hidden1: &mut self.hidden1,
+        };
+        embed_into(&self.model, pixels, buffers, &mut embedding)?;
+        Ok(Embedding(embedding))
+    }
+
+    /// The two hidden layers of the last image that was embedded: activations
+    /// in `0..=127`. All zero before the first image.
+    #[must_use]
+    pub fn hidden(&self) -> [&[u8]; 2] {
+        let [first, second, _] = self.model.layers();
+        [
+            &self.hidden1[..first.outputs()],
+            &self.shared[..second.outputs()],
+        ]
+    }
+}

@@ -1,0 +1,116 @@
+//! From the pixels of an image to the input activations of the first layer.
+
+use serde::{Deserialize, Serialize};
+
+/// How pixels become input activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Pooling {
+    /// One activation a pixel: `pixel >> 1`.
+    None,
+    /// One activation for each square of 2x2 pixels: their sum `>> 3`.
+    /// An odd last row or column is left out.
+    Sum2x2,
+}
+
+/// The image that a model takes: 8-bit grey values, row-major, 0 = background.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Input {
+    /// Pixels in a row.
+    pub width: u16,
+    /// Rows.
+    pub height: u16,
+    /// How pixels become activations.
+    pub pooling: Pooling,
+}
+
+impl Input {
+    /// 28x28 pixels, not pooled, as MNIST has them: 784 activations.
+    pub const MNIST: Self = Self {
+        width: 28,
+        height: 28,
+        pooling: Pooling::None,
+    };
+
+    /// The number of pixels in an image.
+    #[must_use]
+    pub const fn pixels(&self) -> usize {
+        self.width as usize * self.height as usize
+    }
+
+    /// The number of input activations of the first layer.
+    #[must_use]
+    pub const fn activations(&self) -> usize {
+        match self.pooling {
+            Pooling::None => self.pixels(),
+            Pooling::Sum2x2 => (self.width as usize / 2) * (self.height as usize / 2),
+        }
+    }
+
+    /// Fills `activations` (of length [`Self::activations`]) from `pixels` (of
+    /// length [`Self::pixels`]); every activation is in `0..=127`, and a black
+    /// neighbourhood gives exactly 0. Slices of other lengths are filled as
+    /// far as both go.
+    pub fn quantise(&self, pixels: &[u8], activations: &mut [u8]) {
+        match self.pooling {
+            Pooling::None => {
+                for (activation, &pixel) in activations.iter_mut().zip(pixels) {
+                    *activation = pixel >> 1;
+                }
+            }
+            Pooling::Sum2x2 => {
+                let width = usize::from(self.width);
+                // A width of 0 or 1 has no square, and `chunks_exact` needs a positive length.
+                if width < 2 {
+                    return;
+                }
+                let row_pairs = pixels.chunks_exact(2 * width);
+                for (pooled, pair) in activations.chunks_exact_mut(width / 2).zip(row_pairs) {
+                    let (upper, lower) = pair.split_at(width);
+                    let squares = upper.chunks_exact(2).zip(lower.chunks_exact(2));
+                    for (activation, (upper, lower)) in pooled.iter_mut().zip(squares) {
+                        let sum: u16 = upper.iter().chain(lower).map(|&p| u16::from(p)).sum();
+                        *activation = (sum >> 3) as u8;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unpooled_activations_are_half_the_pixels() {
+        let input = Input { width: 4, height: 1, pooling: Pooling::None };
+        let mut activations = [0; 4];
+        input.quantise(&[0, 1, 128, 255], &mut activations);
+        assert_eq!(activations, [0, 0, 64, 127]);
+    }
+
+    #[test]
+    fn pooling_sums_squares_and_leaves_out_odd_edges() {
+        let input = Input { width: 5, height: 3, pooling: Pooling::Sum2x2 };
+        #[rustfmt::skip]
+        let pixels = [
+            255, 255,   8, 0,   99,
+            255, 255,   0, 7,   99,
+             99,  99,  99, 99,  99,
+        ];
+        let mut activations = [1; 2];
+        assert_eq!(input.activations(), 2);
+        input.quantise(&pixels, &mut activations);
+        assert_eq!(activations, [127, 1]);
+    }
+
+    #[test]
+    fn degenerate_sizes_do_not_panic() {
+        for (width, height) in [(0, 0), (1, 7), (7, 1), (0, 9)] {
+            let input = Input { width, height, pooling: Pooling::Sum2x2 };
+            input.quantise(&[255; 9], &mut [0; 4]);
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The messages between a host and a device, and their frames. Both sides use
+//! this module, so they can't disagree; how the bytes travel is not its matter.
+//!
+//! A frame is COBS over (postcard message, CRC-32 of it), ended by a zero
+//! byte: a receiver that has lost its place waits for the next zero.
+
+use core::fmt;
+
+use heapless::Vec;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{CRC32, MAX_DIM};
+
+/// The version of the messages; a device states it in [`Info`].
+pub const LINK_VERSION: u16 = 1;
+
+/// What the host asks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Request<'a> {
+    /// Who are you, and which model do you run? Answered by [`Response::Info`].
+    Info,
+    /// Embed an image. Answered by [`Response::Embedding`].
+    Embed {
+        /// Grey values, row-major, 0 = background.
+        pixels: &'a [u8],
+    },
+    /// How much memory was used so far? Answered by [`Response::Memory`].
+    Memory,
+}
+
+/// What the device answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Response<'a> {
+    /// The answer to [`Request::Info`].
+    #[serde(borrow)]
+    Info(Info<'a>),
+    /// The answer to [`Request::Embed`].
+    Embedding(Embedded),
+    /// The answer to [`Request::Memory`].
+    Memory(Memory),
+    /// The request was not carried out; the next one is welcome.
+    Fault(Fault),
+}
+
+/// What a device says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Info<'a> {
+    /// [`LINK_VERSION`] of the firmware.
+    pub link_version: u16,
+    /// The board.
+    pub board: &'a str,
+    /// The model's name.
+    pub model: &'a str,
+    /// The model's training digest.
+    pub training_digest: [u8; 32],
+    /// The CRC-32 at the end of the model in flash.
+    pub model_crc: u32,
+    /// The pixels that an image must have.
+    pub pixels: u32,
+    /// The coordinates of an embedding.
+    pub dim: u16,
+    /// How often the clock of [`Embedded::ticks`] ticks, in Hz.
+    pub tick_hz: u32,
+}
+
+/// An embedding and how it came about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Embedded {
+    /// The coordinates, in integer steps.
+    pub coordinates: Vec<i16, MAX_DIM>,
+    /// [`checksum`] of each hidden layer's activations, so that a host can
+    /// compare every layer without moving it.
+    pub hidden_crc: [u32; 2],
+    /// How long the embedding took, in ticks of the device's clock.
+    pub ticks: u32,
+}
+
+/// Memory of the device, in bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The deepest that the stack has been since the start.
+    pub stack_peak: u32,
+    /// The stack's room.
+    pub stack_size: u32,
+}
+
+/// Why a request was not carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Fault {
+    /// The frame was damaged.
+    Frame(FrameError),
+    /// The frame was longer than the device's buffer.
+    TooLong,
+    /// The image has another number of pixels than the model takes.
+    ImageSize {
+        /// The pixels that the model takes.
+        expected: u32,
+        /// The pixels that came.
+        found: u32,
+    },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frame(error) => error.fmt(f),
+            Self::TooLong => f.write_str("the frame is longer than the device's buffer"),
+            Self::ImageSize { expected, found } => {
+                write!(f, "the image has {found} pixels and the model takes {expected}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for Fault {}
+
+/// Why a frame could not be read or written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum FrameError {
+    /// The bytes are not COBS.
+    Cobs,
+    /// The checksum or the message in it is wrong.
+    Message,
+    /// The buffer is too small for the frame.
+    Capacity,
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cobs => "the frame is not COBS",
+            Self::Message => "the frame's checksum or message is wrong",
+            Self::Capacity => "the frame doesn't fit the buffer",
+        })
+    }
+}
+
+impl core::error::Error for FrameError {}
+
+/// The bytes that a frame for an image of `pixels` grey values needs at most;
+/// frames of all other messages are shorter than that of an empty image plus
+/// 256 bytes.
+#[must_use]
+pub const fn frame_capacity(pixels: usize) -> usize {
+    // Variant (1 byte), length of the pixels (at most 5), CRC-32 (4).
+    let message = pixels + 10;
+    let least = 256;
+    let cobs = message + message / 254 + 1;
+    // The terminating zero.
+    (if cobs > least { cobs } else { least }) + 1
+}
+
+/// Writes the frame of `message`, its terminating zero included, to the start
+/// of `buffer` and returns it.
+///
+/// # Errors
+/// [`FrameError::Capacity`] if the buffer is too small.
+pub fn write_frame<'b>(
+    message: &impl Serialize,
+    buffer: &'b mut [u8],
+) -> Result<&'b mut [u8], FrameError> {
+    use postcard::ser_flavors::{Cobs, Slice, crc::CrcModifier};
+    let cobs = Cobs::try_new(Slice::new(buffer)).map_err(|_| FrameError::Capacity)?;
+    postcard::serialize_with_flavor(message, CrcModifier::new(cobs, CRC32.digest()))
+        .map_err(|_| FrameError::Capacity)
+}
+
+/// Reads a message from a frame, in place; the terminating zero may be left out.
+///
+/// # Errors
+/// [`FrameError::Cobs`] or [`FrameError::Message`] if the frame is damaged.
+pub fn read_frame<'b, M: Deserialize<'b>>(frame: &'b mut [u8]) -> Result<M, FrameError> {
+    let length = cobs::decode_in_place(frame).map_err(|_| FrameError::Cobs)?;
+    let message = frame.get(..length).ok_or(FrameError::Cobs)?;
+    postcard::from_bytes_crc32(message, CRC32.digest()).map_err(|_| FrameError::Message)
+}
+
+/// The CRC-32 (ISO-HDLC) of some bytes, as [`Embedded::hidden_crc`] has it.
+#[must_use]
+pub fn checksum(bytes: &[u8]) -> u32 {
+    CRC32.checksum(bytes)
+}

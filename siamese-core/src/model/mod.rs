@@ -1,0 +1,217 @@
+//! The model file: a validated view of its bytes, and the encoder that makes
+//! them. `FORMAT.md` in the repository describes the format.
+//!
+//! ```text
+//! 0   magic "SIAMESE\x1a"         8 bytes
+//! 8   format version              u16, little-endian like all that follows
+//! 10  length of the header        u16
+//! 12  length of the file          u32
+//! 16  header (postcard), zeros up to a multiple of 16
+//!     three layers, each: weights i8[outputs][inputs], biases i32[outputs],
+//!       multipliers u32[outputs], shifts u8[outputs]; zeros up to a multiple
+//!       of 16 after each of the four
+//!     CRC-32 (ISO-HDLC) of all bytes before it   u32
+//! ```
+
+mod encode;
+mod parse;
+
+use serde::{Deserialize, Serialize};
+
+use crate::image::Input;
+use crate::requantise::Requantise;
+
+pub use encode::{LayerParts, encode, encoded_len};
+
+/// The first bytes of every model file. The last one ends text listings early.
+pub const MAGIC: [u8; 8] = *b"SIAMESE\x1a";
+/// The format version that this crate reads and writes.
+pub const VERSION: u16 = 1;
+/// Every section of the file starts at a multiple of this many bytes.
+pub const ALIGNMENT: usize = 16;
+/// The longest name, in bytes.
+pub const MAX_NAME: usize = 32;
+/// The most coordinates that an embedding can have.
+pub const MAX_DIM: usize = 64;
+/// The layers of every model.
+pub const LAYERS: usize = 3;
+
+/// Bytes of magic, version and lengths, before the postcard header.
+const PREFIX: usize = 16;
+/// Bytes of the checksum, at the file's end.
+const TRAILER: usize = 4;
+
+/// The checksum of model files and link frames.
+pub(crate) const CRC32: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+
+/// What a model says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Header<'a> {
+    /// A short name, usually the preset's: at most [`MAX_NAME`] bytes.
+    #[serde(borrow)]
+    pub name: &'a str,
+    /// The image that the model takes.
+    pub input: Input,
+    /// The outputs of the three layers; the last is the embedding's number of
+    /// coordinates, at most [`MAX_DIM`].
+    pub sizes: [u16; LAYERS],
+    /// What the integers mean.
+    pub scales: Scales,
+    /// SHA-256 of the training run's description (recipe, seed and data).
+    pub training_digest: [u8; 32],
+    /// The quality measured when the model was exported, if it was measured.
+    pub quality: Option<Quality>,
+}
+
+/// Real units in one integer step of each layer's output. For showing only:
+/// nothing on the integer path reads them. All are finite and positive.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Scales {
+    /// Of the two hidden layers' activations.
+    pub hidden: [f32; LAYERS - 1],
+    /// Of the embedding's coordinates.
+    pub embedding: f32,
+}
+
+/// Quality on the evaluation set when the model was exported, as fractions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Quality {
+    /// Accuracy of 25-nearest-neighbour classification, float network.
+    pub float_knn25: f32,
+    /// The same with the integer network, as stored here.
+    pub int8_knn25: f32,
+    /// Equal error rate of same-or-different decisions, integer network.
+    pub int8_eer: f32,
+}
+
+impl Header<'_> {
+    /// Inputs and outputs of layer `layer` (0 to 2).
+    ///
+    /// # Panics
+    /// If `layer` is 3 or more.
+    #[must_use]
+    pub const fn layer_shape(&self, layer: usize) -> (usize, usize) {
+        let inputs = match layer {
+            0 => self.input.activations(),
+            _ => self.sizes[layer - 1] as usize,
+        };
+        (inputs, self.sizes[layer] as usize)
+    }
+
+    /// Multiply-accumulates for one image, zeros included.
+    #[must_use]
+    pub fn macs(&self) -> usize {
+        (0..LAYERS)
+            .map(|layer| {
+                let (inputs, outputs) = self.layer_shape(layer);
+                inputs * outputs
+            })
+            .sum()
+    }
+}
+
+/// A validated model, borrowed from its bytes: weights stay where they are,
+/// usually in flash. Made by [`Model::parse`].
+#[derive(Debug, Clone, Copy)]
+pub struct Model<'a> {
+    header: Header<'a>,
+    layers: [Layer<'a>; LAYERS],
+}
+
+impl<'a> Model<'a> {
+    /// What the model says of itself.
+    #[must_use]
+    pub const fn header(&self) -> &Header<'a> {
+        &self.header
+    }
+
+    /// The three layers, from the image to the embedding.
+    #[must_use]
+    pub const fn layers(&self) -> &[Layer<'a>; LAYERS] {
+        &self.layers
+    }
+
+    /// The number of coordinates of an embedding.
+    #[must_use]
+    pub const fn dim(&self) -> usize {
+        self.layers[LAYERS - 1].outputs()
+    }
+
+    /// The bytes of activation memory that an embedding needs: a buffer for the
+    /// input and then the second hidden layer, and one for the first.
+    #[must_use]
+    pub const fn buffer_sizes(&self) -> (usize, usize) {
+        let [first, second, _] = &self.layers;
+        let shared = if first.inputs() > second.outputs() {
+            first.inputs()
+        } else {
+            second.outputs()
+        };
+        (shared, first.outputs())
+    }
+}
+
+/// One fully connected layer, borrowed from the model's bytes.
+///
+/// The number of outputs is the length of `shifts`, and the other sections
+/// were checked against it, so that no accessor can panic.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer<'a> {
+    inputs: usize,
+    weights: &'a [u8],
+    biases: &'a [u8],
+    multipliers: &'a [u8],
+    shifts: &'a [u8],
+}
+
+/// One row of a layer: what makes one output.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// The weights, each an `i8` in `-127..=127` in its two's complement byte.
+    pub weights: &'a [u8],
+    /// The bias, in accumulator units.
+    pub bias: i32,
+}
+
+impl<'a> Layer<'a> {
+    /// The number of input activations, at least 1.
+    #[must_use]
+    pub const fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// The number of rows, which is the number of outputs, at least 1.
+    #[must_use]
+    pub const fn outputs(&self) -> usize {
+        self.shifts.len()
+    }
+
+    /// The rows, in order.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = Row<'a>> + use<'a> {
+        let (biases, _) = self.biases.as_chunks::<4>();
+        self.weights
+            .chunks_exact(self.inputs)
+            .zip(biases)
+            .map(|(weights, &bias)| Row {
+                weights,
+                bias: i32::from_le_bytes(bias),
+            })
+    }
+
+    /// The rounding of row `row`; `None` if there is no such row.
+    #[inline]
+    #[must_use]
+    pub fn requantise(&self, row: usize) -> Option<Requantise> {
+        let (multipliers, _) = self.multipliers.as_chunks::<4>();
+        let multiplier = u32::from_le_bytes(*multipliers.get(row)?);
+        Requantise::new(multiplier, *self.shifts.get(row)?)
+    }
+}
+
+/// The next multiple of [`ALIGNMENT`]; `None` if it doesn't fit.
+const fn aligned(length: usize) -> Option<usize> {
+    length.checked_next_multiple_of(ALIGNMENT)
+}

@@ -1,0 +1,164 @@
+//! From untrusted bytes to a validated view.
+
+use super::{ALIGNMENT, CRC32, Header, LAYERS, Layer, MAGIC, MAX_DIM, MAX_NAME, Model, PREFIX};
+use super::{TRAILER, VERSION, aligned};
+use crate::error::ModelError;
+use crate::requantise::Requantise;
+
+impl<'a> Model<'a> {
+    /// Checks the whole file once, in time linear in its length, and borrows
+    /// everything from it. After that, no image can make an embedder panic,
+    /// read out of bounds or overflow.
+    ///
+    /// # Errors
+    /// A [`ModelError`] of its own for every way in which the bytes can be
+    /// unusable; the first one found, in the order of the enum's variants.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ModelError> {
+        let header_len = check_envelope(bytes)?;
+        let body = &bytes[..bytes.len() - TRAILER];
+        let mut sections = Sections { rest: &body[PREFIX..] };
+
+        let header = parse_header(sections.take(header_len, ModelError::Header)?)?;
+        let mut layers = [Layer::EMPTY; LAYERS];
+        for (index, layer) in layers.iter_mut().enumerate() {
+            *layer = take_layer(&mut sections, header.layer_shape(index))?;
+        }
+        if !sections.rest.is_empty() {
+            return Err(ModelError::Sizes);
+        }
+        for (layer, index) in layers.iter().zip(0..) {
+            check_layer(layer, index)?;
+        }
+        Ok(Self { header, layers })
+    }
+}
+
+impl Layer<'_> {
+    /// A layer without rows, which no parsed model has.
+    const EMPTY: Self = Self {
+        inputs: 1,
+        weights: &[],
+        biases: &[],
+        multipliers: &[],
+        shifts: &[],
+    };
+}
+
+/// Checks magic, version, length and checksum, and returns the header's
+/// length. After it, the bytes hold at least prefix and trailer.
+fn check_envelope(bytes: &[u8]) -> Result<usize, ModelError> {
+    let truncated = |expected| ModelError::Truncated { expected, found: bytes.len() };
+    if !bytes.starts_with(&MAGIC[..bytes.len().min(MAGIC.len())]) || bytes.is_empty() {
+        return Err(ModelError::NotAModel);
+    }
+    let prefix: &[u8; PREFIX] = bytes.first_chunk().ok_or(truncated(PREFIX + TRAILER))?;
+    let [.., v0, v1, h0, h1, l0, l1, l2, l3] = *prefix;
+    let version = u16::from_le_bytes([v0, v1]);
+    if version != VERSION {
+        return Err(ModelError::Version { found: version });
+    }
+    let expected = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+    if bytes.len() < expected {
+        return Err(truncated(expected));
+    }
+    if bytes.len() > expected {
+        return Err(ModelError::TrailingBytes { expected, found: bytes.len() });
+    }
+    let (body, stated) = bytes
+        .split_last_chunk::<TRAILER>()
+        .filter(|(body, _)| body.len() >= PREFIX)
+        .ok_or(truncated(PREFIX + TRAILER))?;
+    let stated = u32::from_le_bytes(*stated);
+    let computed = CRC32.checksum(body);
+    if stated != computed {
+        return Err(ModelError::Checksum { expected: stated, found: computed });
+    }
+    Ok(u16::from_le_bytes([h0, h1]).into())
+}
+
+/// Decodes the header and checks the range of every value in it.
+fn parse_header(bytes: &[u8]) -> Result<Header<'_>, ModelError> {
+    let (header, rest) =
+        postcard::take_from_bytes::<Header<'_>>(bytes).map_err(|_| ModelError::Header)?;
+    let positive = |scale: f32| scale.is_finite() && scale > 0.0;
+    let fraction = |value: f32| (0.0..=1.0).contains(&value);
+    let scales = &header.scales;
+    let valid = rest.is_empty()
+        && header.name.len() <= MAX_NAME
+        && scales.hidden.iter().all(|&scale| positive(scale))
+        && positive(scales.embedding)
+        && header.quality.is_none_or(|quality| {
+            [quality.float_knn25, quality.int8_knn25, quality.int8_eer]
+                .into_iter()
+                .all(fraction)
+        });
+    if !valid {
+        return Err(ModelError::Header);
+    }
+    let inputs = header.input.activations();
+    let fits = (1..=usize::from(u16::MAX)).contains(&inputs)
+        && header.sizes.iter().all(|&size| size > 0)
+        && usize::from(header.sizes[LAYERS - 1]) <= MAX_DIM;
+    if fits { Ok(header) } else { Err(ModelError::Sizes) }
+}
+
+/// The part of the file that is not yet taken.
+struct Sections<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Sections<'a> {
+    /// Takes a section of `length` bytes and the zeros that pad it; `missing`
+    /// if the file has fewer.
+    fn take(&mut self, length: usize, missing: ModelError) -> Result<&'a [u8], ModelError> {
+        let padded = aligned(length).ok_or(missing)?;
+        let (section, rest) = self.rest.split_at_checked(padded).ok_or(missing)?;
+        self.rest = rest;
+        let (section, padding) = section.split_at(length);
+        debug_assert!(padding.len() < ALIGNMENT);
+        if padding.iter().any(|&byte| byte != 0) {
+            return Err(ModelError::Padding);
+        }
+        Ok(section)
+    }
+}
+
+/// Takes the four sections of a layer.
+fn take_layer<'a>(
+    sections: &mut Sections<'a>,
+    (inputs, outputs): (usize, usize),
+) -> Result<Layer<'a>, ModelError> {
+    let mut take = |items: usize, bytes_each: usize| {
+        let length = items.checked_mul(bytes_each).ok_or(ModelError::Sizes)?;
+        sections.take(length, ModelError::Sizes)
+    };
+    Ok(Layer {
+        inputs,
+        weights: take(outputs, inputs)?,
+        biases: take(outputs, 4)?,
+        multipliers: take(outputs, 4)?,
+        shifts: take(outputs, 1)?,
+    })
+}
+
+/// Checks every number of a layer. The worst case of a row's accumulator is
+/// `Σ|w| * 127 + |bias|`, all activations being in `0..=127`.
+fn check_layer(layer: &Layer<'_>, index: u8) -> Result<(), ModelError> {
+    for (row, number) in layer.rows().zip(0u16..) {
+        let mut magnitude = 0u64;
+        for &weight in row.weights {
+            if weight as i8 == i8::MIN {
+                return Err(ModelError::Weight { layer: index, row: number });
+            }
+            magnitude += u64::from((weight as i8).unsigned_abs());
+        }
+        let requantise: Option<Requantise> = layer.requantise(number.into());
+        if requantise.is_none() {
+            return Err(ModelError::Requantise { layer: index, row: number });
+        }
+        if magnitude * 127 + u64::from(row.bias.unsigned_abs()) > i32::MAX as u64 {
+            return Err(ModelError::Overflow { layer: index, row: number });
+        }
+    }
+    Ok(())
+}

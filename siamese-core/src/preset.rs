@@ -1,0 +1,13 @@
+//! Embedders for the usual layer sizes; `D` is the embedding's number of
+//! coordinates, 2 if not said.
+
+use crate::embedder::Embedder;
+
+/// 784-1024-1024-`D`, 1.8 MiB of weights: the host, and parts with 2 MiB of flash.
+pub type Reference<'m, const D: usize = 2> = Embedder<'m, D, 1024, 1024>;
+/// 784-256-128-`D`, 228 KiB of weights: parts with 512 KiB of flash.
+pub type Medium<'m, const D: usize = 2> = Embedder<'m, D, 784, 256>;
+/// 784-128-64-`D`, 106 KiB of weights: parts with 256 KiB of flash.
+pub type Small<'m, const D: usize = 2> = Embedder<'m, D, 784, 128>;
+/// 2x2-pooled 196-64-32-`D`, 14.3 KiB of weights: the smallest parts.
+pub type Tiny<'m, const D: usize = 2> = Embedder<'m, D, 196, 64>;
