@@ -1,1 +1,46 @@
-//! x
+//! From images to a model that a microcontroller runs.
+//!
+//! Data flows one way:
+//!
+//! 1. [`dataset`] reads labelled images from IDX files, and fetches the two
+//!    public sets that are known by name.
+//! 2. *Pairs* says which two images of a batch are the same and which differ;
+//!    *fit* trains the network so that the same come close and the different
+//!    go apart; *quantise* turns its layers into integers, and *export* writes
+//!    them as the `.siam` file that [`siamese_core::Model`] reads. These need
+//!    libtorch, and with it the feature `torch`.
+//! 3. [`embed`] maps images to points, through the integer path of the core and
+//!    nothing else: [`points`] holds them and is the text form of them.
+//! 4. [`evaluate`] says how good the points are, and [`plot`] draws them.
+//!
+//! [`files`] and [`progress`] serve all of them. The command line around it
+//! lives in the program, not here.
+
+#![deny(missing_docs)]
+
+pub mod augment;
+pub mod checkpoint;
+pub mod dataset;
+pub mod embed;
+pub mod evaluate;
+pub mod export;
+pub mod files;
+#[cfg(feature = "torch")]
+pub mod fit;
+pub mod float_network;
+#[cfg(feature = "torch")]
+pub mod golden;
+pub mod loader;
+#[cfg(feature = "torch")]
+pub mod loss;
+#[cfg(feature = "torch")]
+pub mod network;
+#[cfg(feature = "torch")]
+pub mod optimiser;
+pub mod pairs;
+pub mod plot;
+pub mod points;
+pub mod preset;
+pub mod progress;
+pub mod quantise;
+pub mod recipe;

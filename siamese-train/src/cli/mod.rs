@@ -1,0 +1,110 @@
+//! The commands: each reads its arguments, calls the library, and reports.
+
+mod data;
+mod embed;
+mod eval;
+mod inspect;
+mod output;
+mod plot;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::builder::PossibleValue;
+use clap::{Parser, Subcommand, ValueEnum};
+use siamese_train::dataset::Source;
+
+pub use output::Output;
+
+/// Train, quantise, evaluate and draw Siamese embeddings for microcontrollers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "siamese-train",
+    version,
+    max_term_width = 100,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "\
+Examples, from nothing to a picture:
+  siamese-train data --dataset mnist
+  siamese-train train --preset small
+  siamese-train eval --model model/small.siam
+  siamese-train plot --model model/small.siam --out-dir pictures
+
+A model that somebody else trained needs no `train`, and no libtorch."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Print the report as one JSON object on stdout
+    #[arg(long, global = true, help_heading = "Output")]
+    json: bool,
+    /// Show no progress and no remarks; errors are still shown
+    #[arg(long, short, global = true, help_heading = "Output")]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Data(data::Args),
+    #[cfg(not(feature = "torch"))]
+    Train(NoTrain),
+    Embed(embed::Args),
+    Eval(eval::Args),
+    Inspect(inspect::Args),
+    Plot(plot::Args),
+}
+
+/// Train a network and export its model (not in this build: it needs libtorch)
+#[cfg(not(feature = "torch"))]
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+struct NoTrain {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    _arguments: Vec<std::ffi::OsString>,
+}
+
+/// Runs the program; an error is one sentence on stderr and exit code 1.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.json, cli.quiet);
+    match dispatch(cli.command, output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command, output: Output) -> Result<()> {
+    match command {
+        Command::Data(args) => data::run(&args, output),
+        #[cfg(not(feature = "torch"))]
+        Command::Train(_) => anyhow::bail!(
+            "this build has no `train`, which needs libtorch; run `cargo xtask setup` once and \
+             then `cargo run --release -p siamese-train -- train` from the repository"
+        ),
+        Command::Embed(args) => embed::run(&args, output),
+        Command::Eval(args) => eval::run(&args, output),
+        Command::Inspect(args) => inspect::run(&args, output),
+        Command::Plot(args) => plot::run(&args, output),
+    }
+}
+
+/// [`Source`] as an option's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceArg(pub Source);
+
+impl ValueEnum for SourceArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self(Source::Mnist), Self(Source::FashionMnist)]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.0.name()).help(match self.0 {
+            Source::Mnist => "handwritten digits",
+            Source::FashionMnist => "photographs of clothes",
+        }))
+    }
+}

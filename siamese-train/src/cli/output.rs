@@ -1,0 +1,49 @@
+//! What a command says, and where: the report on stdout, all else on stderr.
+
+use std::io::{ErrorKind, Write};
+use std::process::exit;
+
+use anyhow::Result;
+use serde::Serialize;
+use siamese_train::progress::Progress;
+
+/// How the user wants to be told.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    json: bool,
+    quiet: bool,
+}
+
+impl Output {
+    pub const fn new(json: bool, quiet: bool) -> Self {
+        Self { json, quiet }
+    }
+
+    /// Progress bars, hidden where they would disturb.
+    pub const fn progress(self) -> Progress {
+        Progress::new(self.quiet || self.json)
+    }
+
+    /// A remark about what is going on.
+    pub fn note(self, text: &str) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+
+    /// The command's result: `human` as it is, or `json` as one line.
+    pub fn report(self, human: &str, json: &impl Serialize) -> Result<()> {
+        let text = if self.json { serde_json::to_string(json)? } else { human.trim_end().to_owned() };
+        let mut stdout = std::io::stdout().lock();
+        match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+            // The reader has seen enough, as `head` does.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => exit(0),
+            result => Ok(result?),
+        }
+    }
+
+    /// An error with its causes, in one sentence.
+    pub fn error(self, error: &anyhow::Error) {
+        eprintln!("error: {error:#}");
+    }
+}

@@ -1,0 +1,145 @@
+//! The IDX format: two zero bytes, the type of the items (8 = bytes), the
+//! number of axes, each axis as a big-endian `u32`, then the items, and nothing
+//! after them.
+
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read};
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use flate2::read::MultiGzDecoder;
+
+use super::Images;
+
+/// The most bytes of items that are read: far more than any set for three
+/// layers, and a bound on what a small packed file can make of itself.
+const MAX_ITEMS: u64 = 1 << 31;
+/// Memory that is asked for before the items have been seen.
+const FIRST_ALLOCATION: u64 = 1 << 26;
+/// What a file packed by gzip starts with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+impl Images {
+    /// Reads an IDX file of images (three axes of bytes), raw or packed by
+    /// gzip, whatever its name.
+    ///
+    /// # Errors
+    /// One sentence that names the file: it is missing or unreadable, no IDX
+    /// file of images, of an impossible size, cut off, or longer than its
+    /// header says. No more memory is taken than the file has content.
+    pub fn read(path: &Path) -> Result<Self> {
+        let ([count, height, width], pixels) = read_idx::<3>(path, "images")?;
+        ensure!(
+            count > 0 && width > 0 && height > 0,
+            "{} states {count} images of {width}x{height} pixels; an empty set is of no use",
+            path.display()
+        );
+        Self::new(width as usize, height as usize, pixels)
+            .with_context(|| format!("cannot use {}", path.display()))
+    }
+}
+
+/// Reads an IDX file of labels (one axis of bytes), raw or packed by gzip,
+/// whatever its name: one class an image.
+///
+/// # Errors
+/// As [`Images::read`].
+pub fn read_labels(path: &Path) -> Result<Vec<u8>> {
+    let ([count], labels) = read_idx::<1>(path, "labels")?;
+    ensure!(count > 0, "{} states no labels; an empty set is of no use", path.display());
+    Ok(labels)
+}
+
+/// Reads an IDX file of bytes with `AXES` axes.
+fn read_idx<const AXES: usize>(path: &Path, what: &str) -> Result<([u32; AXES], Vec<u8>)> {
+    let file = File::open(path)
+        .map_err(|error| anyhow!("cannot open {} ({error}); check the path", path.display()))?;
+    parse_idx(BufReader::new(file), what).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// [`read_idx`] from any source of bytes.
+fn parse_idx<const AXES: usize>(
+    mut file: impl Read,
+    what: &str,
+) -> Result<([u32; AXES], Vec<u8>)> {
+    let mut start = Vec::new();
+    file.by_ref().take(GZIP.len() as u64).read_to_end(&mut start)?;
+    let packed = start == GZIP;
+    let file = Cursor::new(start).chain(file);
+    if packed {
+        parse_raw(MultiGzDecoder::new(file), what)
+    } else {
+        parse_raw(file, what)
+    }
+}
+
+/// Reads the unpacked bytes.
+fn parse_raw<const AXES: usize>(
+    mut file: impl Read,
+    what: &str,
+) -> Result<([u32; AXES], Vec<u8>)> {
+    let mut magic = [0; 4];
+    fill(&mut file, &mut magic)?;
+    if magic != [0, 0, 8, AXES as u8] {
+        bail!(
+            "it is no IDX file of {what}: it starts with {} instead of {}",
+            hex(magic),
+            hex([0, 0, 8, AXES as u8])
+        );
+    }
+    let mut axes = [0; AXES];
+    for axis in &mut axes {
+        let mut bytes = [0; 4];
+        fill(&mut file, &mut bytes)?;
+        *axis = u32::from_be_bytes(bytes);
+    }
+    let expected = axes
+        .iter()
+        .try_fold(1u64, |product, &axis| product.checked_mul(axis.into()))
+        .filter(|&items| items <= MAX_ITEMS)
+        .ok_or_else(|| anyhow!("its header states an impossible size, {}", by(&axes)))?;
+
+    let mut items = Vec::with_capacity(expected.min(FIRST_ALLOCATION) as usize);
+    // One byte more than expected, so that a longer file is noticed.
+    file.take(expected + 1).read_to_end(&mut items).map_err(damaged)?;
+    let found = items.len() as u64;
+    if found < expected {
+        bail!(
+            "it is cut off: {found} of {expected} bytes follow the header; get the file again"
+        );
+    }
+    ensure!(
+        found == expected,
+        "bytes follow the {expected} that its header announces ({}); get the file again",
+        by(&axes)
+    );
+    Ok((axes, items))
+}
+
+/// Fills `buffer`, or says that the file is too short for its header.
+fn fill(file: &mut impl Read, buffer: &mut [u8]) -> Result<()> {
+    file.read_exact(buffer).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => anyhow!("it is cut off within its header; get the file again"),
+        _ => damaged(error),
+    })
+}
+
+/// A read that failed: most often a packed file that is damaged or cut off.
+fn damaged(error: io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => anyhow!("its gzip data is cut off; get the file again"),
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+            anyhow!("its gzip data is damaged ({error}); get the file again")
+        }
+        _ => error.into(),
+    }
+}
+
+/// The axes as people write them: `60000 x 28 x 28`.
+fn by(axes: &[u32]) -> String {
+    axes.iter().map(u32::to_string).collect::<Vec<_>>().join(" x ")
+}
+
+fn hex(bytes: [u8; 4]) -> String {
+    format!("{:08x}", u32::from_be_bytes(bytes))
+}

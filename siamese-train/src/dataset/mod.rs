@@ -1,0 +1,286 @@
+//! Labelled images: from IDX files, or from a public set that is known by name.
+//!
+//! An IDX file is what MNIST comes in: a small header and raw bytes, often
+//! packed by gzip. [`Images::read`] and [`read_labels`] take both forms.
+
+mod fetch;
+mod idx;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail, ensure};
+
+pub use fetch::{Fetched, fetch};
+pub use idx::read_labels;
+
+/// Grey images of one size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Images {
+    width: usize,
+    height: usize,
+    pixels: Vec<u8>,
+}
+
+impl Images {
+    /// Images of `width` x `height` from their grey values: row-major, one
+    /// image after the other, 0 = background.
+    ///
+    /// # Errors
+    /// If a side is zero or `pixels` is not a whole number of images.
+    pub fn new(width: usize, height: usize, pixels: Vec<u8>) -> Result<Self> {
+        let size = width.checked_mul(height).unwrap_or(0);
+        ensure!(size > 0, "images of {width}x{height} pixels are not possible");
+        ensure!(
+            pixels.len().is_multiple_of(size),
+            "{} bytes are no whole number of {width}x{height} images",
+            pixels.len()
+        );
+        Ok(Self { width, height, pixels })
+    }
+
+    /// Pixels in a row.
+    #[must_use]
+    pub const fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows of an image.
+    #[must_use]
+    pub const fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Pixels of an image: `width * height`.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.width * self.height
+    }
+
+    /// The number of images.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.pixels.len() / self.size()
+    }
+
+    /// Whether there is no image.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.pixels.is_empty()
+    }
+
+    /// The `width * height` grey values of image `index`.
+    ///
+    /// # Panics
+    /// If there is no such image.
+    #[must_use]
+    pub fn get(&self, index: usize) -> &[u8] {
+        &self.pixels[index * self.size()..][..self.size()]
+    }
+
+    /// The images in order, each as its `width * height` grey values.
+    pub fn iter(&self) -> std::slice::ChunksExact<'_, u8> {
+        self.pixels.chunks_exact(self.size())
+    }
+
+    /// All grey values, image after image.
+    #[must_use]
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// The images of these indices, in this order.
+    ///
+    /// # Panics
+    /// If an index is too large.
+    #[must_use]
+    pub fn subset(&self, indices: &[usize]) -> Self {
+        let mut pixels = Vec::with_capacity(indices.len() * self.size());
+        for &index in indices {
+            pixels.extend_from_slice(self.get(index));
+        }
+        Self { pixels, ..*self }
+    }
+}
+
+impl<'a> IntoIterator for &'a Images {
+    type Item = &'a [u8];
+    type IntoIter = std::slice::ChunksExact<'a, u8>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// Images and the class of each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dataset {
+    /// The images.
+    pub images: Images,
+    /// One class an image, in the images' order.
+    pub labels: Vec<u8>,
+}
+
+impl Dataset {
+    /// Joins images and labels.
+    ///
+    /// # Errors
+    /// If their numbers differ.
+    pub fn new(images: Images, labels: Vec<u8>) -> Result<Self> {
+        ensure!(
+            images.len() == labels.len(),
+            "there are {} images and {} labels",
+            images.len(),
+            labels.len()
+        );
+        Ok(Self { images, labels })
+    }
+
+    /// Reads an IDX file of images and the one of their labels, raw or `.gz`.
+    ///
+    /// # Errors
+    /// As [`Images::read`] and [`read_labels`], and if the counts differ.
+    pub fn read(images: &Path, labels: &Path) -> Result<Self> {
+        let images_read = Images::read(images)?;
+        let labels_read = read_labels(labels)?;
+        ensure!(
+            images_read.len() == labels_read.len(),
+            "{} holds {} images and {} holds {} labels; give the two files of one set",
+            images.display(),
+            images_read.len(),
+            labels.display(),
+            labels_read.len()
+        );
+        Self::new(images_read, labels_read)
+    }
+
+    /// Loads one part of a known set. The files are looked for in
+    /// `dir/<source>/` and then in `dir` itself, each raw and then `.gz`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); a missing file's message says how to get it.
+    pub fn load(dir: &Path, source: Source, split: Split) -> Result<Self> {
+        let [images, labels] = source.files(split);
+        Self::read(&find(dir, source, images)?, &find(dir, source, labels)?)
+    }
+
+    /// The number of images.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The images and labels of these indices, in this order.
+    ///
+    /// # Panics
+    /// If an index is too large.
+    #[must_use]
+    pub fn subset(&self, indices: &[usize]) -> Self {
+        Self {
+            images: self.images.subset(indices),
+            labels: indices.iter().map(|&index| self.labels[index]).collect(),
+        }
+    }
+
+    /// The classes that occur, ascending.
+    #[must_use]
+    pub fn classes(&self) -> Vec<u8> {
+        let mut present = [false; 256];
+        for &label in &self.labels {
+            present[usize::from(label)] = true;
+        }
+        (0..=u8::MAX).filter(|&class| present[usize::from(class)]).collect()
+    }
+}
+
+/// Where a file of a known set is.
+fn find(dir: &Path, source: Source, name: &str) -> Result<PathBuf> {
+    let folder = dir.join(source.name());
+    for place in [folder.as_path(), dir] {
+        for file in [place.join(name), place.join(format!("{name}.gz"))] {
+            if file.is_file() {
+                return Ok(file);
+            }
+        }
+    }
+    bail!(
+        "{} is missing; get it with `siamese-train data --dataset {source} --dir {}`",
+        folder.join(name).display(),
+        dir.display()
+    )
+}
+
+/// A public set that is known by name: 28x28 images of ten classes, 60,000 to
+/// train and 10,000 to test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// Handwritten digits.
+    Mnist,
+    /// Photographs of clothes, in the form of MNIST.
+    FashionMnist,
+}
+
+impl Source {
+    /// All known sets.
+    pub const ALL: [Self; 2] = [Self::Mnist, Self::FashionMnist];
+
+    /// The name on the command line and of the folder: `mnist`, `fashion-mnist`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mnist => "mnist",
+            Self::FashionMnist => "fashion-mnist",
+        }
+    }
+
+    /// The name for people: `MNIST`, `Fashion-MNIST`.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Mnist => "MNIST",
+            Self::FashionMnist => "Fashion-MNIST",
+        }
+    }
+
+    /// The names of the ten classes, by label.
+    #[must_use]
+    pub const fn class_names(self) -> [&'static str; 10] {
+        match self {
+            Self::Mnist => ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+            Self::FashionMnist => [
+                "T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker",
+                "bag", "ankle boot",
+            ],
+        }
+    }
+
+    /// The file names of a part: images, labels.
+    #[must_use]
+    pub const fn files(self, split: Split) -> [&'static str; 2] {
+        match split {
+            Split::Train => ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"],
+            Split::Test => ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"],
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A part of a known set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Split {
+    /// The 60,000 images to train with.
+    Train,
+    /// The 10,000 images to measure with, and for nothing else.
+    Test,
+}

