@@ -1,11 +1,117 @@
+//! `inspect`: what a model needs and what it says of itself.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
 use anyhow::Result;
+use serde_json::json;
+use siamese_core::image::Pooling;
+use siamese_core::model::{ALIGNMENT, LAYERS};
+use siamese_train::embed::ModelFile;
 
 use super::Output;
 
-/// To do
+/// Show what a model needs: flash, RAM, multiplications, and what it says of itself
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "\
+Flash is the model file itself, RAM the two activation buffers of the embedder; stack and the
+embedder's own fields come on top. Multiplications count zeros too, which kernels may skip.
 
-pub fn run(_args: &Args, _output: Output) -> Result<()> {
-    Ok(())
+Example:
+  siamese-train inspect --model model/small.siam --json")]
+pub struct Args {
+    /// The quantised model
+    #[arg(long, value_name = "FILE.siam")]
+    model: PathBuf,
+}
+
+pub fn run(args: &Args, output: Output) -> Result<()> {
+    let file = ModelFile::read(&args.model)?;
+    let model = file.model();
+    let header = model.header();
+    let input = header.input;
+    let flash = file.bytes().len();
+    let (shared, hidden1) = model.buffer_sizes();
+    let digest: String = header.training_digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let pooling = match input.pooling {
+        Pooling::None => "none",
+        Pooling::Sum2x2 => "2x2",
+    };
+    let sizes = [input.activations()].into_iter().chain(header.sizes.map(usize::from));
+    let sizes: Vec<usize> = sizes.collect();
+    let shown_sizes = sizes.iter().map(usize::to_string).collect::<Vec<_>>().join("-");
+
+    let mut human = String::new();
+    writeln!(human, "model       {} ({shown_sizes}), {}", header.name, args.model.display())?;
+    write!(human, "image       {}x{} grey pixels", input.width, input.height)?;
+    writeln!(human, "{}", if pooling == "none" { "" } else { ", pooled 2x2" })?;
+    writeln!(human, "flash       {flash} bytes")?;
+    let mut layers = Vec::new();
+    let mut in_layers = 0;
+    for layer in 0..LAYERS {
+        let (inputs, outputs) = header.layer_shape(layer);
+        let weights = inputs * outputs;
+        let bytes = [weights, 4 * outputs, 4 * outputs, outputs];
+        let padded: usize = bytes.iter().map(|bytes| bytes.next_multiple_of(ALIGNMENT)).sum();
+        in_layers += padded;
+        writeln!(
+            human,
+            "  layer {}   {padded:>9}  {inputs} -> {outputs}: weights {weights}, biases {}, \
+             rounding {}, padding {}",
+            layer + 1,
+            bytes[1],
+            bytes[2] + bytes[3],
+            padded - bytes.iter().sum::<usize>()
+        )?;
+        layers.push(json!({
+            "inputs": inputs,
+            "outputs": outputs,
+            "bytes": padded,
+            "weight_bytes": weights,
+            "bias_bytes": bytes[1],
+            "rounding_bytes": bytes[2] + bytes[3],
+        }));
+    }
+    let envelope = flash - in_layers;
+    writeln!(human, "  header    {envelope:>9}  with prefix, padding and checksum")?;
+    writeln!(human, "RAM         {} bytes of activations ({shared} + {hidden1})", shared + hidden1)?;
+    writeln!(human, "work        {} multiplications an image", header.macs())?;
+    let scales = &header.scales;
+    writeln!(
+        human,
+        "scales      hidden {} and {}, embedding {} real units a step",
+        scales.hidden[0], scales.hidden[1], scales.embedding
+    )?;
+    match header.quality {
+        Some(quality) => writeln!(
+            human,
+            "quality     knn25 {:.4} float, {:.4} int8; EER {:.4} int8",
+            quality.float_knn25, quality.int8_knn25, quality.int8_eer
+        )?,
+        None => writeln!(human, "quality     not measured at export")?,
+    }
+    writeln!(human, "training    {digest}")?;
+
+    let json = json!({
+        "name": header.name,
+        "width": input.width,
+        "height": input.height,
+        "pooling": pooling,
+        "sizes": sizes,
+        "dim": model.dim(),
+        "flash_bytes": flash,
+        "header_bytes": envelope,
+        "layers": layers,
+        "ram_bytes": shared + hidden1,
+        "ram_buffers": [shared, hidden1],
+        "macs": header.macs(),
+        "scales": { "hidden": scales.hidden, "embedding": scales.embedding },
+        "training_digest": digest,
+        "quality": header.quality.map(|quality| json!({
+            "float_knn25": quality.float_knn25,
+            "int8_knn25": quality.int8_knn25,
+            "int8_eer": quality.int8_eer,
+        })),
+    });
+    output.report(&human, &json)
 }

@@ -6,6 +6,8 @@ mod eval;
 mod inspect;
 mod output;
 mod plot;
+#[cfg(feature = "torch")]
+mod train;
 
 use std::process::ExitCode;
 
@@ -47,6 +49,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Data(data::Args),
+    #[cfg(feature = "torch")]
+    Train(train::Args),
     #[cfg(not(feature = "torch"))]
     Train(NoTrain),
     Embed(embed::Args),
@@ -85,6 +89,8 @@ fn dispatch(command: Command, output: Output) -> Result<()> {
             "this build has no `train`, which needs libtorch; run `cargo xtask setup` once and \
              then `cargo run --release -p siamese-train -- train` from the repository"
         ),
+        #[cfg(feature = "torch")]
+        Command::Train(args) => train::run(&args, output),
         Command::Embed(args) => embed::run(&args, output),
         Command::Eval(args) => eval::run(&args, output),
         Command::Inspect(args) => inspect::run(&args, output),

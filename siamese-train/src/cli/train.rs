@@ -1,0 +1,381 @@
+//! `train`: from labelled images to a model, golden vectors and pictures.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::exit;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use siamese_core::model::MAX_DIM;
+use siamese_train::augment::Augmentation;
+use siamese_train::checkpoint::Plan;
+use siamese_train::dataset::{Dataset, Source, Split};
+use siamese_train::files::write_atomic;
+use siamese_train::finish::{Files, Report, finish};
+use siamese_train::fit::{Outcome, fit};
+use siamese_train::plot::ClassNames;
+use siamese_train::preset::Preset;
+use siamese_train::recipe::{Loss, Optimiser, Pairing, Recipe, RecipeName, Sampling, Schedule};
+use tch::Device;
+
+use super::{Output, SourceArg};
+
+/// The exit code of a program that ctrl-C ended.
+const INTERRUPTED: i32 = 130;
+
+/// Train a network and export it for devices
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Writes, for the preset small, into the folder OUT:
+  small.siam                the integer model, for devices and for `embed` and `eval`
+  small.safetensors         the float network
+  small.golden.safetensors  images and every layer's integers, computed by libtorch
+  small.json                the report
+  small/                    embed.txt and the pictures of the test images
+
+Ctrl-C saves the run; the same command goes on from there. The recipe's knobs can be changed one
+by one with the options under Recipe.
+
+Examples:
+  siamese-train train --preset small
+  siamese-train train --preset small --dim 16 --seed 7
+  siamese-train train --recipe original --epochs 20
+  siamese-train train --images parts.idx.gz --labels parts-labels.idx.gz --out parts")]
+pub struct Args {
+    /// The sizes of the hidden layers [default: small, or the recipe's own]
+    #[arg(long, value_enum)]
+    preset: Option<Preset>,
+    /// Coordinates of an embedding, 1 to 64: 2 to look at, 16 to identify
+    #[arg(long, default_value_t = 2)]
+    dim: usize,
+    /// How to train
+    #[arg(long, value_enum, default_value_t = RecipeName::Default)]
+    recipe: RecipeName,
+    /// What everything random follows from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Passes over the training images [default: the recipe's]
+    #[arg(long, value_name = "N")]
+    epochs: Option<f64>,
+    /// The folder to write to
+    #[arg(long, value_name = "DIR", default_value = "model")]
+    out: PathBuf,
+    /// The model's name, and its files' [default: the preset's]
+    #[arg(long)]
+    name: Option<String>,
+    /// Start from the beginning even if an interrupted run is there
+    #[arg(long)]
+    fresh: bool,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceArg::Cpu)]
+    device: DeviceArg,
+    /// Threads of one tensor operation [default: one a core]
+    #[arg(long, value_name = "N")]
+    threads: Option<u16>,
+    #[command(flatten)]
+    data: Data,
+    #[command(flatten)]
+    knobs: Knobs,
+}
+
+/// Which images.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Images")]
+struct Data {
+    /// The folder of all data sets, or one with the files of this set
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+    /// The set
+    #[arg(long, value_enum, default_value_t = SourceArg(Source::Mnist))]
+    dataset: SourceArg,
+    /// Training images of your own: IDX, raw or .gz
+    #[arg(long, value_name = "IDX", requires = "labels", conflicts_with = "dataset")]
+    images: Option<PathBuf>,
+    /// Their labels
+    #[arg(long, value_name = "IDX", requires = "images")]
+    labels: Option<PathBuf>,
+    /// Test images of your own; without them, a tenth of the training images is held out
+    #[arg(long, value_name = "IDX", requires_all = ["test_labels", "images"])]
+    test_images: Option<PathBuf>,
+    /// Their labels
+    #[arg(long, value_name = "IDX", requires = "test_images")]
+    test_labels: Option<PathBuf>,
+}
+
+/// Changes to the recipe.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Recipe")]
+struct Knobs {
+    /// Loss terms: contrastive, student-t, gaussian, alignment; `student-t+2*alignment` adds two
+    #[arg(long, value_name = "TERMS")]
+    loss: Option<Loss>,
+    /// Distance at which the contrastive loss lets different pairs be
+    #[arg(long, value_name = "UNITS")]
+    margin: Option<f64>,
+    /// Which images make a batch
+    #[arg(long, value_enum)]
+    sampling: Option<Sampling>,
+    /// Which pairs of a batch count
+    #[arg(long, value_enum)]
+    pairing: Option<Pairing>,
+    /// Images in a batch
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// The optimiser
+    #[arg(long, value_enum, alias = "optimizer")]
+    optimiser: Option<Optimiser>,
+    /// Its (highest) learning rate
+    #[arg(long, value_name = "RATE")]
+    learning_rate: Option<f64>,
+    /// The learning rate's course
+    #[arg(long, value_enum)]
+    schedule: Option<Schedule>,
+    /// Shrinks weights at each step (Adam)
+    #[arg(long, value_name = "SHARE")]
+    weight_decay: Option<f64>,
+    /// Normalise hidden layers while training
+    #[arg(long, value_name = "BOOL")]
+    batch_norm: Option<bool>,
+    /// Distort training images
+    #[arg(long, value_name = "BOOL")]
+    augment: Option<bool>,
+    /// Decay of the weights' moving average, 0 for none
+    #[arg(long, value_name = "DECAY")]
+    averaging: Option<f64>,
+    /// Largest norm of the gradient, 0 for any
+    #[arg(long, value_name = "NORM")]
+    clip: Option<f64>,
+}
+
+impl Knobs {
+    fn apply(&self, recipe: &mut Recipe) {
+        fn set<T: Clone>(knob: &mut T, value: &Option<T>) {
+            if let Some(value) = value {
+                *knob = value.clone();
+            }
+        }
+        set(&mut recipe.loss, &self.loss);
+        set(&mut recipe.margin, &self.margin);
+        set(&mut recipe.sampling, &self.sampling);
+        set(&mut recipe.pairing, &self.pairing);
+        set(&mut recipe.batch, &self.batch);
+        set(&mut recipe.optimiser, &self.optimiser);
+        set(&mut recipe.learning_rate, &self.learning_rate);
+        set(&mut recipe.schedule, &self.schedule);
+        set(&mut recipe.weight_decay, &self.weight_decay);
+        set(&mut recipe.batch_norm, &self.batch_norm);
+        set(&mut recipe.averaging, &self.averaging);
+        set(&mut recipe.clip, &self.clip);
+        if let Some(augment) = self.augment {
+            recipe.augmentation = if augment { Augmentation::LIGHT } else { Augmentation::NONE };
+        }
+    }
+}
+
+/// Where to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DeviceArg {
+    /// The processor
+    Cpu,
+    /// An NVIDIA GPU, if libtorch was built for it
+    Cuda,
+}
+
+pub fn run(args: &Args, output: Output) -> Result<()> {
+    ensure!(
+        (1..=MAX_DIM).contains(&args.dim),
+        "--dim {} is not possible; an embedding has 1 to {MAX_DIM} coordinates",
+        args.dim
+    );
+    let device = device(args.device)?;
+    if let Some(threads) = args.threads {
+        ensure!(threads > 0, "--threads must be at least 1");
+        tch::set_num_threads(threads.into());
+    }
+    let (train, test, names) = args.data.load(args.seed)?;
+    let plan = plan(args, &train)?;
+    let name = args.name.clone().unwrap_or_else(|| plan.preset.model_name(plan.dim));
+    let files = Files::new(&args.out, &name);
+    let partial = files.partial();
+    if args.fresh && partial.exists() {
+        std::fs::remove_file(&partial)
+            .with_context(|| format!("can't remove {}", partial.display()))?;
+    }
+    if partial.exists() {
+        output.note(&format!("going on from {}", partial.display()));
+    }
+
+    let stop = stop_at_ctrl_c()?;
+    let steps = plan.recipe.steps(train.len());
+    let bar = output.progress().count("training", "steps", steps as u64);
+    let start = Instant::now();
+    let train = Arc::new(train);
+    let outcome = fit(&plan, &train, device, &partial, &stop, |progress| {
+        bar.set_position(progress.step as u64);
+        bar.set_message(format!("loss {:.4}", progress.loss));
+    })?;
+    bar.finish_and_clear();
+    let (network, first_step) = match outcome {
+        Outcome::Finished { network, first_step, .. } => (network, first_step),
+        Outcome::Interrupted { step } => {
+            output.note(&format!(
+                "stopped at step {step} of {steps}; the same command goes on from {}",
+                partial.display()
+            ));
+            exit(INTERRUPTED);
+        }
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    let embedded = (steps - first_step) * plan.recipe.batch;
+    let (float, int8) = finish(&plan, &network, &train, &test, &names, &files, |stage| {
+        output.note(stage);
+    })?;
+    let report = Report {
+        name,
+        training_digest: plan.digest().iter().map(|byte| format!("{byte:02x}")).collect(),
+        plan,
+        version: env!("CARGO_PKG_VERSION"),
+        threads: tch::get_num_threads(),
+        steps,
+        seconds,
+        images_per_second: embedded as f64 / seconds,
+        float,
+        int8,
+    };
+    let path = files.report();
+    write_atomic(&path, |out| Ok(serde_json::to_writer_pretty(out, &report)?))?;
+    if partial.exists() {
+        std::fs::remove_file(&partial)
+            .with_context(|| format!("can't remove {}", partial.display()))?;
+    }
+    output.report(&summary(&report, &files)?, &report)
+}
+
+fn summary(report: &Report, files: &Files) -> Result<String> {
+    let mut text = String::new();
+    writeln!(
+        text,
+        "{}: {} steps in {:.0} s ({:.0} images/s)\n",
+        report.name, report.steps, report.seconds, report.images_per_second
+    )?;
+    writeln!(text, "  on the test images    float     int8")?;
+    let mut line = |name: &str, float: f64, int8: f64| {
+        writeln!(text, "  {name:<18}{float:>9.4}{int8:>9.4}")
+    };
+    line("knn25", report.float.knn25, report.int8.knn25)?;
+    line("centroid", report.float.centroid, report.int8.centroid)?;
+    line("eer", report.float.eer, report.int8.eer)?;
+    line("silhouette", report.float.silhouette, report.int8.silhouette)?;
+    writeln!(text, "\n  model     {}", files.model().display())?;
+    writeln!(text, "  pictures  {}", files.pictures().display())?;
+    Ok(text)
+}
+
+fn device(device: DeviceArg) -> Result<Device> {
+    match device {
+        DeviceArg::Cpu => Ok(Device::Cpu),
+        DeviceArg::Cuda => {
+            ensure!(
+                tch::Cuda::is_available(),
+                "this libtorch sees no CUDA device; use --device cpu, or set LIBTORCH to a \
+                 libtorch with CUDA and build again"
+            );
+            Ok(Device::Cuda(0))
+        }
+    }
+}
+
+fn plan(args: &Args, train: &Dataset) -> Result<Plan> {
+    let mut recipe = args.recipe.recipe();
+    args.knobs.apply(&mut recipe);
+    if let Some(epochs) = args.epochs {
+        recipe.epochs = epochs;
+    }
+    recipe.check()?;
+    let preset = args.preset.unwrap_or(match args.recipe {
+        RecipeName::Default => Preset::Small,
+        RecipeName::Original => Preset::Reference,
+    });
+    let side = |pixels: usize| {
+        u16::try_from(pixels).with_context(|| format!("images of {pixels} pixels a side are too large"))
+    };
+    let input = preset.input(side(train.images.width())?, side(train.images.height())?);
+    ensure!(
+        (1..=usize::from(u16::MAX)).contains(&input.activations()),
+        "images of {}x{} pixels don't fit the first layer, which takes 1 to {} inputs",
+        input.width,
+        input.height,
+        u16::MAX
+    );
+    let digest = Sha256::new()
+        .chain_update(train.images.pixels())
+        .chain_update(&train.labels)
+        .finalize();
+    Ok(Plan {
+        preset,
+        dim: args.dim,
+        input,
+        recipe,
+        seed: args.seed,
+        data_digest: format!("{digest:x}"),
+    })
+}
+
+impl Data {
+    /// The training images, the test images, and the classes' names.
+    fn load(&self, seed: u64) -> Result<(Dataset, Dataset, ClassNames)> {
+        let (Some(images), Some(labels)) = (&self.images, &self.labels) else {
+            let source = self.dataset.0;
+            let train = Dataset::load(&self.data, source, Split::Train)?;
+            let test = Dataset::load(&self.data, source, Split::Test)?;
+            return Ok((train, test, ClassNames::from(source)));
+        };
+        let all = Dataset::read(images, labels)?;
+        let (train, test) = match (&self.test_images, &self.test_labels) {
+            (Some(images), Some(labels)) => (all, Dataset::read(images, labels)?),
+            _ => hold_out(&all, seed)?,
+        };
+        let size = |set: &Dataset| (set.images.width(), set.images.height());
+        ensure!(
+            size(&train) == size(&test),
+            "the training images are {:?} pixels large and the test images {:?}; give both in one size",
+            size(&train),
+            size(&test)
+        );
+        Ok((train, test, ClassNames::numbers()))
+    }
+}
+
+/// Holds a tenth of the images out, drawn by `seed`.
+fn hold_out(all: &Dataset, seed: u64) -> Result<(Dataset, Dataset)> {
+    ensure!(
+        all.len() >= 20,
+        "{} images are too few to hold some out; give --test-images and --test-labels",
+        all.len()
+    );
+    let mut order: Vec<usize> = (0..all.len()).collect();
+    order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    let (test, train) = order.split_at(all.len() / 10);
+    Ok((all.subset(train), all.subset(test)))
+}
+
+/// A flag that ctrl-C sets; a second ctrl-C ends the program at once.
+fn stop_at_ctrl_c() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            exit(INTERRUPTED);
+        }
+    })
+    .context("can't catch ctrl-C")?;
+    Ok(stop)
+}
