@@ -1,0 +1,92 @@
+//! `cargo xtask`: the door to everything in this repository.
+//!
+//! A command here sets up what it needs, then calls the same programs that one
+//! would call by hand, and shows each call before it runs. What the calls do lives
+//! elsewhere: the trainer in `siamese-train`, the emulated board in `siamese-device`.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`setup`] | Rust's bare-metal target, QEMU, libtorch |
+//! | [`lint`], [`test`] | what has to pass before a change lands |
+//! | [`firmware`] | the firmware, built for a board with a model inside |
+//! | [`demo`] | the whole way, from MNIST to the answers of an emulated board |
+//! | [`shell`], [`workspace`] | child processes and their echo; where things are |
+
+mod demo;
+mod firmware;
+mod lint;
+mod setup;
+mod shell;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use setup::Need;
+use workspace::Workspace;
+
+/// Sets the machine up, and builds, tests and shows everything in this repository.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_help = "\
+New here? `cargo xtask demo` is the only command to type: it sets up what is missing, trains a
+network on MNIST, puts it on an emulated microcontroller and checks all 10,000 answers.
+
+Every command prepares what it needs by itself, once, and echoes the programs it calls, so that
+each can be repeated by hand."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Prepare this machine: Rust's bare-metal target, QEMU, libtorch
+    #[command(after_help = setup::HELP)]
+    Setup,
+    /// The whole way, once: train, quantise, and run on an emulated Cortex-M4
+    #[command(after_help = demo::HELP)]
+    Demo(demo::Args),
+    /// Everything that has to pass before a change lands: set-up, lint, all tests
+    #[command(after_help = test::HELP)]
+    Test(test::Args),
+    /// Formatting, clippy and rustdoc of every crate, warnings as errors
+    Lint,
+    /// Build the firmware with a model inside
+    #[command(after_help = firmware::HELP)]
+    Firmware(firmware::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            shell::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    shell::catch_ctrl_c()?;
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Setup => setup::run(&workspace, Need::ALL),
+        Command::Demo(args) => demo::run(&workspace, &args),
+        Command::Test(args) => test::run(&workspace, &args),
+        Command::Lint => {
+            setup::run(&workspace, &[Need::Rust, Need::Libtorch])?;
+            lint::run(&workspace)
+        }
+        Command::Firmware(args) => firmware::run(&workspace, &args),
+    }
+}

@@ -1,0 +1,50 @@
+//! Set-up: each step once, in one line, and quick when there is nothing to do.
+//!
+//! A step that can't do its work ends in one sentence that says what to install. As
+//! root, or with a sudo that asks nothing, Debian's packages are installed by themselves.
+
+mod debian;
+mod libtorch;
+mod qemu;
+mod rust;
+
+use anyhow::Result;
+
+use crate::workspace::Workspace;
+
+/// What `cargo xtask setup --help` says in the end.
+pub const HELP: &str = "\
+Every other command does this by itself, as far as it needs it. In this order:
+  Rust       `rustup target add thumbv7em-none-eabi`, for the firmware; clippy and rustfmt
+  QEMU       the Debian package qemu-system-arm, to run the firmware without a board
+  libtorch   version 2.13, for training: the folder that LIBTORCH names; else what an
+             earlier run left in target/libtorch; else 540 MB from PyPI, which need
+             510 MB in target/libtorch, and as much again while they are unpacked
+
+With a libtorch of your own nothing of it is downloaded:
+  LIBTORCH=/opt/libtorch cargo xtask setup";
+
+/// What a command may need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// The bare-metal target, clippy and rustfmt.
+    Rust,
+    /// An emulator of Cortex-M boards.
+    Qemu,
+    /// libtorch and a C++ compiler, for everything that compiles `tch`.
+    Libtorch,
+}
+
+impl Need {
+    /// All of it.
+    pub const ALL: &[Self] = &[Self::Rust, Self::Qemu, Self::Libtorch];
+}
+
+/// Prepares what is needed.
+pub fn run(workspace: &Workspace, needs: &[Need]) -> Result<()> {
+    needs.iter().try_for_each(|need| match need {
+        Need::Rust => rust::prepare(workspace),
+        Need::Qemu => qemu::prepare(),
+        Need::Libtorch => libtorch::prepare(workspace),
+    })
+}

@@ -1,0 +1,66 @@
+//! Rust: the bare-metal target, and the tools that judge the code.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell::{self, Run, has_program};
+use crate::workspace::Workspace;
+
+/// The firmware's target: Cortex-M4 and M7, without the floating-point unit.
+const TARGET: &str = "thumbv7em-none-eabi";
+
+/// Adds what the toolchain lacks.
+pub fn prepare(workspace: &Workspace) -> Result<()> {
+    if !has_target(workspace) {
+        shell::step(
+            "Rust",
+            "the firmware is compiled for a bare Cortex-M4",
+            || rustup(workspace, &["target", "add", TARGET]),
+        )?;
+        if !has_target(workspace) {
+            bail!(
+                "rustup has added {TARGET} to another toolchain than the one in use; is RUSTUP_TOOLCHAIN set?"
+            );
+        }
+    }
+    for component in ["rustfmt", "clippy"] {
+        let subcommand = if component == "rustfmt" {
+            "fmt"
+        } else {
+            component
+        };
+        if workspace.cargo([subcommand, "--version"]).ask().is_none() {
+            shell::step("Rust", "the code is checked by rustfmt and clippy", || {
+                rustup(workspace, &["component", "add", component])
+            })?;
+        }
+    }
+    let version = rustc(workspace, &["--version"]).unwrap_or_default();
+    shell::ready("Rust", &format!("{version}, {TARGET}"));
+    Ok(())
+}
+
+/// Whether the standard library for the target is there.
+fn has_target(workspace: &Workspace) -> bool {
+    rustc(workspace, &["--print", "target-libdir", "--target", TARGET])
+        .and_then(|folder| Path::new(&folder).read_dir().ok())
+        .is_some_and(|mut files| files.next().is_some())
+}
+
+fn rustc(workspace: &Workspace, args: &[&str]) -> Option<String> {
+    Run::new("rustc").args(args).dir(workspace.root()).ask()
+}
+
+fn rustup(workspace: &Workspace, args: &[&str]) -> Result<()> {
+    let call = args.join(" ");
+    if !has_program("rustup") {
+        bail!(
+            "there is no rustup to run `rustup {call}`: install it from https://rustup.rs, or add the same to your toolchain by hand"
+        );
+    }
+    // In the root of the repository, so that the toolchain is the pinned one.
+    Run::new("rustup").args(args).dir(workspace.root()).run().with_context(|| {
+        format!("the Rust toolchain is incomplete; with a network, run `rustup {call}` here and try again")
+    })
+}
