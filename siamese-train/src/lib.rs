@@ -26,6 +26,8 @@ pub mod evaluate;
 pub mod export;
 pub mod files;
 #[cfg(feature = "torch")]
+pub mod finish;
+#[cfg(feature = "torch")]
 pub mod fit;
 pub mod float_network;
 #[cfg(feature = "torch")]

@@ -12,7 +12,6 @@ use clap::ValueEnum;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use serde_json::json;
 use sha2::{Digest, Sha256};
 use siamese_core::model::MAX_DIM;
 use siamese_train::augment::Augmentation;
@@ -114,12 +113,15 @@ struct Data {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Recipe")]
 struct Knobs {
-    /// Loss terms: contrastive, student-t, gaussian, alignment; `student-t+2*alignment` adds two
+    /// Loss terms: contrastive, student-t, gaussian; `student-t+0.2*contrastive` adds two
     #[arg(long, value_name = "TERMS")]
     loss: Option<Loss>,
     /// Distance at which the contrastive loss lets different pairs be
     #[arg(long, value_name = "UNITS")]
     margin: Option<f64>,
+    /// Exponent of the student-t similarity: higher gathers classes more tightly
+    #[arg(long, value_name = "EXPONENT")]
+    tail: Option<f64>,
     /// Which images make a batch
     #[arg(long, value_enum)]
     sampling: Option<Sampling>,
@@ -164,6 +166,7 @@ impl Knobs {
         }
         set(&mut recipe.loss, &self.loss);
         set(&mut recipe.margin, &self.margin);
+        set(&mut recipe.tail, &self.tail);
         set(&mut recipe.sampling, &self.sampling);
         set(&mut recipe.pairing, &self.pairing);
         set(&mut recipe.batch, &self.batch);

@@ -1,0 +1,140 @@
+//! Models made of chosen or random numbers, and a naive oracle.
+
+use proptest::prelude::*;
+use siamese_core::image::{Input, Pooling};
+use siamese_core::model::{self, Header, LayerParts, Model, Scales};
+use siamese_core::{EncodeError, Requantise};
+
+/// The parts of a model file.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    pub input: Input,
+    pub layers: [Layer; 3],
+}
+
+#[derive(Debug, Clone)]
+pub struct Layer {
+    pub weights: Vec<i8>,
+    pub biases: Vec<i32>,
+    pub requantise: Vec<Requantise>,
+}
+
+impl Parts {
+    pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        let header = Header {
+            name: "test",
+            input: self.input,
+            sizes: std::array::from_fn(|layer| self.layers[layer].biases.len() as u16),
+            scales: Scales { hidden: [0.5, 0.25], embedding: 0.001 },
+            training_digest: [7; 32],
+            quality: None,
+        };
+        let parts = std::array::from_fn(|layer| {
+            let Layer { weights, biases, requantise } = &self.layers[layer];
+            LayerParts { weights, biases, requantise }
+        });
+        let mut bytes = vec![0xAA; model::encoded_len(&header).unwrap()];
+        let length = model::encode(&header, &parts, &mut bytes)?.len();
+        assert_eq!(length, bytes.len());
+        Ok(bytes)
+    }
+
+    /// Every layer's outputs in the plainest arithmetic: 128-bit integers, one
+    /// loop, no skipping.
+    pub fn oracle(&self, pixels: &[u8]) -> (Vec<u8>, Vec<u8>, Vec<i16>) {
+        let (width, height) = (usize::from(self.input.width), usize::from(self.input.height));
+        let input: Vec<i128> = match self.input.pooling {
+            Pooling::None => pixels.iter().map(|&p| i128::from(p / 2)).collect(),
+            Pooling::Sum2x2 => (0..(height / 2) * (width / 2))
+                .map(|i| {
+                    let (x, y) = (2 * (i % (width / 2)), 2 * (i / (width / 2)));
+                    let at = |x: usize, y: usize| i128::from(pixels[y * width + x]);
+                    (at(x, y) + at(x + 1, y) + at(x, y + 1) + at(x + 1, y + 1)) / 8
+                })
+                .collect(),
+        };
+        let outputs = |layer: &Layer, inputs: &[i128], low: i128, high: i128| -> Vec<i128> {
+            (0..layer.biases.len())
+                .map(|row| {
+                    let weights = &layer.weights[row * inputs.len()..][..inputs.len()];
+                    let products = weights.iter().zip(inputs).map(|(&w, x)| i128::from(w) * x);
+                    let acc = i128::from(layer.biases[row]) + products.sum::<i128>();
+                    let (m, s) = (layer.requantise[row].multiplier(), layer.requantise[row].shift());
+                    let rounded = (acc * i128::from(m) + (1i128 << (s - 1))).div_euclid(1i128 << s);
+                    rounded.clamp(low, high)
+                })
+                .collect()
+        };
+        let hidden1 = outputs(&self.layers[0], &input, 0, 127);
+        let hidden2 = outputs(&self.layers[1], &hidden1, 0, 127);
+        let embedding = outputs(&self.layers[2], &hidden2, -32768, 32767);
+        (
+            hidden1.iter().map(|&a| a as u8).collect(),
+            hidden2.iter().map(|&a| a as u8).collect(),
+            embedding.iter().map(|&c| c as i16).collect(),
+        )
+    }
+}
+
+/// Any layer of these sizes: weights are random, all −127 or all 127; biases up
+/// to what the accumulator allows; factors from tiny to huge.
+fn any_layer(inputs: usize, outputs: usize) -> impl Strategy<Value = Layer> {
+    let weight = prop_oneof![
+        3 => (-127i8..=127).boxed(),
+        1 => Just(-127i8).boxed(),
+        1 => Just(127i8).boxed(),
+    ];
+    let room = i32::MAX - 127 * 127 * inputs as i32;
+    let bias = prop_oneof![-20_000..=20_000, Just(room), Just(-room)];
+    let requantise = (1..=Requantise::MAX_MULTIPLIER, 1..=Requantise::MAX_SHIFT)
+        .prop_map(|(multiplier, shift)| Requantise::new(multiplier, shift).unwrap());
+    // Factors near 1/256 keep most activations inside their range.
+    let usual = (1u32 << 22..1 << 24).prop_map(|m| Requantise::new(m, 31).unwrap());
+    (
+        prop::collection::vec(weight, inputs * outputs),
+        prop::collection::vec(bias, outputs),
+        prop::collection::vec(prop_oneof![1 => requantise.boxed(), 4 => usual.boxed()], outputs),
+    )
+        .prop_map(|(weights, biases, requantise)| Layer { weights, biases, requantise })
+}
+
+/// Any small model.
+pub fn any_parts() -> impl Strategy<Value = Parts> {
+    let pooling = prop_oneof![Just(Pooling::None), Just(Pooling::Sum2x2)];
+    let sizes = (2u16..10, 2u16..10, 1usize..20, 1usize..20, 1usize..5);
+    (pooling, sizes).prop_flat_map(|(pooling, (width, height, first, second, dim))| {
+        let input = Input { width, height, pooling };
+        let layers = (
+            any_layer(input.activations(), first),
+            any_layer(first, second),
+            any_layer(second, dim),
+        );
+        layers.prop_map(move |(a, b, c)| Parts { input, layers: [a, b, c] })
+    })
+}
+
+/// A fixed model of 4x4 pixels, 3-3-2.
+pub fn fixed_parts() -> Parts {
+    let layer = |inputs: usize, outputs: usize| Layer {
+        weights: (0..inputs * outputs).map(|i| ((i * 37) % 255) as i8).map(|w| w.max(-127)).collect(),
+        biases: (0..outputs).map(|i| i as i32 * 100 - 100).collect(),
+        requantise: vec![Requantise::new(1 << 30, 36).unwrap(); outputs],
+    };
+    Parts {
+        input: Input { width: 4, height: 4, pooling: Pooling::None },
+        layers: [layer(16, 3), layer(3, 3), layer(3, 2)],
+    }
+}
+
+/// Whether `bytes` parse, and if so, whether an embedding goes through.
+pub fn survives(bytes: &[u8]) -> Option<Vec<i16>> {
+    use siamese_core::embedder::{Buffers, embed_into};
+    let model = Model::parse(bytes).ok()?;
+    let (shared, hidden1) = model.buffer_sizes();
+    let (mut shared, mut hidden1) = (vec![0; shared], vec![0; hidden1]);
+    let mut embedding = vec![0; model.dim()];
+    let pixels = vec![255; model.header().input.pixels()];
+    let buffers = Buffers { shared: &mut shared, hidden1: &mut hidden1 };
+    embed_into(&model, &pixels, buffers, &mut embedding).unwrap();
+    Some(embedding)
+}

@@ -1,0 +1,266 @@
+//! Small random distortions of an image: where it lies, how it is slanted and
+//! how a hand would have wobbled.
+
+use rand::Rng;
+use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
+
+/// The strength of each distortion; all are drawn anew for each image.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Augmentation {
+    /// Shift in both directions, in pixels: uniform up to ± this.
+    pub shift: f32,
+    /// Rotation in degrees: uniform up to ± this.
+    pub rotation: f32,
+    /// Relative change of size in each direction: uniform up to ± this.
+    pub scale: f32,
+    /// Horizontal shear: uniform up to ± this.
+    pub shear: f32,
+    /// Standard deviation of a smooth displacement field, in pixels.
+    pub elastic: f32,
+    /// The share of images that are left as they are.
+    pub clean: f32,
+}
+
+impl Augmentation {
+    /// Leaves every image as it is.
+    pub const NONE: Self = Self {
+        shift: 0.0,
+        rotation: 0.0,
+        scale: 0.0,
+        shear: 0.0,
+        elastic: 0.0,
+        clean: 1.0,
+    };
+
+    /// Distortions that a reader of the digit hardly notices.
+    pub const LIGHT: Self = Self {
+        shift: 1.0,
+        rotation: 7.0,
+        scale: 0.06,
+        shear: 0.06,
+        elastic: 0.6,
+        clean: 0.1,
+    };
+}
+
+/// Control points of the elastic field in each direction.
+const KNOTS: usize = 7;
+/// Zero pixels around the padded source image, so that the four neighbours of
+/// any sampled position exist.
+const BORDER: usize = 2;
+
+/// Distorts images of one size; holds the buffers that it needs.
+#[derive(Debug, Clone)]
+pub struct Augmenter {
+    strength: Augmentation,
+    width: usize,
+    height: usize,
+    /// The source image inside a border of zeros.
+    padded: Vec<f32>,
+    /// Weight of each knot at each column and row: `[position][knot]`.
+    columns: Vec<[f32; KNOTS]>,
+    rows: Vec<[f32; KNOTS]>,
+}
+
+impl Augmenter {
+    /// For images of `width` by `height` pixels.
+    #[must_use]
+    pub fn new(strength: Augmentation, width: usize, height: usize) -> Self {
+        Self {
+            strength,
+            width,
+            height,
+            padded: vec![0.0; (width + 2 * BORDER) * (height + 2 * BORDER)],
+            columns: spline_weights(width),
+            rows: spline_weights(height),
+        }
+    }
+
+    /// Writes a distorted copy of `source` to `target`; both have
+    /// `width * height` grey values.
+    pub fn distort(&mut self, source: &[u8], target: &mut [u8], generator: &mut impl Rng) {
+        let strength = self.strength;
+        if strength.clean >= 1.0 || generator.random::<f32>() < strength.clean {
+            target.copy_from_slice(source);
+            return;
+        }
+        self.pad(source);
+        let warp = self.random_warp(generator);
+        let field = self.random_field(generator);
+        self.sample(&warp, &field, target);
+    }
+
+    fn pad(&mut self, source: &[u8]) {
+        let stride = self.width + 2 * BORDER;
+        let inner = self.padded.chunks_exact_mut(stride).skip(BORDER);
+        for (padded, row) in inner.zip(source.chunks_exact(self.width)) {
+            for (to, &from) in padded[BORDER..].iter_mut().zip(row) {
+                *to = f32::from(from);
+            }
+        }
+    }
+
+    /// The affine map from target to source positions: `[xx, xy, x0, yx, yy, y0]`.
+    fn random_warp(&self, generator: &mut impl Rng) -> [f32; 6] {
+        let mut uniform = |limit: f32| limit * (2.0 * generator.random::<f32>() - 1.0);
+        let angle = uniform(self.strength.rotation).to_radians();
+        let (scale_x, scale_y) = (1.0 + uniform(self.strength.scale), 1.0 + uniform(self.strength.scale));
+        let shear = uniform(self.strength.shear);
+        let (shift_x, shift_y) = (uniform(self.strength.shift), uniform(self.strength.shift));
+        let (sin, cos) = angle.sin_cos();
+        let (xx, xy) = (cos / scale_x, (shear * cos - sin) / scale_x);
+        let (yx, yy) = (sin / scale_y, (shear * sin + cos) / scale_y);
+        // The centre of the image maps to itself, moved by the shift.
+        let (cx, cy) = ((self.width - 1) as f32 / 2.0, (self.height - 1) as f32 / 2.0);
+        [
+            xx,
+            xy,
+            cx + shift_x - xx * cx - xy * cy,
+            yx,
+            yy,
+            cy + shift_y - yx * cx - yy * cy,
+        ]
+    }
+
+    /// The displacement at each row and knot column, `[row][axis][knot]`: the
+    /// rows are interpolated here, the columns while sampling.
+    fn random_field(&self, generator: &mut impl Rng) -> Vec<[[f32; KNOTS]; 2]> {
+        let mut knots = [[[0.0f32; KNOTS]; 2]; KNOTS];
+        for value in knots.as_flattened_mut().as_flattened_mut() {
+            let normal: f32 = StandardNormal.sample(generator);
+            *value = normal * self.strength.elastic;
+        }
+        let interpolate = |weights: &[f32; KNOTS]| {
+            let mut row = [[0.0; KNOTS]; 2];
+            for (weight, knot_row) in weights.iter().zip(&knots) {
+                for (to, from) in row.as_flattened_mut().iter_mut().zip(knot_row.as_flattened()) {
+                    *to += weight * from;
+                }
+            }
+            row
+        };
+        self.rows.iter().map(interpolate).collect()
+    }
+
+    /// Bilinear sampling at the warped and displaced positions.
+    fn sample(&self, warp: &[f32; 6], field: &[[[f32; KNOTS]; 2]], target: &mut [u8]) {
+        let [xx, xy, x0, yx, yy, y0] = *warp;
+        let stride = self.width + 2 * BORDER;
+        // Positions outside are pulled onto the border, which is zero.
+        let (max_x, max_y) = ((stride - 2) as f32, (self.height + 2 * BORDER - 2) as f32);
+        let dot = |a: &[f32; KNOTS], b: &[f32; KNOTS]| -> f32 {
+            a.iter().zip(b).map(|(a, b)| a * b).sum()
+        };
+        for (y, row) in target.chunks_exact_mut(self.width).enumerate() {
+            let [dx, dy] = &field[y];
+            let y = y as f32;
+            for (x, pixel) in row.iter_mut().enumerate() {
+                let weights = &self.columns[x];
+                let x = x as f32;
+                let border = BORDER as f32;
+                let sx = (xx * x + xy * y + x0 + dot(weights, dx) + border).clamp(0.0, max_x);
+                let sy = (yx * x + yy * y + y0 + dot(weights, dy) + border).clamp(0.0, max_y);
+                let (left, top) = (sx as usize, sy as usize);
+                let (fx, fy) = (sx - left as f32, sy - top as f32);
+                let at = top * stride + left;
+                let upper = self.padded[at] + fx * (self.padded[at + 1] - self.padded[at]);
+                let lower = self.padded[at + stride]
+                    + fx * (self.padded[at + stride + 1] - self.padded[at + stride]);
+                *pixel = (upper + fy * (lower - upper) + 0.5) as u8;
+            }
+        }
+    }
+}
+
+/// Uniform cubic B-spline weights of [`KNOTS`] control points at `length`
+/// positions, scaled so that white noise of standard deviation 1 on the
+/// control points gives a field of standard deviation 1 on average.
+fn spline_weights(length: usize) -> Vec<[f32; KNOTS]> {
+    let basis = |t: f32| match t.abs() {
+        t if t < 1.0 => 2.0 / 3.0 - t * t + t * t * t / 2.0,
+        t if t < 2.0 => (2.0 - t).powi(3) / 6.0,
+        _ => 0.0,
+    };
+    let spacing = (KNOTS - 3) as f32 / (length.max(2) - 1) as f32;
+    let mut weights: Vec<[f32; KNOTS]> = (0..length)
+        .map(|position| {
+            let t = position as f32 * spacing;
+            std::array::from_fn(|knot| basis(t - (knot as f32 - 1.0)))
+        })
+        .collect();
+    let power: f32 = weights.as_flattened().iter().map(|w| w * w).sum();
+    let scale = (length as f32 / power).sqrt();
+    for weight in weights.as_flattened_mut() {
+        *weight *= scale;
+    }
+    weights
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    fn square() -> Vec<u8> {
+        let inside = |i: usize| (8..20).contains(&(i % 28)) && (8..20).contains(&(i / 28));
+        (0..784).map(|i| if inside(i) { 255 } else { 0 }).collect()
+    }
+
+    fn distorted(strength: Augmentation, seed: u64) -> Vec<u8> {
+        let mut target = vec![9; 784];
+        let mut generator = ChaCha8Rng::seed_from_u64(seed);
+        Augmenter::new(strength, 28, 28).distort(&square(), &mut target, &mut generator);
+        target
+    }
+
+    fn centre(image: &[u8]) -> (f64, f64) {
+        let mass: f64 = image.iter().map(|&p| f64::from(p)).sum();
+        let moment = |f: fn(usize) -> usize| -> f64 {
+            image.iter().enumerate().map(|(i, &p)| f(i) as f64 * f64::from(p)).sum::<f64>() / mass
+        };
+        (moment(|i| i % 28), moment(|i| i / 28))
+    }
+
+    #[test]
+    fn no_distortion_is_the_identity() {
+        assert_eq!(distorted(Augmentation::NONE, 1), square());
+        let still = Augmentation { clean: 0.0, ..Augmentation::NONE };
+        assert_eq!(distorted(still, 1), square());
+    }
+
+    #[test]
+    fn shifts_stay_within_their_limit_and_reach_it() {
+        let strength = Augmentation { shift: 3.0, clean: 0.0, ..Augmentation::NONE };
+        let moved: Vec<f64> = (0..200).map(|seed| centre(&distorted(strength, seed)).0 - 13.5).collect();
+        assert!(moved.iter().all(|m| m.abs() <= 3.01));
+        assert!(moved.iter().any(|m| *m > 2.5) && moved.iter().any(|m| *m < -2.5));
+    }
+
+    #[test]
+    fn rotation_keeps_the_centre_and_scale_changes_the_area() {
+        let rotated = Augmentation { rotation: 40.0, clean: 0.0, ..Augmentation::NONE };
+        let (x, y) = centre(&distorted(rotated, 3));
+        assert!((x - 13.5).abs() < 0.1 && (y - 13.5).abs() < 0.1);
+        let area = |image: &[u8]| image.iter().map(|&p| f64::from(p)).sum::<f64>();
+        let scaled = Augmentation { scale: 0.3, clean: 0.0, ..Augmentation::NONE };
+        let ratios = (0..50).map(|seed| area(&distorted(scaled, seed)) / area(&square()));
+        let (low, high) = ratios.fold((9.0f64, 0.0f64), |(l, h), r| (l.min(r), h.max(r)));
+        assert!(low > 0.4 && low < 0.8 && high > 1.2 && high < 1.75, "{low} {high}");
+    }
+
+    #[test]
+    fn far_displacements_stay_inside_the_image() {
+        let wild = Augmentation {
+            shift: 1000.0,
+            elastic: 50.0,
+            scale: 0.9,
+            clean: 0.0,
+            ..Augmentation::LIGHT
+        };
+        for seed in 0..50 {
+            distorted(wild, seed);
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The trained network in floats: three fully connected layers, nothing else.
+//! Any batch normalisation is already folded into them.
+
+use siamese_core::image::Input;
+use siamese_core::model::LAYERS;
+
+/// A fully connected layer, `outputs = weight · inputs + bias`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Linear {
+    /// The number of inputs.
+    pub inputs: usize,
+    /// The number of outputs.
+    pub outputs: usize,
+    /// `[outputs][inputs]`.
+    pub weight: Vec<f32>,
+    /// `[outputs]`.
+    pub bias: Vec<f32>,
+}
+
+/// Three layers with ReLU after the first two.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FloatNetwork {
+    /// The image that it takes; activations are fed as `activation / 127`.
+    pub input: Input,
+    /// From the image to the embedding.
+    pub layers: [Linear; LAYERS],
+}

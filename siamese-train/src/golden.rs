@@ -1,0 +1,183 @@
+//! Golden vectors: what a model gives for some images, computed by libtorch on
+//! integers, and not by `siamese_core`, so that the two check each other.
+
+use std::path::Path;
+
+use anyhow::Result;
+use safetensors::tensor::{Dtype, TensorView};
+use siamese_core::Model;
+use siamese_core::image::Pooling;
+use siamese_core::model::LAYERS;
+use tch::{Kind, Tensor, no_grad};
+
+use crate::dataset::Images;
+use crate::files::write_atomic;
+
+/// A model's integers as tensors.
+#[derive(Debug)]
+pub struct TorchModel {
+    pooling: Pooling,
+    height: i64,
+    width: i64,
+    layers: Vec<TorchLayer>,
+}
+
+/// One layer. Weights are held as 64-bit floats, in which every accumulator is
+/// exact, because libtorch multiplies matrices of floats far faster.
+#[derive(Debug)]
+struct TorchLayer {
+    weights: Tensor,
+    biases: Tensor,
+    multipliers: Tensor,
+    shifts: Tensor,
+}
+
+/// The outputs of all layers for some images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GoldenVectors {
+    /// `[images][outputs]` of both hidden layers.
+    pub hidden: [Vec<u8>; LAYERS - 1],
+    /// `[images][dim]`.
+    pub embeddings: Vec<i16>,
+}
+
+impl TorchModel {
+    /// The numbers of a parsed model.
+    #[must_use]
+    pub fn new(model: &Model<'_>) -> Self {
+        let input = model.header().input;
+        let layer = |layer: &siamese_core::model::Layer<'_>| {
+            let (rows, columns) = (layer.outputs(), layer.inputs());
+            let weights: Vec<f64> = layer
+                .rows()
+                .flat_map(|row| row.weights.iter().map(|&weight| f64::from(weight as i8)))
+                .collect();
+            let biases: Vec<i64> = layer.rows().map(|row| row.bias.into()).collect();
+            let (multipliers, shifts): (Vec<i64>, Vec<i64>) = (0..rows)
+                .filter_map(|row| layer.requantise(row))
+                .map(|r| (i64::from(r.multiplier()), i64::from(r.shift())))
+                .unzip();
+            TorchLayer {
+                weights: Tensor::from_slice(&weights).reshape([rows as i64, columns as i64]),
+                biases: Tensor::from_slice(&biases),
+                multipliers: Tensor::from_slice(&multipliers),
+                shifts: Tensor::from_slice(&shifts),
+            }
+        };
+        Self {
+            pooling: input.pooling,
+            height: input.height.into(),
+            width: input.width.into(),
+            layers: model.layers().iter().map(layer).collect(),
+        }
+    }
+
+    /// The outputs of all layers for `images`, which must have the model's size.
+    ///
+    /// # Errors
+    /// If libtorch gives tensors of another form than expected.
+    pub fn forward(&self, images: &Images) -> Result<GoldenVectors> {
+        no_grad(|| {
+            let pixels = Tensor::from_slice(images.pixels())
+                .reshape([-1, self.height, self.width])
+                .to_kind(Kind::Int64);
+            let mut activations = self.input_activations(&pixels);
+            let mut outputs = Vec::with_capacity(LAYERS);
+            for (index, layer) in self.layers.iter().enumerate() {
+                let (low, high) = if index + 1 < LAYERS { (0, 127) } else { (-32768, 32767) };
+                activations = layer.forward(&activations).clamp(low, high);
+                outputs.push(activations.shallow_clone());
+            }
+            let flat = |index: usize, kind| outputs[index].to_kind(kind).contiguous().view([-1]);
+            Ok(GoldenVectors {
+                hidden: [flat(0, Kind::Uint8).try_into()?, flat(1, Kind::Uint8).try_into()?],
+                embeddings: flat(2, Kind::Int16).try_into()?,
+            })
+        })
+    }
+
+    /// `[images, height, width]` pixels to `[images, inputs]` activations.
+    fn input_activations(&self, pixels: &Tensor) -> Tensor {
+        let shift = |tensor: Tensor, bits: i64| tensor.bitwise_right_shift_tensor_scalar(bits);
+        let activations = match self.pooling {
+            Pooling::None => shift(pixels.shallow_clone(), 1),
+            Pooling::Sum2x2 => {
+                // The average of four, times four, is their sum; exact in doubles.
+                let averages = pixels
+                    .to_kind(Kind::Double)
+                    .unsqueeze(1)
+                    .avg_pool2d([2, 2], [2, 2], [0, 0], false, true, 1)
+                    .squeeze_dim(1);
+                shift(averages.to_kind(Kind::Int64), 3)
+            }
+        };
+        activations.flatten(1, 2)
+    }
+}
+
+impl TorchLayer {
+    /// `[images, inputs]` to requantised, unclamped `[images, outputs]`.
+    fn forward(&self, inputs: &Tensor) -> Tensor {
+        let sums = inputs.to_kind(Kind::Double).mm(&self.weights.tr());
+        let acc = sums.to_kind(Kind::Int64) + &self.biases;
+        let half = Tensor::ones_like(&self.shifts).bitwise_left_shift(&(&self.shifts - 1));
+        (acc * &self.multipliers + half).bitwise_right_shift(&self.shifts)
+    }
+}
+
+/// Writes images and their golden vectors as a `safetensors` file: `pixels`
+/// and `hidden1`, `hidden2` (u8), `embedding` (i16), each `[images, …]`.
+///
+/// # Errors
+/// If the file can't be written.
+pub fn write_golden(path: &Path, images: &Images, golden: &GoldenVectors) -> Result<()> {
+    let count = images.len();
+    let embeddings: Vec<u8> = golden.embeddings.iter().flat_map(|c| c.to_le_bytes()).collect();
+    let [hidden1, hidden2] = &golden.hidden;
+    let parts: [(&str, Dtype, usize, &[u8]); 4] = [
+        ("pixels", Dtype::U8, images.pixels().len(), images.pixels()),
+        ("hidden1", Dtype::U8, hidden1.len(), hidden1),
+        ("hidden2", Dtype::U8, hidden2.len(), hidden2),
+        ("embedding", Dtype::I16, golden.embeddings.len(), &embeddings),
+    ];
+    let views = parts
+        .into_iter()
+        .map(|(name, kind, items, bytes)| {
+            Ok((name, TensorView::new(kind, vec![count, items / count.max(1)], bytes)?))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let file = safetensors::serialize(views, None)?;
+    write_atomic(path, |out| Ok(out.write_all(&file)?))
+}
+
+/// Images that strain the arithmetic: black, white, checkerboards, single
+/// pixels, stripes and noise.
+///
+/// # Errors
+/// If the size is zero.
+pub fn adversarial_images(width: usize, height: usize) -> Result<Images> {
+    let mut pixels = Vec::new();
+    let mut add = |value: &dyn Fn(usize, usize) -> u8| {
+        pixels.extend((0..width * height).map(|i| value(i % width, i / width)));
+    };
+    let on = |condition: bool| if condition { 255 } else { 0 };
+    add(&|_, _| 0);
+    add(&|_, _| 255);
+    add(&|_, _| 1);
+    add(&|x, y| on((x + y) % 2 == 0));
+    add(&|x, y| on((x + y) % 2 == 1));
+    add(&|x, _| on(x % 2 == 0));
+    add(&|_, y| on(y % 2 == 0));
+    add(&|x, y| on((x, y) == (0, 0)));
+    add(&|x, y| on((x, y) == (width - 1, height - 1)));
+    add(&|x, y| on((x, y) == (width / 2, height / 2)));
+    // A fixed noise: the high byte of a multiplicative hash of the position.
+    for seed in 1..=6u32 {
+        add(&|x, y| {
+            let position = (y * width + x) as u32 + 7919 * seed;
+            (position.wrapping_mul(2_654_435_761) >> 24) as u8
+        });
+    }
+    Images::new(width, height, pixels)
+}
+

@@ -1,0 +1,133 @@
+//! Batches made ahead of the training steps, by threads of their own.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread;
+
+use siamese_core::image::Input;
+
+use crate::augment::{Augmentation, Augmenter};
+use crate::dataset::Dataset;
+use crate::pairs::Sampler;
+
+/// The images of one step, ready for the first layer.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Input activations as `activation / 127`, `[images][inputs]`.
+    pub inputs: Vec<f32>,
+    /// The class of each image.
+    pub labels: Vec<i64>,
+}
+
+/// Gives the batches of a range of steps in order. Each worker makes every
+/// n-th one, and each batch depends on its step's number alone, so that the
+/// number of workers changes nothing.
+pub struct Loader {
+    workers: Vec<Worker>,
+    next: usize,
+}
+
+struct Worker {
+    batches: Receiver<Batch>,
+    /// Used batches go back, so that their memory is used again.
+    used: Sender<Batch>,
+}
+
+/// Batches that a worker makes ahead.
+const AHEAD: usize = 2;
+
+impl Loader {
+    /// Starts `workers` threads that make the batches of `steps`. They end by
+    /// themselves when the loader is dropped.
+    #[must_use]
+    pub fn start(
+        data: &Arc<Dataset>,
+        input: Input,
+        augmentation: Augmentation,
+        sampler: &Sampler,
+        steps: Range<usize>,
+        workers: usize,
+    ) -> Self {
+        let start_worker = |worker: usize| {
+            let (sender, batches) = sync_channel(AHEAD);
+            let (used, recycled) = channel();
+            let maker = Maker {
+                data: Arc::clone(data),
+                input,
+                augmenter: Augmenter::new(augmentation, input.width.into(), input.height.into()),
+                sampler: sampler.clone(),
+                image: vec![0; input.pixels()],
+                activations: vec![0; input.activations()],
+            };
+            let steps = steps.clone().skip(worker).step_by(workers);
+            thread::spawn(move || maker.run(steps, &sender, &recycled));
+            Worker { batches, used }
+        };
+        Self {
+            workers: (0..workers).map(start_worker).collect(),
+            next: 0,
+        }
+    }
+
+    /// The next step's batch; `None` after the last.
+    pub fn next_batch(&mut self) -> Option<Batch> {
+        let worker = &self.workers[self.next % self.workers.len()];
+        worker.batches.recv().ok()
+    }
+
+    /// Gives a batch back for its memory, and moves on to the next step.
+    pub fn recycle(&mut self, batch: Batch) {
+        let worker = &self.workers[self.next % self.workers.len()];
+        // A worker that has made its last batch needs no more memory.
+        let _ = worker.used.send(batch);
+        self.next += 1;
+    }
+}
+
+/// What one worker owns.
+struct Maker {
+    data: Arc<Dataset>,
+    input: Input,
+    augmenter: Augmenter,
+    sampler: Sampler,
+    image: Vec<u8>,
+    activations: Vec<u8>,
+}
+
+impl Maker {
+    fn run(
+        mut self,
+        steps: impl Iterator<Item = usize>,
+        sender: &SyncSender<Batch>,
+        recycled: &Receiver<Batch>,
+    ) {
+        for step in steps {
+            let mut batch = recycled.try_recv().unwrap_or_default();
+            self.fill(step, &mut batch);
+            if sender.send(batch).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn fill(&mut self, step: usize, batch: &mut Batch) {
+        let mut generator = self.sampler.generator(step as u64);
+        batch.inputs.clear();
+        batch.labels.clear();
+        for index in self.sampler.draw(&mut generator) {
+            let index = index as usize;
+            let source = self.data.images.get(index);
+            self.augmenter.distort(source, &mut self.image, &mut generator);
+            self.input.quantise(&self.image, &mut self.activations);
+            batch.inputs.extend(self.activations.iter().map(|&a| real_input(a)));
+            batch.labels.push(self.data.labels[index].into());
+        }
+    }
+}
+
+/// What an input activation means to the float network: `0..=127` is `0..=1`.
+#[must_use]
+pub fn real_input(activation: u8) -> f32 {
+    f32::from(activation) / 127.0
+}

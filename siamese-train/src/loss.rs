@@ -1,0 +1,187 @@
+//! The losses: what makes digits of one class fall together.
+
+use tch::{Kind, Tensor};
+
+use crate::recipe::{Loss, Pairing, Recipe, Sampling, Term};
+
+/// Added under the square root of a distance, whose slope at 0 is infinite.
+const TINY: f64 = 1e-8;
+/// Stands for minus infinity where a pair must not count.
+const NEVER: f64 = -1e9;
+
+/// The pairs of a batch, `[rows, columns]` or `[pairs]`.
+struct Pairs {
+    /// Squared distances.
+    squared: Tensor,
+    /// 1 where both images are of one class, else 0; never both images the same.
+    same: Tensor,
+    /// 1 where the classes differ, else 0.
+    different: Tensor,
+}
+
+/// The loss of a batch of embeddings `[images, dim]` with classes `[images]`.
+#[must_use]
+pub fn loss(recipe: &Recipe, embeddings: &Tensor, labels: &Tensor) -> Tensor {
+    let pairs = match recipe.pairing {
+        Pairing::All => all_pairs(embeddings, labels),
+        Pairing::Drawn => drawn_pairs(embeddings, labels),
+    };
+    let Loss(terms) = &recipe.loss;
+    terms
+        .iter()
+        .map(|&(weight, term)| weight * pairs.term(term, recipe))
+        .reduce(|sum, term| sum + term)
+        .unwrap_or_else(|| embeddings.sum(Kind::Float) * 0.0)
+}
+
+/// Every two images. Each pair stands twice, as (a, b) and (b, a).
+fn all_pairs(embeddings: &Tensor, labels: &Tensor) -> Pairs {
+    let squares = embeddings.square().sum_dim_intlist(1i64, true, Kind::Float);
+    let products = embeddings.mm(&embeddings.tr());
+    let squared: Tensor = &squares + squares.tr() - products * 2.0;
+    let squared = squared.clamp_min(0.0);
+    let same = labels.unsqueeze(1).eq_tensor(&labels.unsqueeze(0)).to_kind(Kind::Float);
+    let different = 1.0 - &same;
+    let itself = Tensor::eye(labels.size()[0], (Kind::Float, labels.device()));
+    Pairs {
+        squared,
+        same: same - itself,
+        different,
+    }
+}
+
+/// Image i of the first half with image i of the second.
+fn drawn_pairs(embeddings: &Tensor, labels: &Tensor) -> Pairs {
+    let halves = embeddings.chunk(2, 0);
+    let classes = labels.chunk(2, 0);
+    let squared = (&halves[0] - &halves[1])
+        .square()
+        .sum_dim_intlist(1i64, false, Kind::Float);
+    let same = classes[0].eq_tensor(&classes[1]).to_kind(Kind::Float);
+    let different = 1.0 - &same;
+    Pairs {
+        squared,
+        same,
+        different,
+    }
+}
+
+impl Pairs {
+    fn term(&self, term: Term, recipe: &Recipe) -> Tensor {
+        match term {
+            Term::Contrastive => self.contrastive(recipe),
+            Term::StudentT => self.collapse(&(self.squared.log1p() * -recipe.tail)),
+            Term::Gaussian => self.collapse(&-&self.squared),
+        }
+    }
+
+    /// Random sampling keeps the pairs' own shares; balanced sampling gives
+    /// half of the weight to each kind, which drawn pairs have by themselves.
+    fn contrastive(&self, recipe: &Recipe) -> Tensor {
+        let distance = (&self.squared + TINY).sqrt();
+        let gap = (recipe.margin - distance).clamp_min(0.0).square();
+        match recipe.sampling {
+            Sampling::Random => {
+                let sum = (&self.squared * &self.same + gap * &self.different).sum(Kind::Float);
+                sum / (self.same.sum(Kind::Float) + self.different.sum(Kind::Float))
+            }
+            Sampling::Balanced => {
+                0.5 * mean(&self.squared, &self.same) + 0.5 * mean(&gap, &self.different)
+            }
+        }
+    }
+
+    /// `−log(s / Σ s)`, mean over the same-class pairs; the sum runs over all
+    /// other images of the batch. Takes `log s`, `[images, images]`.
+    fn collapse(&self, log_similarity: &Tensor) -> Tensor {
+        let counts = &self.same + &self.different;
+        let others: Tensor = log_similarity + (1.0 - counts) * NEVER;
+        let total = others.logsumexp(1i64, true);
+        mean(&(total - log_similarity), &self.same)
+    }
+}
+
+/// The mean of the values where `mask` is 1; 0 if it is nowhere.
+fn mean(values: &Tensor, mask: &Tensor) -> Tensor {
+    (values * mask).sum(Kind::Float) / mask.sum(Kind::Float).clamp_min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::RecipeName;
+
+    const TAIL: f64 = 2.0;
+
+    fn value(loss_text: &str, sampling: Sampling, pairing: Pairing) -> f64 {
+        // Two images of class 0 at distance 1, two of class 1 at distance 2.
+        let points = Tensor::from_slice(&[0.0f32, 0.0, 0.0, 1.0, 3.0, 0.0, 3.0, 2.0]).reshape([4, 2]);
+        let recipe = Recipe {
+            loss: loss_text.parse().unwrap(),
+            sampling,
+            pairing,
+            tail: TAIL,
+            ..RecipeName::Original.recipe()
+        };
+        loss(&recipe, &points, &Tensor::from_slice(&[0i64, 0, 1, 1])).double_value(&[])
+    }
+
+    /// `max(0, 5 − d)²` of the four different pairs.
+    fn gaps() -> [f64; 4] {
+        [9.0f64, 13.0, 10.0, 10.0].map(|squared| (5.0 - squared.sqrt()).powi(2))
+    }
+
+    fn close(found: f64, expected: f64) {
+        assert!((found - expected).abs() < 1e-4, "{found} instead of {expected}");
+    }
+
+    #[test]
+    fn contrastive_of_all_pairs() {
+        let gap_sum: f64 = gaps().iter().sum();
+        let balanced = value("contrastive", Sampling::Balanced, Pairing::All);
+        close(balanced, 0.5 * (1.0 + 4.0) / 2.0 + 0.5 * gap_sum / 4.0);
+        let random = value("contrastive", Sampling::Random, Pairing::All);
+        close(random, (1.0 + 4.0 + gap_sum) / 6.0);
+    }
+
+    #[test]
+    fn contrastive_of_drawn_pairs_is_the_originals() {
+        // Image 0 with 2 (distance 3) and 1 with 3 (distance sqrt(10)).
+        let found = value("contrastive", Sampling::Random, Pairing::Drawn);
+        close(found, (4.0 + (5.0 - 10.0f64.sqrt()).powi(2)) / 2.0);
+    }
+
+    #[test]
+    fn student_t_collapse() {
+        let similarity = |squared: f64| (1.0 + squared).powf(-TAIL);
+        let term = |own: f64, others: [f64; 2]| {
+            let own = similarity(own);
+            -(own / (own + others.map(similarity).iter().sum::<f64>())).ln()
+        };
+        let expected = [
+            term(1.0, [9.0, 13.0]),
+            term(1.0, [10.0, 10.0]),
+            term(4.0, [9.0, 10.0]),
+            term(4.0, [13.0, 10.0]),
+        ];
+        let found = value("student-t", Sampling::Balanced, Pairing::All);
+        close(found, expected.iter().sum::<f64>() / 4.0);
+    }
+
+    #[test]
+    fn terms_add_with_their_weights() {
+        let sampling = Sampling::Balanced;
+        let sum = value("student-t+2*contrastive", sampling, Pairing::All);
+        let parts = value("student-t", sampling, Pairing::All)
+            + 2.0 * value("contrastive", sampling, Pairing::All);
+        close(sum, parts);
+    }
+
+    #[test]
+    fn coinciding_points_have_finite_gradients() {
+        let points = Tensor::zeros([4, 2], (Kind::Float, tch::Device::Cpu)).set_requires_grad(true);
+        let recipe = RecipeName::Default.recipe();
+        loss(&recipe, &points, &Tensor::from_slice(&[0i64, 0, 1, 1])).backward();
+        assert!(points.grad().isfinite().all().int64_value(&[]) == 1);
+    }
+}

@@ -1,0 +1,216 @@
+//! The network while it is trained: parameters as libtorch tensors.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use siamese_core::image::Input;
+use siamese_core::model::LAYERS;
+use tch::{Device, Kind, Tensor, no_grad};
+
+use crate::float_network::{FloatNetwork, Linear};
+
+/// The variance floor of batch normalisation.
+const EPSILON: f64 = 1e-5;
+/// The share of a new batch in the running mean and variance.
+const MOMENTUM: f64 = 0.1;
+
+/// One layer's parameters.
+#[derive(Debug)]
+struct Layer {
+    /// `[outputs, inputs]`.
+    weight: Tensor,
+    /// `[outputs]`; with batch normalisation, its shift.
+    bias: Tensor,
+    normalisation: Option<Normalisation>,
+}
+
+/// Batch normalisation of one layer, all `[outputs]`.
+#[derive(Debug)]
+struct Normalisation {
+    gain: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+}
+
+/// Three fully connected layers with shared weights for both images of a pair:
+/// since a batch is embedded in one go, the sharing is the network itself.
+#[derive(Debug)]
+pub struct Network {
+    input: Input,
+    layers: [Layer; LAYERS],
+}
+
+impl Network {
+    /// Fresh parameters: weights uniform within `± sqrt(6 / inputs)` as for
+    /// ReLU layers (He et al., "Delving Deep into Rectifiers", 2015), the last
+    /// layer's within `± sqrt(3 / inputs)`; biases 0.
+    #[must_use]
+    pub fn new(input: Input, hidden: [usize; 2], dim: usize, batch_norm: bool, seed: u64, device: Device) -> Self {
+        let mut generator = ChaCha8Rng::seed_from_u64(seed);
+        // Steps use the streams from 0 upwards.
+        generator.set_stream(u64::MAX);
+        let sizes = [input.activations(), hidden[0], hidden[1], dim];
+        let layers = std::array::from_fn(|index| {
+            let (inputs, outputs) = (sizes[index], sizes[index + 1]);
+            let hidden = index + 1 < LAYERS;
+            let limit = (if hidden { 6.0 } else { 3.0 } / inputs as f32).sqrt();
+            let weight: Vec<f32> = (0..inputs * outputs)
+                .map(|_| limit * (2.0 * generator.random::<f32>() - 1.0))
+                .collect();
+            let weight = Tensor::from_slice(&weight).reshape([outputs as i64, inputs as i64]);
+            let constant = |value: f64| {
+                Tensor::full([outputs as i64], value, (Kind::Float, device))
+            };
+            let learned = |tensor: Tensor| tensor.to_device(device).set_requires_grad(true);
+            Layer {
+                weight: learned(weight),
+                bias: learned(constant(0.0)),
+                normalisation: (hidden && batch_norm).then(|| Normalisation {
+                    gain: learned(constant(1.0)),
+                    mean: constant(0.0),
+                    variance: constant(1.0),
+                }),
+            }
+        });
+        Self { input, layers }
+    }
+
+    /// The parameters that the optimiser moves, in a fixed order; the flag
+    /// tells the weight matrices, which alone decay.
+    #[must_use]
+    pub fn parameters(&self) -> Vec<(&Tensor, bool)> {
+        let mut parameters = Vec::new();
+        for layer in &self.layers {
+            parameters.push((&layer.weight, true));
+            parameters.push((&layer.bias, false));
+            parameters.extend(layer.normalisation.as_ref().map(|n| (&n.gain, false)));
+        }
+        parameters
+    }
+
+    /// Everything that makes the network: the parameters, and the running
+    /// statistics of batch normalisation, with names for checkpoints.
+    #[must_use]
+    pub fn state(&self) -> Vec<(String, &Tensor)> {
+        let mut state = Vec::new();
+        for (layer, index) in self.layers.iter().zip(1..) {
+            let mut add = |name: &str, tensor| state.push((format!("layer{index}.{name}"), tensor));
+            add("weight", &layer.weight);
+            add("bias", &layer.bias);
+            if let Some(normalisation) = &layer.normalisation {
+                add("gain", &normalisation.gain);
+                add("mean", &normalisation.mean);
+                add("variance", &normalisation.variance);
+            }
+        }
+        state
+    }
+
+    /// The embeddings `[images, dim]` of a training batch `[images, inputs]`.
+    /// Updates the running statistics.
+    #[must_use]
+    pub fn embed_batch(&self, inputs: &Tensor) -> Tensor {
+        let [first, second, last] = &self.layers;
+        let hidden = first.outputs(inputs).relu();
+        let hidden = second.outputs(&hidden).relu();
+        last.outputs(&hidden)
+    }
+
+    /// The network in floats with batch normalisation folded into the layers,
+    /// the running statistics standing for the batch's.
+    #[must_use]
+    pub fn fold(&self) -> FloatNetwork {
+        no_grad(|| FloatNetwork {
+            input: self.input,
+            layers: std::array::from_fn(|index| self.layers[index].fold()),
+        })
+    }
+}
+
+impl Layer {
+    /// The outputs for a training batch, before any ReLU.
+    fn outputs(&self, inputs: &Tensor) -> Tensor {
+        match &self.normalisation {
+            None => inputs.linear(&self.weight, Some(&self.bias)),
+            Some(Normalisation { gain, mean, variance }) => {
+                inputs.linear(&self.weight, None::<&Tensor>).batch_norm(
+                    Some(gain),
+                    Some(&self.bias),
+                    Some(mean),
+                    Some(variance),
+                    true,
+                    MOMENTUM,
+                    EPSILON,
+                    false,
+                )
+            }
+        }
+    }
+
+    fn fold(&self) -> Linear {
+        let (weight, bias) = match &self.normalisation {
+            None => (self.weight.shallow_clone(), self.bias.shallow_clone()),
+            Some(Normalisation { gain, mean, variance }) => {
+                let factor = gain / (variance + EPSILON).sqrt();
+                (
+                    &self.weight * factor.unsqueeze(1),
+                    &self.bias - mean * &factor,
+                )
+            }
+        };
+        let size = weight.size();
+        Linear {
+            inputs: size[1] as usize,
+            outputs: size[0] as usize,
+            weight: to_vec(&weight),
+            bias: to_vec(&bias),
+        }
+    }
+}
+
+/// The values of a float tensor, in row-major order.
+///
+/// # Panics
+/// If the tensor does not hold floats.
+#[must_use]
+pub fn to_vec(tensor: &Tensor) -> Vec<f32> {
+    let flat = tensor.detach().to_device(Device::Cpu).contiguous().view([-1]);
+    Vec::try_from(flat).expect("a float tensor converts to floats")
+}
+
+/// A folded network as tensors, for embedding whole sets.
+#[derive(Debug)]
+pub struct FoldedTensors {
+    layers: Vec<(Tensor, Tensor)>,
+}
+
+impl FoldedTensors {
+    /// Copies the network to `device`.
+    #[must_use]
+    pub fn new(network: &FloatNetwork, device: Device) -> Self {
+        let tensors = |layer: &Linear| {
+            let shape = [layer.outputs as i64, layer.inputs as i64];
+            let weight = Tensor::from_slice(&layer.weight).reshape(shape);
+            (weight.to_device(device), Tensor::from_slice(&layer.bias).to_device(device))
+        };
+        Self {
+            layers: network.layers.iter().map(tensors).collect(),
+        }
+    }
+
+    /// The outputs of all three layers for inputs `[images, inputs]`; the
+    /// hidden ones after their ReLU.
+    #[must_use]
+    pub fn forward(&self, inputs: &Tensor) -> [Tensor; LAYERS] {
+        no_grad(|| {
+            let mut activations = inputs.shallow_clone();
+            std::array::from_fn(|index| {
+                let (weight, bias) = &self.layers[index];
+                activations = activations.linear(weight, Some(bias));
+                if index + 1 < LAYERS {
+                    activations = activations.relu();
+                }
+                activations.shallow_clone()
+            })
+        })
+    }
+}

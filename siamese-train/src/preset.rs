@@ -1,0 +1,66 @@
+//! Named sets of layer sizes.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use siamese_core::image::{Input, Pooling};
+
+/// A named set of hidden-layer sizes; the output width is set apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// 196-64-32: images pooled 2x2, 14 KiB of weights, for the smallest parts
+    Tiny,
+    /// 784-128-64: 106 KiB of weights, for parts with 256 KiB of flash
+    Small,
+    /// 784-256-128: 228 KiB of weights, for parts with 512 KiB of flash
+    Medium,
+    /// 784-1024-1024: 1.8 MiB of weights, the original network, for the host
+    Reference,
+}
+
+impl Preset {
+    /// The name, as on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tiny => "tiny",
+            Self::Small => "small",
+            Self::Medium => "medium",
+            Self::Reference => "reference",
+        }
+    }
+
+    /// The name of its model files with `dim` coordinates: `small`, `small-d16`.
+    #[must_use]
+    pub fn model_name(self, dim: usize) -> String {
+        match dim {
+            2 => self.name().to_owned(),
+            _ => format!("{}-d{dim}", self.name()),
+        }
+    }
+
+    /// Outputs of the two hidden layers.
+    #[must_use]
+    pub const fn hidden(self) -> [usize; 2] {
+        match self {
+            Self::Tiny => [64, 32],
+            Self::Small => [128, 64],
+            Self::Medium => [256, 128],
+            Self::Reference => [1024, 1024],
+        }
+    }
+
+    /// What the first layer takes from an image of `width` by `height` pixels.
+    #[must_use]
+    pub const fn input(self, width: u16, height: u16) -> Input {
+        let pooling = match self {
+            Self::Tiny => Pooling::Sum2x2,
+            Self::Small | Self::Medium | Self::Reference => Pooling::None,
+        };
+        Input {
+            width,
+            height,
+            pooling,
+        }
+    }
+}

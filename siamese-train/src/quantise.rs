@@ -1,0 +1,192 @@
+//! From the float network to integers, after training. The integers' meaning
+//! is defined in `siamese_core`; the formulas are those of Jacob et al. (2018)
+//! with symmetric weights, one scale a row, and zero point 0 everywhere.
+
+use anyhow::{Result, ensure};
+use siamese_core::Requantise;
+use siamese_core::image::Input;
+use siamese_core::model::{LAYERS, Scales};
+
+use crate::float_network::{FloatNetwork, Linear};
+
+/// The largest integer weight and hidden activation.
+const MAX: f64 = 127.0;
+/// Room that the embedding's scale leaves beyond the farthest calibration
+/// point, so that unusual images are not cut off.
+const HEADROOM: f64 = 2.0;
+
+/// A layer in integers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntegerLayer {
+    /// `[outputs][inputs]`, in `-127..=127`.
+    pub weights: Vec<i8>,
+    /// `[outputs]`, in accumulator units.
+    pub biases: Vec<i32>,
+    /// `[outputs]`.
+    pub requantise: Vec<Requantise>,
+}
+
+/// A network in integers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IntegerNetwork {
+    /// The image that it takes.
+    pub input: Input,
+    /// From the image to the embedding.
+    pub layers: [IntegerLayer; LAYERS],
+    /// Real units of the layers' outputs.
+    pub scales: Scales,
+}
+
+/// What the float network gave on the calibration images.
+#[derive(Debug, Clone)]
+pub struct Calibration {
+    /// Activations of the two hidden layers, all images together.
+    pub hidden: [Vec<f32>; LAYERS - 1],
+    /// Coordinates of the embeddings, all images together.
+    pub embeddings: Vec<f32>,
+}
+
+/// Quantises `network` with scales that fit the calibration images.
+///
+/// # Errors
+/// If the calibration images leave a layer without any activation.
+pub fn quantise(network: &FloatNetwork, calibration: &Calibration) -> Result<IntegerNetwork> {
+    let mut hidden = [0.0; LAYERS - 1];
+    for (scale, activations) in hidden.iter_mut().zip(&calibration.hidden) {
+        *scale = activation_scale(activations)?;
+    }
+    let farthest = calibration.embeddings.iter().fold(0.0f32, |m, c| m.max(c.abs()));
+    ensure!(
+        farthest.is_finite() && farthest > 0.0,
+        "the float network maps every calibration image to the origin; it is not trained"
+    );
+    let scales = Scales {
+        hidden,
+        embedding: (f64::from(farthest) * HEADROOM / f64::from(i16::MAX)) as f32,
+    };
+    let meanings = [1.0 / MAX as f32, hidden[0], hidden[1], scales.embedding];
+    let layers = std::array::from_fn(|index| {
+        let (input, output) = (meanings[index].into(), meanings[index + 1].into());
+        quantise_layer(&network.layers[index], input, output)
+    });
+    Ok(IntegerNetwork { input: network.input, layers, scales })
+}
+
+/// The activation scale with the smallest mean squared error among 48 that cut
+/// off the highest activations more or less.
+fn activation_scale(activations: &[f32]) -> Result<f32> {
+    const STEPS: u32 = 48;
+    let highest = f64::from(activations.iter().copied().fold(0.0, f32::max));
+    ensure!(
+        highest.is_finite() && highest > 0.0,
+        "a hidden layer is silent for every calibration image; the network is not trained"
+    );
+    // A sample is enough to choose a scale.
+    let sample: Vec<f64> = activations
+        .iter()
+        .step_by(activations.len().div_ceil(1 << 17))
+        .map(|&activation| activation.into())
+        .collect();
+    let error = |scale: f64| -> f64 {
+        let squared = |&activation: &f64| {
+            let integer = (activation / scale).round().clamp(0.0, MAX);
+            (integer * scale - activation).powi(2)
+        };
+        sample.iter().map(squared).sum()
+    };
+    let scales = (1..=STEPS).map(|step| highest / MAX * f64::from(step) / f64::from(STEPS));
+    let best = scales.min_by(|a, b| error(*a).total_cmp(&error(*b)));
+    Ok(best.unwrap_or(highest / MAX) as f32)
+}
+
+/// Quantises one layer whose inputs and outputs have these real units.
+fn quantise_layer(layer: &Linear, input: f64, output: f64) -> IntegerLayer {
+    let mut integers = IntegerLayer {
+        weights: Vec::with_capacity(layer.weight.len()),
+        biases: Vec::with_capacity(layer.outputs),
+        requantise: Vec::with_capacity(layer.outputs),
+    };
+    // Whatever the weights, they add at most this much to an accumulator.
+    let bias_room = f64::from(i32::MAX) - MAX * MAX * layer.inputs as f64;
+    for (row, &bias) in layer.weight.chunks_exact(layer.inputs).zip(&layer.bias) {
+        let bias = f64::from(bias);
+        let largest = row.iter().fold(0.0f32, |m, w| m.max(w.abs()));
+        let scale = (f64::from(largest) / MAX)
+            .max(bias.abs() / (input * bias_room))
+            .max(f64::MIN_POSITIVE.sqrt());
+        let quantised = row.iter().map(|&w| (f64::from(w) / scale).round() as i8);
+        integers.weights.extend(quantised);
+        integers.biases.push((bias / (input * scale)).round() as i32);
+        integers.requantise.push(fixed_point(input * scale / output));
+    }
+    integers
+}
+
+/// The fixed-point form of a positive factor: the multiplier has its highest
+/// bit at 2^30 where the shift's range allows.
+fn fixed_point(factor: f64) -> Requantise {
+    let exponent = factor.log2().floor() as i32;
+    let mut shift = (30 - exponent).clamp(1, i32::from(Requantise::MAX_SHIFT));
+    let mut multiplier = (factor * 2f64.powi(shift)).round();
+    if multiplier > f64::from(Requantise::MAX_MULTIPLIER) && shift > 1 {
+        shift -= 1;
+        multiplier = (factor * 2f64.powi(shift)).round();
+    }
+    let multiplier = multiplier.clamp(1.0, f64::from(Requantise::MAX_MULTIPLIER)) as u32;
+    Requantise::new(multiplier, shift as u8).expect("both were clamped to their ranges")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fixed_point_is_exact_to_thirty_bits() {
+        for factor in [1e-9, 0.003, 0.5, 0.999_999_999_9, 1.0, 7.3, 1e6] {
+            let fixed = fixed_point(factor);
+            let value = f64::from(fixed.multiplier()) / 2f64.powi(fixed.shift().into());
+            assert!((value / factor - 1.0).abs() < 2f64.powi(-29), "{factor}: {value}");
+        }
+    }
+
+    #[test]
+    fn factors_out_of_range_are_clamped() {
+        assert_eq!(fixed_point(1e-30), Requantise::new(1, 62).unwrap());
+        assert_eq!(fixed_point(1e12), Requantise::new(Requantise::MAX_MULTIPLIER, 1).unwrap());
+    }
+
+    #[test]
+    fn a_row_of_zeros_keeps_its_bias() {
+        let layer = Linear {
+            inputs: 2,
+            outputs: 1,
+            weight: vec![0.0, 0.0],
+            bias: vec![1.5],
+        };
+        let integers = quantise_layer(&layer, 0.01, 0.1);
+        let value = integers.requantise[0].apply(integers.biases[0]);
+        assert_eq!(integers.weights, [0, 0]);
+        assert_eq!(value, 15);
+    }
+
+    #[test]
+    fn rows_use_the_whole_range() {
+        let layer = Linear {
+            inputs: 2,
+            outputs: 2,
+            weight: vec![0.5, -1.0, 3.0, 1.5],
+            bias: vec![0.0, 0.0],
+        };
+        let integers = quantise_layer(&layer, 1.0, 1.0);
+        assert_eq!(integers.weights, [64, -127, 127, 64]);
+    }
+
+    #[test]
+    fn rare_high_activations_are_cut_off() {
+        let mut activations: Vec<f32> = (0..10_000).map(|i| i as f32 / 10_000.0).collect();
+        activations.push(20.0);
+        let scale = activation_scale(&activations).unwrap();
+        assert!(scale * 127.0 < 20.0, "{scale}");
+        assert!(activation_scale(&[0.0; 4]).is_err());
+    }
+}

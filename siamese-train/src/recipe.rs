@@ -1,0 +1,306 @@
+//! How a network is trained: every knob, and the named sets of them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Context, bail, ensure};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::augment::Augmentation;
+
+/// Which images are drawn for a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sampling {
+    /// Classes uniform, and as many same-class as different-class pairs
+    Balanced,
+    /// Independent draws, as the original did: with ten classes, one pair in
+    /// ten is of one class
+    Random,
+}
+
+/// Which pairs of a batch the loss compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pairing {
+    /// Every two images of the batch: each image is embedded once
+    All,
+    /// Image i of the first half with image i of the second half
+    Drawn,
+}
+
+/// The optimiser, without its learning rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Optimiser {
+    /// Gradient descent
+    Sgd,
+    /// Gradient descent with momentum 0.9
+    Momentum,
+    /// Adam with decoupled weight decay (AdamW)
+    Adam,
+}
+
+/// The learning rate over the steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// The same at every step
+    Constant,
+    /// Up over the first twentieth, then down to zero along a cosine
+    OneCycle,
+}
+
+/// One term of the loss. `d` is the Euclidean distance of a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Term {
+    /// Same: `d²`; different: `max(0, margin − d)²`. Hadsell, Chopra and LeCun,
+    /// "Dimensionality Reduction by Learning an Invariant Mapping" (2006).
+    Contrastive,
+    /// Maximally collapsing metric learning with a heavy-tailed similarity
+    /// `s = (1 + d²)^−tail`: `−log(s / Σ s)`, mean over the same-class pairs.
+    /// The loss: Globerson and Roweis, "Metric Learning by Collapsing Classes"
+    /// (2005); the similarity, there with a tail of 1: van der Maaten and
+    /// Hinton, "Visualizing Data using t-SNE" (2008).
+    StudentT,
+    /// The same with the similarity `s = exp(−d²)`.
+    Gaussian,
+}
+
+impl Term {
+    const ALL: [(&'static str, Self); 3] = [
+        ("contrastive", Self::Contrastive),
+        ("student-t", Self::StudentT),
+        ("gaussian", Self::Gaussian),
+    ];
+}
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = Self::ALL.iter().find(|(_, term)| term == self);
+        f.write_str(named.map_or("", |(name, _)| name))
+    }
+}
+
+/// A weighted sum of loss terms, written `student-t+0.2*contrastive`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Loss(pub Vec<(f64, Term)>);
+
+impl FromStr for Loss {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let term = |part: &str| {
+            let (weight, name) = part.split_once('*').unwrap_or(("1", part));
+            let weight: f64 = weight
+                .trim()
+                .parse()
+                .with_context(|| format!("'{weight}' is not a number"))?;
+            ensure!(
+                weight.is_finite() && weight > 0.0,
+                "the weight of a loss term must be above 0"
+            );
+            let name = name.trim();
+            match Term::ALL.iter().find(|(known, _)| *known == name) {
+                Some(&(_, term)) => Ok((weight, term)),
+                None => {
+                    let known = Term::ALL.map(|(name, _)| name).join(", ");
+                    bail!("'{name}' is no loss; there are: {known}")
+                }
+            }
+        };
+        text.split('+').map(term).collect::<anyhow::Result<_>>().map(Self)
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (weight, term)) in self.0.iter().enumerate() {
+            let plus = if index == 0 { "" } else { "+" };
+            match *weight {
+                1.0 => write!(f, "{plus}{term}")?,
+                weight => write!(f, "{plus}{weight}*{term}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every choice of a training run but the network's sizes and the seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// What is minimised.
+    pub loss: Loss,
+    /// The distance beyond which different pairs no longer repel, in real units.
+    pub margin: f64,
+    /// How fast the similarity of the student-t loss falls off: its exponent.
+    pub tail: f64,
+    /// Which images make a batch.
+    pub sampling: Sampling,
+    /// Which of its pairs count.
+    pub pairing: Pairing,
+    /// Images in a batch.
+    pub batch: usize,
+    /// Passes over as many images as the training set has.
+    pub epochs: f64,
+    /// The optimiser.
+    pub optimiser: Optimiser,
+    /// Its (highest) learning rate.
+    pub learning_rate: f64,
+    /// The learning rate's course.
+    pub schedule: Schedule,
+    /// Decoupled weight decay (Adam only).
+    pub weight_decay: f64,
+    /// Batch normalisation after the hidden layers, folded at export.
+    pub batch_norm: bool,
+    /// How images are distorted.
+    pub augmentation: Augmentation,
+    /// Decay of the moving average of the weights over the second half of the
+    /// steps; 0 keeps the last weights.
+    pub averaging: f64,
+    /// The gradient's largest norm; 0 doesn't clip.
+    pub clip: f64,
+}
+
+/// The named recipes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecipeName {
+    /// All pairs of balanced batches by a heavy-tailed loss, Adam, one-cycle,
+    /// augmentation, batch normalisation
+    Default,
+    /// The original network's: 784-1024-1024-2, contrastive loss with margin 5,
+    /// 128 random pairs a step, plain SGD at 0.01, 50,000 steps
+    Original,
+}
+
+impl RecipeName {
+    /// The recipe of that name.
+    #[must_use]
+    pub fn recipe(self) -> Recipe {
+        match self {
+            Self::Default => Recipe {
+                loss: Loss(vec![(1.0, Term::StudentT)]),
+                margin: 5.0,
+                tail: 3.0,
+                sampling: Sampling::Balanced,
+                pairing: Pairing::All,
+                batch: 500,
+                epochs: 80.0,
+                optimiser: Optimiser::Adam,
+                learning_rate: 0.016,
+                schedule: Schedule::OneCycle,
+                weight_decay: 1e-3,
+                batch_norm: true,
+                augmentation: Augmentation::LIGHT,
+                averaging: 0.999,
+                clip: 5.0,
+            },
+            Self::Original => Recipe {
+                loss: Loss(vec![(1.0, Term::Contrastive)]),
+                margin: 5.0,
+                tail: 3.0,
+                sampling: Sampling::Random,
+                pairing: Pairing::Drawn,
+                batch: 256,
+                epochs: 50_000.0 * 256.0 / 60_000.0,
+                optimiser: Optimiser::Sgd,
+                learning_rate: 0.01,
+                schedule: Schedule::Constant,
+                weight_decay: 0.0,
+                batch_norm: false,
+                augmentation: Augmentation::NONE,
+                averaging: 0.0,
+                clip: 0.0,
+            },
+        }
+    }
+}
+
+impl Recipe {
+    /// The steps that it takes on `images` training images, at least 1.
+    #[must_use]
+    pub fn steps(&self, images: usize) -> usize {
+        (self.epochs * images as f64 / self.batch as f64).round().max(1.0) as usize
+    }
+
+    /// The learning rate at `step` of `steps`.
+    #[must_use]
+    pub fn learning_rate_at(&self, step: usize, steps: usize) -> f64 {
+        const WARM_UP: f64 = 0.05;
+        const START: f64 = 0.04;
+        match self.schedule {
+            Schedule::Constant => self.learning_rate,
+            Schedule::OneCycle => {
+                let progress = (step as f64 + 0.5) / steps as f64;
+                let cosine = |from: f64, to: f64, t: f64| {
+                    to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * t).cos())
+                };
+                let factor = if progress < WARM_UP {
+                    cosine(START, 1.0, progress / WARM_UP)
+                } else {
+                    cosine(1.0, 0.0, (progress - WARM_UP) / (1.0 - WARM_UP))
+                };
+                self.learning_rate * factor
+            }
+        }
+    }
+
+    /// Checks the ranges of all knobs.
+    ///
+    /// # Errors
+    /// One sentence that names the knob that is out of range.
+    pub fn check(&self) -> anyhow::Result<()> {
+        ensure!(self.batch >= 4, "--batch must be at least 4 images");
+        ensure!(self.batch % 2 == 0, "--batch must be even: a batch holds pairs");
+        ensure!(self.epochs > 0.0 && self.epochs <= 1e6, "--epochs must be above 0");
+        ensure!(self.learning_rate > 0.0, "--learning-rate must be above 0");
+        ensure!(self.margin > 0.0, "--margin must be above 0");
+        ensure!(self.tail > 0.0, "--tail must be above 0");
+        ensure!(
+            (0.0..1.0).contains(&self.averaging),
+            "--averaging must be at least 0 and below 1"
+        );
+        let only_pairs = self.loss.0.iter().any(|(_, term)| {
+            matches!(term, Term::StudentT | Term::Gaussian)
+        });
+        ensure!(
+            !(only_pairs && self.pairing == Pairing::Drawn),
+            "the losses student-t and gaussian compare all pairs of a batch: use --pairing all"
+        );
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_read_back_as_written() {
+        for text in ["contrastive", "student-t+0.2*contrastive", "0.5*gaussian"] {
+            assert_eq!(text.parse::<Loss>().unwrap().to_string(), text);
+        }
+        let error = "contrastiv".parse::<Loss>().unwrap_err().to_string();
+        assert!(error.contains("contrastive, student-t"), "{error}");
+        assert!("-1*contrastive".parse::<Loss>().is_err());
+    }
+
+    #[test]
+    fn one_cycle_rises_then_falls_to_zero() {
+        let recipe = RecipeName::Default.recipe();
+        let rates: Vec<f64> = (0..100).map(|s| recipe.learning_rate_at(s, 100)).collect();
+        assert!(rates[0] < 0.1 * recipe.learning_rate);
+        assert!(rates[4] > 0.95 * recipe.learning_rate);
+        assert!(rates[5..].windows(2).all(|w| w[1] < w[0]));
+        assert!(rates[99] < 1e-3 * recipe.learning_rate);
+    }
+
+    #[test]
+    fn the_original_takes_fifty_thousand_steps() {
+        assert_eq!(RecipeName::Original.recipe().steps(60_000), 50_000);
+    }
+}
