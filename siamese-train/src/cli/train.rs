@@ -218,6 +218,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
 
     let stop = stop_at_ctrl_c()?;
     let steps = plan.recipe.steps(train.len());
+    output.note(&format!("training {name}: {steps} steps of {} images", plan.recipe.batch));
     let bar = output.progress().count("training", "steps", steps as u64);
     let start = Instant::now();
     let train = Arc::new(train);

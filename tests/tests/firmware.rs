@@ -1,0 +1,48 @@
+//! The firmware on the emulated Cortex-M4 gives the host's integers.
+
+use siamese_core::link::checksum;
+use siamese_device::firmware::{Board, Footprint, build};
+use siamese_device::{Device, Emulator};
+use siamese_tests::{golden_vectors, layers, model_path, test_images};
+use siamese_train::embed::ModelFile;
+
+/// Images of the default run; with `SIAMESE_FULL` set, all.
+const IMAGES: usize = 1_000;
+/// The memory that all of the firmware may take for `small`.
+const RAM: u64 = 12 * 1024;
+
+#[test]
+fn the_board_gives_the_hosts_integers_in_twelve_kibibytes() {
+    let file = ModelFile::read(&model_path("small.siam")).unwrap();
+    let model = file.model();
+    let elf = build(file.path(), Board::Mps2An386).unwrap();
+    let mut device = Device::new(Emulator::start(&elf, Board::Mps2An386).unwrap()).unwrap();
+
+    let info = device.info().unwrap();
+    assert_eq!(info.model, model.header().name);
+    assert_eq!(info.training_digest, model.header().training_digest);
+    assert_eq!((info.pixels, info.dim), (784, model.dim()));
+
+    let images = test_images().images;
+    let step = if std::env::var_os("SIAMESE_FULL").is_some() { 1 } else { images.len() / IMAGES };
+    let spread = images.iter().step_by(step).map(<[u8]>::to_vec);
+    let golden = golden_vectors(&file).into_iter().map(|(pixels, _)| pixels);
+    let sent: Vec<Vec<u8>> = spread.chain(golden).collect();
+    assert!(sent.len() > IMAGES);
+    let answers = device.embed_all(&sent, |_, _| ()).unwrap();
+    assert_eq!(answers.len(), sent.len());
+    for (index, (pixels, answer)) in sent.iter().zip(&answers).enumerate() {
+        let expected = layers(&model, pixels);
+        assert_eq!(answer.coordinates[..], expected.embedding, "image {index}");
+        let hidden = [&expected.hidden1, &expected.hidden2].map(|layer| checksum(layer));
+        assert_eq!(answer.hidden_crc, hidden, "image {index}");
+        assert!(answer.ticks > 0);
+    }
+
+    let footprint = Footprint::of_elf(&elf).unwrap();
+    let memory = device.memory().unwrap();
+    let ram = footprint.ram_static + u64::from(memory.stack_peak);
+    assert!(memory.stack_peak > 100, "the stack is not measured");
+    assert!(ram <= RAM, "the firmware takes {ram} bytes of RAM");
+    assert!(footprint.model_bytes >= file.bytes().len() as u64);
+}
