@@ -1,11 +1,97 @@
-use anyhow::Result;
+//! `plot`: the pictures of a map.
 
-use super::Output;
+use std::path::PathBuf;
 
-/// To do
+use anyhow::{Context, Result, ensure};
+use clap::ArgGroup;
+use serde_json::json;
+use siamese_train::dataset::{Dataset, Split};
+use siamese_train::embed::{ModelFile, embed_images};
+use siamese_train::evaluate::Labelled;
+use siamese_train::plot::{ClassNames, write_maps};
+use siamese_train::points::Points;
+
+use super::{Output, SourceArg};
+use siamese_train::dataset::Source;
+
+/// Draw the map: points by class, and the images at their points
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(
+    group = ArgGroup::new("what").required(true).args(["model", "embeddings"]),
+    after_help = "\
+Writes embed.svg and embed.png (every image a point in the colour of its class) and
+embed_preview.png (the images themselves at their points). The images are the test part of a
+known set unless --images and --labels are given; the points are computed by --model, or read
+from the file that `embed` wrote. Maps of more than two dimensions are drawn by their two
+principal components.
 
-pub fn run(_args: &Args, _output: Output) -> Result<()> {
-    Ok(())
+Examples:
+  siamese-train plot --model model/small.siam --out-dir pictures
+  siamese-train plot --embeddings embed.txt --images i.idx.gz --labels l.idx.gz"
+)]
+pub struct Args {
+    /// The quantised model that embeds the images
+    #[arg(long, value_name = "FILE.siam")]
+    model: Option<PathBuf>,
+    /// Embeddings, one line an image, in the images' order
+    #[arg(long, value_name = "FILE")]
+    embeddings: Option<PathBuf>,
+    /// The images: IDX, raw or .gz
+    #[arg(long, value_name = "IDX", requires = "labels", conflicts_with_all = ["data", "dataset"])]
+    images: Option<PathBuf>,
+    /// Their labels
+    #[arg(long, value_name = "IDX", requires = "images")]
+    labels: Option<PathBuf>,
+    /// The folder of all data sets, or one with the files of this set
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+    /// The set
+    #[arg(long, value_enum, default_value_t = SourceArg(Source::Mnist))]
+    dataset: SourceArg,
+    /// Where the pictures go
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    out_dir: PathBuf,
+    /// The title; made from the model's name or the file's if not given
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
+}
+
+pub fn run(args: &Args, output: Output) -> Result<()> {
+    let model = args.model.as_deref().map(ModelFile::read).transpose()?;
+    let (set, names, what) = match (&args.images, &args.labels) {
+        (Some(images), Some(labels)) => {
+            (Dataset::read(images, labels)?, ClassNames::numbers(), String::new())
+        }
+        _ => {
+            let source = args.dataset.0;
+            let set = Dataset::load(&args.data, source, Split::Test)?;
+            (set, source.into(), format!(" on {}", source.title()))
+        }
+    };
+    let (points, subject) = match (&model, &args.embeddings) {
+        (Some(file), _) => {
+            let model = file.model();
+            let embeddings = embed_images(&model, &set.images)?;
+            (embeddings.to_points()?, model.header().name.to_owned())
+        }
+        (None, Some(path)) => {
+            let points = Points::read(path)?;
+            ensure!(
+                points.len() == set.len(),
+                "{} holds {} points and there are {} images; give the images that it was made from",
+                path.display(),
+                points.len(),
+                set.len()
+            );
+            let name = path.file_stem().unwrap_or(path.as_os_str());
+            (points, name.to_string_lossy().into_owned())
+        }
+        (None, None) => anyhow::bail!("give --model or --embeddings"),
+    };
+    let title = args.title.clone().unwrap_or_else(|| format!("{subject}{what}"));
+    let labelled = Labelled::new(&points, &set.labels)?;
+    let paths = write_maps(&args.out_dir, labelled, &set.images, &names, &title)
+        .with_context(|| format!("cannot draw into {}", args.out_dir.display()))?;
+    let human: String = paths.iter().map(|path| format!("{}\n", path.display())).collect();
+    output.report(&human, &json!({ "pictures": paths }))
 }

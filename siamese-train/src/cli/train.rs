@@ -146,9 +146,9 @@ struct Knobs {
     /// Normalise hidden layers while training
     #[arg(long, value_name = "BOOL")]
     batch_norm: Option<bool>,
-    /// Distort training images
-    #[arg(long, value_name = "BOOL")]
-    augment: Option<bool>,
+    /// How strongly training images are distorted
+    #[arg(long, value_enum)]
+    augment: Option<Augment>,
     /// Decay of the weights' moving average, 0 for none
     #[arg(long, value_name = "DECAY")]
     averaging: Option<f64>,
@@ -178,7 +178,28 @@ impl Knobs {
         set(&mut recipe.averaging, &self.averaging);
         set(&mut recipe.clip, &self.clip);
         if let Some(augment) = self.augment {
-            recipe.augmentation = if augment { Augmentation::LIGHT } else { Augmentation::NONE };
+            recipe.augmentation = augment.strength();
+        }
+    }
+}
+
+/// Named strengths of augmentation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Augment {
+    /// Every image as it is
+    None,
+    /// Shifted, turned, bent a little
+    Light,
+    /// More of it, and other pens, blur and noise: for images from a real device
+    Robust,
+}
+
+impl Augment {
+    const fn strength(self) -> Augmentation {
+        match self {
+            Self::None => Augmentation::NONE,
+            Self::Light => Augmentation::LIGHT,
+            Self::Robust => Augmentation::ROBUST,
         }
     }
 }

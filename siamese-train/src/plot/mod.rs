@@ -4,13 +4,24 @@
 //! [`preview`] draws the images themselves at their points. [`write_maps`]
 //! writes both under their usual names.
 
+mod axes;
+mod labels;
+mod map;
+mod palette;
+mod plane;
+mod preview;
+mod svg;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use crate::dataset::{Images, Source};
 use crate::evaluate::Labelled;
-use crate::files::write_atomic;
+
+pub use map::map;
+pub use preview::preview;
+pub use svg::{Picture, Raster};
 
 /// The names that pictures give to classes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,56 +54,11 @@ impl From<Source> for ClassNames {
     }
 }
 
-/// A finished picture.
-#[derive(Debug, Clone)]
-pub struct Picture {
-    svg: String,
-}
-
-impl Picture {
-    /// Writes it as SVG.
-    ///
-    /// # Errors
-    /// As [`write_atomic`].
-    pub fn write_svg(&self, path: &Path) -> Result<()> {
-        write_atomic(path, |out| Ok(out.write_all(self.svg.as_bytes())?))
-    }
-
-    /// Writes it as PNG.
-    ///
-    /// # Errors
-    /// As [`write_atomic`].
-    pub fn write_png(&self, path: &Path) -> Result<()> {
-        write_atomic(path, |out| Ok(out.write_all(&[])?))
-    }
-}
-
-/// Draws every point in the colour of its class.
-///
-/// # Errors
-/// None yet.
-pub fn map(_points: Labelled<'_>, _names: &ClassNames, _title: &str) -> Result<Picture> {
-    Ok(Picture { svg: String::new() })
-}
-
-/// Draws the images at their points.
-///
-/// # Errors
-/// If there are not as many images as points.
-pub fn preview(
-    _points: Labelled<'_>,
-    _images: &Images,
-    _names: &ClassNames,
-    _title: &str,
-) -> Result<Picture> {
-    Ok(Picture { svg: String::new() })
-}
-
 /// Writes `embed.svg`, `embed.png` and `embed_preview.png` into a folder and
 /// returns their paths.
 ///
 /// # Errors
-/// As [`map`], [`preview`] and [`write_atomic`].
+/// As [`preview`], and [`write_atomic`](crate::files::write_atomic).
 pub fn write_maps(
     dir: &Path,
     points: Labelled<'_>,
@@ -101,7 +67,7 @@ pub fn write_maps(
     title: &str,
 ) -> Result<Vec<PathBuf>> {
     let paths = ["embed.svg", "embed.png", "embed_preview.png"].map(|name| dir.join(name));
-    let map = map(points, names, title)?;
+    let map = map(points, names, title);
     map.write_svg(&paths[0])?;
     map.write_png(&paths[1])?;
     preview(points, images, names, title)?.write_png(&paths[2])?;

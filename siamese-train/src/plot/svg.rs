@@ -1,0 +1,266 @@
+//! A little SVG writer, and SVG to pixels. Knows nothing of embeddings.
+
+use std::fmt::{self, Write};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context, Result, anyhow};
+use resvg::tiny_skia::{Pixmap, Transform};
+use resvg::usvg::{Options, Tree, fontdb};
+
+use crate::files::write_atomic;
+
+/// Text is set in this; the pictures bring it along, so they look the same on
+/// a machine without fonts.
+const FONT: &str = "DejaVu Sans";
+
+/// A finished drawing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    width: u32,
+    height: u32,
+    svg: String,
+}
+
+impl Picture {
+    /// The drawing as SVG text.
+    #[must_use]
+    pub fn svg(&self) -> &str {
+        &self.svg
+    }
+
+    /// The drawing as pixels, one a unit of the drawing.
+    ///
+    /// # Errors
+    /// If the drawing can't be rendered, which is a bug.
+    pub fn rasterise(&self) -> Result<Raster> {
+        let mut raster = Raster::new(self.width, self.height)?;
+        raster.draw(&self.svg)?;
+        Ok(raster)
+    }
+
+    /// Writes the drawing as SVG.
+    ///
+    /// # Errors
+    /// As [`write_atomic`].
+    pub fn write_svg(&self, path: &Path) -> Result<()> {
+        write_atomic(path, |out| Ok(out.write_all(self.svg.as_bytes())?))
+    }
+
+    /// Writes the drawing as PNG.
+    ///
+    /// # Errors
+    /// As [`rasterise`](Self::rasterise) and [`write_atomic`].
+    pub fn write_png(&self, path: &Path) -> Result<()> {
+        self.rasterise()?.write_png(path)
+    }
+}
+
+/// A finished picture of pixels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Raster {
+    pixmap: Pixmap,
+}
+
+impl Raster {
+    /// A transparent picture.
+    pub(super) fn new(width: u32, height: u32) -> Result<Self> {
+        let pixmap = Pixmap::new(width, height)
+            .with_context(|| format!("a picture of {width}x{height} pixels is not possible"))?;
+        Ok(Self { pixmap })
+    }
+
+    /// The width in pixels.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        self.pixmap.width()
+    }
+
+    /// The height in pixels.
+    #[must_use]
+    pub fn height(&self) -> u32 {
+        self.pixmap.height()
+    }
+
+    /// The pixels, row by row, four bytes each: red, green, blue, alpha.
+    #[must_use]
+    pub fn rgba(&self) -> &[u8] {
+        self.pixmap.data()
+    }
+
+    /// Sets an opaque pixel, if there is such a pixel.
+    pub(super) fn set(&mut self, x: u32, y: u32, [red, green, blue]: [u8; 3]) {
+        if x < self.width() && y < self.height() {
+            let at = (y as usize * self.width() as usize + x as usize) * 4;
+            self.pixmap.data_mut()[at..at + 4].copy_from_slice(&[red, green, blue, 255]);
+        }
+    }
+
+    /// Draws SVG over what is there.
+    pub(super) fn draw(&mut self, svg: &str) -> Result<()> {
+        let options = Options {
+            font_family: FONT.to_owned(),
+            fontdb: fonts(),
+            ..Options::default()
+        };
+        let tree = Tree::from_str(svg, &options).context("cannot render a picture")?;
+        resvg::render(&tree, Transform::identity(), &mut self.pixmap.as_mut());
+        Ok(())
+    }
+
+    /// Writes the picture as PNG.
+    ///
+    /// # Errors
+    /// As [`write_atomic`].
+    pub fn write_png(&self, path: &Path) -> Result<()> {
+        let png = self.pixmap.encode_png().map_err(|error| anyhow!("cannot pack a PNG: {error}"))?;
+        write_atomic(path, |out| Ok(out.write_all(&png)?))
+    }
+}
+
+/// The fonts of the pictures, and no others.
+fn fonts() -> Arc<fontdb::Database> {
+    static FONTS: OnceLock<Arc<fontdb::Database>> = OnceLock::new();
+    let load = || {
+        let mut fonts = fontdb::Database::new();
+        for font in [dejavu::sans::regular(), dejavu::sans::bold()] {
+            fonts.load_font_data(font.to_vec());
+        }
+        Arc::new(fonts)
+    };
+    Arc::clone(FONTS.get_or_init(load))
+}
+
+/// How a text stands to its point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Anchor {
+    Start,
+    Middle,
+    End,
+}
+
+/// How a text looks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TextStyle<'a> {
+    pub size: f64,
+    pub bold: bool,
+    pub anchor: Anchor,
+    pub fill: &'a str,
+    /// The width of a white rim, so that the text can be read on anything.
+    pub halo: f64,
+    /// Degrees, clockwise, around the text's point.
+    pub rotation: f64,
+}
+
+impl Default for TextStyle<'_> {
+    fn default() -> Self {
+        Self {
+            size: 20.0,
+            bold: false,
+            anchor: Anchor::Start,
+            fill: "#222222",
+            halo: 0.0,
+            rotation: 0.0,
+        }
+    }
+}
+
+/// A drawing in the making.
+pub(super) struct Drawing {
+    width: u32,
+    height: u32,
+    body: String,
+}
+
+impl Drawing {
+    /// An empty drawing; `background` is a colour or `none`.
+    pub(super) fn new(width: u32, height: u32, background: &str) -> Self {
+        let mut drawing = Self { width, height, body: String::new() };
+        drawing.rect((0.0, 0.0), (f64::from(width), f64::from(height)), background);
+        drawing
+    }
+
+    /// Adds an element; writing to a string can't fail.
+    pub(super) fn add(&mut self, element: fmt::Arguments<'_>) {
+        let _ = self.body.write_fmt(element);
+        self.body.push('\n');
+    }
+
+    pub(super) fn rect(&mut self, (x, y): (f64, f64), (width, height): (f64, f64), fill: &str) {
+        self.add(format_args!(
+            r#"<rect x="{x:.2}" y="{y:.2}" width="{width:.2}" height="{height:.2}" fill="{fill}"/>"#
+        ));
+    }
+
+    /// A line from point to point.
+    pub(super) fn line(&mut self, points: &[(f64, f64)], colour: &str, width: f64) {
+        let path: Vec<String> = points.iter().map(|(x, y)| format!("{x:.2},{y:.2}")).collect();
+        self.add(format_args!(
+            r#"<polyline points="{}" fill="none" stroke="{colour}" stroke-width="{width}" stroke-linejoin="round"/>"#,
+            path.join(" ")
+        ));
+    }
+
+    pub(super) fn text(&mut self, (x, y): (f64, f64), style: TextStyle<'_>, text: &str) {
+        let anchor = match style.anchor {
+            Anchor::Start => "start",
+            Anchor::Middle => "middle",
+            Anchor::End => "end",
+        };
+        let weight = if style.bold { r#" font-weight="bold""# } else { "" };
+        let turn = match style.rotation {
+            0.0 => String::new(),
+            angle => format!(r#" transform="rotate({angle} {x:.2} {y:.2})""#),
+        };
+        let place = format!(
+            r#"x="{x:.2}" y="{y:.2}" font-family="{FONT}, Verdana, sans-serif" font-size="{}" text-anchor="{anchor}"{weight}{turn}"#,
+            style.size
+        );
+        let text = escape(text);
+        // The rim is a text of its own below, for viewers without `paint-order`.
+        if style.halo > 0.0 {
+            self.add(format_args!(
+                r##"<text {place} fill="#ffffff" stroke="#ffffff" stroke-width="{}" stroke-linejoin="round">{text}</text>"##,
+                2.0 * style.halo
+            ));
+        }
+        self.add(format_args!(r#"<text {place} fill="{}">{text}</text>"#, style.fill));
+    }
+
+    pub(super) fn finish(self) -> Picture {
+        let Self { width, height, body } = self;
+        let svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+             viewBox=\"0 0 {width} {height}\">\n{body}</svg>\n"
+        );
+        Picture { width, height, svg }
+    }
+}
+
+/// Text as SVG can hold it: XML has no control characters.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            _ if character.is_control() => escaped.push(' '),
+            _ => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_drawn_without_fonts_of_the_system() {
+        let mut drawing = Drawing::new(60, 30, "#ffffff");
+        drawing.text((5.0, 22.0), TextStyle::default(), "a<&>\u{0}b");
+        let raster = drawing.finish().rasterise().unwrap();
+        assert!(raster.rgba().chunks_exact(4).any(|pixel| pixel[0] < 64));
+    }
+}
