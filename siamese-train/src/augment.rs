@@ -1,5 +1,5 @@
-//! Small random distortions of an image: where it lies, how it is slanted and
-//! how a hand would have wobbled.
+//! Small random distortions of an image: where it lies, how it is slanted, how
+//! a hand would have wobbled, how thick the pen was and how bad the camera is.
 
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -18,9 +18,20 @@ pub struct Augmentation {
     pub shear: f32,
     /// Standard deviation of a smooth displacement field, in pixels.
     pub elastic: f32,
-    /// The share of images that are left as they are.
+    /// The share of images whose strokes become thicker or thinner, by up to a
+    /// pixel on each side.
+    pub thickness: f32,
+    /// The share of images that are blurred, by up to a 3x3 mean.
+    pub blur: f32,
+    /// The share of images with noise of a standard deviation of up to
+    /// [`MAX_NOISE`] grey values.
+    pub noise: f32,
+    /// The share of images that are not moved or bent.
     pub clean: f32,
 }
+
+/// The strongest noise, as the standard deviation of a grey value.
+pub const MAX_NOISE: f32 = 50.0;
 
 impl Augmentation {
     /// Leaves every image as it is.
@@ -30,6 +41,9 @@ impl Augmentation {
         scale: 0.0,
         shear: 0.0,
         elastic: 0.0,
+        thickness: 0.0,
+        blur: 0.0,
+        noise: 0.0,
         clean: 1.0,
     };
 
@@ -40,6 +54,22 @@ impl Augmentation {
         scale: 0.06,
         shear: 0.06,
         elastic: 0.6,
+        thickness: 0.0,
+        blur: 0.0,
+        noise: 0.0,
+        clean: 0.1,
+    };
+
+    /// Stronger, and with other pens and cameras: for images from a real device.
+    pub const ROBUST: Self = Self {
+        shift: 1.25,
+        rotation: 10.0,
+        scale: 0.08,
+        shear: 0.08,
+        elastic: 0.7,
+        thickness: 0.2,
+        blur: 0.1,
+        noise: 0.2,
         clean: 0.1,
     };
 }
@@ -81,14 +111,61 @@ impl Augmenter {
     /// `width * height` grey values.
     pub fn distort(&mut self, source: &[u8], target: &mut [u8], generator: &mut impl Rng) {
         let strength = self.strength;
-        if strength.clean >= 1.0 || generator.random::<f32>() < strength.clean {
+        let mut happens = |share: f32| share > 0.0 && generator.random::<f32>() < share;
+        let [clean, thickness, blur, noise] =
+            [strength.clean, strength.thickness, strength.blur, strength.noise].map(&mut happens);
+        if clean {
             target.copy_from_slice(source);
-            return;
+        } else {
+            self.pad(source);
+            let warp = self.random_warp(generator);
+            let field = self.random_field(generator);
+            self.sample(&warp, &field, target);
         }
-        self.pad(source);
-        let warp = self.random_warp(generator);
-        let field = self.random_field(generator);
-        self.sample(&warp, &field, target);
+        if thickness {
+            let amount = generator.random();
+            if generator.random() {
+                self.blend(target, amount, |cross, _| cross.into_iter().fold(0.0, f32::max));
+            } else {
+                self.blend(target, amount, |cross, _| cross.into_iter().fold(255.0, f32::min));
+            }
+        }
+        if blur {
+            let amount = generator.random();
+            self.blend(target, amount, |cross, corners| {
+                (cross.iter().sum::<f32>() + corners.iter().sum::<f32>()) / 9.0
+            });
+        }
+        if noise {
+            let deviation = MAX_NOISE * generator.random::<f32>();
+            for pixel in target {
+                let normal: f32 = StandardNormal.sample(generator);
+                *pixel = (f32::from(*pixel) + deviation * normal + 0.5) as u8;
+            }
+        }
+    }
+
+    /// Moves every pixel by the share `amount` towards what `filter` makes of
+    /// it and its four neighbours, and of the four at its corners.
+    fn blend(
+        &mut self,
+        image: &mut [u8],
+        amount: f32,
+        filter: impl Fn([f32; 5], [f32; 4]) -> f32,
+    ) {
+        self.pad(image);
+        let stride = self.width + 2 * BORDER;
+        for (y, row) in image.chunks_exact_mut(self.width).enumerate() {
+            for (x, pixel) in row.iter_mut().enumerate() {
+                let at = (y + BORDER) * stride + x + BORDER;
+                let near = |offset: usize| self.padded[at + offset - stride - 1];
+                let [above, below] = [near(1), near(2 * stride + 1)];
+                let [left, here, right] = [near(stride), near(stride + 1), near(stride + 2)];
+                let corners = [near(0), near(2), near(2 * stride), near(2 * stride + 2)];
+                let filtered = filter([here, above, below, left, right], corners);
+                *pixel = (here + amount * (filtered - here) + 0.5) as u8;
+            }
+        }
     }
 
     fn pad(&mut self, source: &[u8]) {
@@ -248,6 +325,36 @@ mod tests {
         let ratios = (0..50).map(|seed| area(&distorted(scaled, seed)) / area(&square()));
         let (low, high) = ratios.fold((9.0f64, 0.0f64), |(l, h), r| (l.min(r), h.max(r)));
         assert!(low > 0.4 && low < 0.8 && high > 1.2 && high < 1.75, "{low} {high}");
+    }
+
+    #[test]
+    fn pens_get_thicker_and_thinner_and_cameras_blur() {
+        let mean = |image: &[u8]| image.iter().map(|&p| f64::from(p)).sum::<f64>() / 784.0;
+        let pens = Augmentation { thickness: 1.0, ..Augmentation::NONE };
+        let means: Vec<f64> = (0..40).map(|seed| mean(&distorted(pens, seed))).collect();
+        let unchanged = mean(&square());
+        assert!(means.iter().any(|&m| m > 1.2 * unchanged));
+        assert!(means.iter().any(|&m| m < 0.8 * unchanged));
+
+        let blur = Augmentation { blur: 1.0, ..Augmentation::NONE };
+        let blurred = distorted(blur, 1);
+        assert!((mean(&blurred) - unchanged).abs() < 0.5);
+        assert!(blurred[8 * 28 + 14] < 255 && blurred[7 * 28 + 14] > 0);
+    }
+
+    #[test]
+    fn noise_is_as_strong_as_stated() {
+        let noise = Augmentation { noise: 1.0, ..Augmentation::NONE };
+        // Only the grey ground between the clamps shows a full deviation.
+        let mut augmenter = Augmenter::new(noise, 28, 28);
+        let mut strongest = 0.0f64;
+        for seed in 0..30 {
+            let mut target = vec![0; 784];
+            augmenter.distort(&[128; 784], &mut target, &mut ChaCha8Rng::seed_from_u64(seed));
+            let variance = target.iter().map(|&p| (f64::from(p) - 128.0).powi(2)).sum::<f64>() / 784.0;
+            strongest = strongest.max(variance.sqrt());
+        }
+        assert!((40.0..52.0).contains(&strongest), "{strongest}");
     }
 
     #[test]
