@@ -67,13 +67,13 @@ proptest! {
     fn a_flipped_bit_is_noticed(
         pixels in prop::collection::vec(any::<u8>(), 0..100),
         position: prop::sample::Index,
-        bit in 0..8,
+        bit in 0u32..8,
     ) {
         let request = Request::Embed { pixels: &pixels };
         let mut buffer = vec![0; frame_capacity(pixels.len())];
         let frame = write_frame(&request, &mut buffer).unwrap();
         let position = position.index(frame.len() - 1);
-        frame[position] ^= 1 << bit;
+        frame[position] ^= 1u8 << bit;
         // A receiver ends the frame at the first zero.
         let end = frame.iter().position(|&byte| byte == 0).unwrap();
         prop_assert!(read_frame::<Request<'_>>(&mut frame[..end]).is_err());

@@ -171,3 +171,8 @@ pub fn write_dataset(folder: &Path, name: &str, data: &Dataset) -> [PathBuf; 2] 
     write_idx(&paths[1], &shape[..1], &data.labels);
     paths
 }
+
+/// The examples of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -1,5 +1,7 @@
 //! Models made of chosen or random numbers, and a naive oracle.
 
+#![allow(dead_code, reason = "each test program uses its own part")]
+
 use proptest::prelude::*;
 use siamese_core::image::{Input, Pooling};
 use siamese_core::model::{self, Header, LayerParts, Model, Scales};
