@@ -1,0 +1,124 @@
+//! Puts the model into the firmware: checks it, derives the buffer sizes from
+//! it, and lays out the board's memory.
+
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use siamese_core::Model;
+
+/// All the RAM that the firmware may use, stack included.
+const RAM: u32 = 12 * 1024;
+/// The part of it that is the stack's.
+const STACK: u32 = 4 * 1024;
+/// The model that is built in if `SIAMESE_MODEL` names no other.
+const DEFAULT_MODEL: &str = "../model/small.siam";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Cargo shows these lines as the build's error.
+            println!("cargo::error={error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=SIAMESE_MODEL");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    embed_model(&model_path()?, &out)?;
+
+    fs::write(out.join("memory.x"), memory(flash()))?;
+    println!("cargo::rustc-link-search={}", out.display());
+    // cortex-m-rt's script, which includes memory.x; and sections are not to be
+    // padded to the pages of an operating system.
+    println!("cargo::rustc-link-arg-bins=-Tlink.x");
+    println!("cargo::rustc-link-arg-bins=--nmagic");
+    Ok(())
+}
+
+/// The model of `SIAMESE_MODEL`, or the default one.
+fn model_path() -> Result<PathBuf, Box<dyn Error>> {
+    let named = env::var_os("SIAMESE_MODEL").filter(|name| !name.is_empty());
+    let path = PathBuf::from(named.unwrap_or_else(|| DEFAULT_MODEL.into()));
+    println!("cargo::rerun-if-changed={}", path.display());
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(format!(
+            "there is no model file {}: train one with `cargo xtask demo`, or name one, \
+             by its full path, with SIAMESE_MODEL=/path/to/model.siam",
+            path.display()
+        )
+        .into())
+    }
+}
+
+/// Checks the model, copies it to `out`, and writes `model.rs`, which includes
+/// it and states the sizes that the firmware's buffers take from it.
+fn embed_model(path: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
+    let in_words = |error: &dyn Error| format!("the model file {}: {error}", path.display());
+    let bytes = fs::read(path).map_err(|error| in_words(&error))?;
+    let model = Model::parse(&bytes).map_err(|error| in_words(&error))?;
+    let (shared, hidden1) = model.buffer_sizes();
+    let constants = format!(
+        "/// The pixels that an image has.\n\
+         pub const PIXELS: usize = {pixels};\n\
+         /// The coordinates that an embedding has.\n\
+         pub const DIM: usize = {dim};\n\
+         /// The embedder's buffer for the input and the second hidden layer.\n\
+         pub const SHARED: usize = {shared};\n\
+         /// The embedder's buffer for the first hidden layer.\n\
+         pub const HIDDEN1: usize = {hidden1};\n\
+         /// The bytes of the model file.\n\
+         pub const LENGTH: usize = {length};\n",
+        pixels = model.header().input.pixels(),
+        dim = model.dim(),
+        length = bytes.len(),
+    );
+    fs::write(out.join("model.siam"), &bytes)?;
+    fs::write(out.join("model.rs"), constants)?;
+    Ok(())
+}
+
+/// Where the board's flash starts, and its length in KiB.
+fn flash() -> (u32, u32) {
+    if env::var_os("CARGO_FEATURE_NETDUINOPLUS2").is_some() {
+        (0x0800_0000, 1024)
+    } else {
+        (0x0000_0000, 4096)
+    }
+}
+
+/// The linker's view of the memory. The stack lies below the static data and
+/// grows down to where RAM starts: should it ever be too small, the next push
+/// faults instead of silently overwriting data.
+fn memory((flash, kib): (u32, u32)) -> String {
+    let statics = RAM - STACK;
+    format!(
+        "MEMORY
+{{
+  FLASH : ORIGIN = {flash:#x}, LENGTH = {kib}K
+  STACK : ORIGIN = 0x20000000, LENGTH = {STACK}
+  RAM   : ORIGIN = 0x20000000 + {STACK}, LENGTH = {statics}
+}}
+
+_stack_start = ORIGIN(STACK) + LENGTH(STACK);
+_stack_end = ORIGIN(STACK);
+
+SECTIONS
+{{
+  .model : ALIGN(16)
+  {{
+    KEEP(*(.model));
+    . = ALIGN(4);
+  }} > FLASH
+}} INSERT AFTER .rodata;
+"
+    )
+}

@@ -1,0 +1,101 @@
+//! Netduino Plus 2 and other boards with an STM32F405: USART1 on PA9 (TX) and
+//! PA10 (RX), 115,200 baud, the clock as it is after reset. QEMU emulates it too.
+
+use core::fmt::{self, Write};
+use core::panic::PanicInfo;
+
+use super::interrupt::{Line, sleep_until};
+use super::register::Register;
+
+/// The board's name, which is also that of QEMU's machine.
+pub const NAME: &str = "netduinoplus2";
+/// The internal oscillator, HSI, which runs after reset.
+pub const TICK_HZ: u32 = 16_000_000;
+
+/// USART1. It holds one byte: a host must wait for an answer before it sends
+/// the next request.
+pub struct Uart {
+    status: Register,
+    data: Register,
+}
+
+/// Status: a byte was received.
+const RXNE: u32 = 1 << 5;
+/// Status: the next byte can be written.
+const TXE: u32 = 1 << 7;
+/// Control 1: USART, transmitter and receiver on, and an interrupt for each
+/// byte received.
+const CONTROL1: u32 = (1 << 13) | (1 << 5) | (1 << 3) | (1 << 2);
+/// The line of that interrupt.
+const RX_LINE: Line = Line(37);
+/// Clocks a bit, rounded; the pins' bus runs as fast as the core.
+const BAUD_DIVISOR: u32 = (TICK_HZ + 115_200 / 2) / 115_200;
+
+impl Uart {
+    /// Starts the UART: clocks, pins, then the UART itself.
+    pub fn new() -> Self {
+        const GPIOA: usize = 0x4002_0000;
+        const RCC: usize = 0x4002_3800;
+        const USART1: usize = 0x4001_1000;
+        // SAFETY: these addresses are the ones of ST's reference manual RM0090
+        // (RCC_AHB1ENR, RCC_APB2ENR, GPIOA_MODER, GPIOA_AFRH, USART1). Receiving
+        // by DMA is off.
+        let (ahb1_clocks, apb2_clocks, modes, functions, status, data, divisor, control1) = unsafe {
+            (
+                Register::at(RCC + 0x30),
+                Register::at(RCC + 0x44),
+                Register::at(GPIOA),
+                Register::at(GPIOA + 0x24),
+                Register::at(USART1),
+                Register::at(USART1 + 0x04),
+                Register::at(USART1 + 0x08),
+                Register::at(USART1 + 0x0C),
+            )
+        };
+        ahb1_clocks.write(ahb1_clocks.read() | 1);
+        apb2_clocks.write(apb2_clocks.read() | 1 << 4);
+        // PA9 and PA10: alternate function 7, which is USART1.
+        functions.write(functions.read() & !0xFF0 | 0x770);
+        modes.write(modes.read() & !(0b1111 << 18) | 0b1010 << 18);
+        divisor.write(BAUD_DIVISOR);
+        control1.write(CONTROL1);
+        Self { status, data }
+    }
+
+    /// Waits for a byte, asleep.
+    pub fn read(&mut self) -> u8 {
+        while !self.has_byte() {
+            sleep_until(RX_LINE, || self.has_byte());
+        }
+        self.data.read() as u8
+    }
+
+    /// Is there a byte to read?
+    fn has_byte(&self) -> bool {
+        self.status.read() & RXNE != 0
+    }
+
+    /// Waits until a byte can be sent, and sends it.
+    pub fn write(&mut self, byte: u8) {
+        while self.status.read() & TXE == 0 {}
+        self.data.write(byte.into());
+    }
+}
+
+impl Write for Uart {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.bytes().for_each(|byte| self.write(byte));
+        Ok(())
+    }
+}
+
+/// Reports over the UART, as text between two zeros, which no frame is; then halts.
+pub fn die(info: &PanicInfo<'_>) -> ! {
+    cortex_m::interrupt::disable();
+    let mut uart = Uart::new();
+    // `write_str` doesn't fail.
+    let _ = write!(uart, "\0{info}\0");
+    loop {
+        cortex_m::asm::wfi();
+    }
+}

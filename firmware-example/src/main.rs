@@ -1,0 +1,131 @@
+//! A firmware that embeds images: requests come over the board's UART, answers
+//! go back the same way, and the model stays in flash.
+//!
+//! `board` is all that knows the hardware, `link` receives and answers frames,
+//! `model` is the flash section of the model; this file boots and carries the
+//! requests out. Anything that can be computed without a board is in
+//! `siamese-core`.
+
+#![no_std]
+#![no_main]
+
+mod board;
+mod link;
+mod model;
+mod stack;
+mod ticks;
+
+use core::panic::PanicInfo;
+
+use cortex_m_rt::{ExceptionFrame, entry, exception};
+use siamese_core::link::{
+    Embedded, Fault, Info, LINK_VERSION, Memory, Request, Response, checksum, frame_capacity,
+};
+use siamese_core::{Embedder, Model, SizeError};
+
+use crate::board::Uart;
+use crate::ticks::Ticks;
+
+/// The embedder of exactly the model that is built in.
+type Network = Embedder<'static, { model::DIM }, { model::SHARED }, { model::HIDDEN1 }>;
+
+/// Boots, then answers requests for ever.
+///
+/// The big values are the two statics; `cortex-m-rt` hands them out once, as
+/// this function runs once.
+#[entry]
+fn main() -> ! {
+    static mut FRAME: [u8; frame_capacity(model::PIXELS)] = [0; _];
+    static mut NETWORK: Option<Network> = None;
+
+    let Some(peripherals) = cortex_m::Peripherals::take() else {
+        panic!("the peripherals are taken at boot");
+    };
+    let mut uart = Uart::new();
+    let mut ticks = Ticks::new(peripherals.SYST);
+    let network = NETWORK.insert(boot());
+    link::start(&mut uart);
+
+    loop {
+        let response = match link::receive(&mut uart, FRAME) {
+            Ok(request) => answer(request, network, &mut ticks),
+            Err(fault) => Response::Fault(fault),
+        };
+        link::send(&mut uart, &response, FRAME);
+    }
+}
+
+/// The network of the model in flash.
+#[inline(never)] // Its copies of the network leave the stack before the first request.
+fn boot() -> Network {
+    let parsed = match Model::parse(model::bytes()) {
+        Ok(parsed) => parsed,
+        Err(error) => panic!("the model in flash can't be used: {error}"),
+    };
+    match Network::new(parsed) {
+        Ok(network) => network,
+        Err(error) => panic!("the model in flash doesn't fit the firmware: {error}"),
+    }
+}
+
+/// Carries out one request.
+fn answer(request: Request<'_>, network: &mut Network, ticks: &mut Ticks) -> Response<'static> {
+    match request {
+        Request::Info => Response::Info(info(network.model())),
+        Request::Embed { pixels } => match embed(pixels, network, ticks) {
+            Ok(embedded) => Response::Embedding(embedded),
+            Err(fault) => Response::Fault(fault),
+        },
+        Request::Memory => Response::Memory(Memory {
+            stack_peak: stack::peak(),
+            stack_size: stack::size(),
+        }),
+        // A later link version's request, which this firmware's decoder does
+        // not know: it was refused before.
+        _ => Response::Fault(Fault::Frame(siamese_core::link::FrameError::Message)),
+    }
+}
+
+/// What this device is.
+fn info(model: &Model<'static>) -> Info<'static> {
+    let header = model.header();
+    Info {
+        link_version: LINK_VERSION,
+        board: board::NAME,
+        model: header.name,
+        training_digest: header.training_digest,
+        model_crc: model::crc(),
+        pixels: model::PIXELS as u32,
+        dim: model::DIM as u16,
+        tick_hz: board::TICK_HZ,
+    }
+}
+
+/// Embeds an image; the ticks are those of the embedding alone.
+fn embed(pixels: &[u8], network: &mut Network, ticks: &mut Ticks) -> Result<Embedded, Fault> {
+    let (embedding, ticks) = ticks.measure(|| network.embed(pixels));
+    let embedding = embedding.map_err(|error| match error {
+        SizeError::Image { expected, found } => Fault::ImageSize {
+            expected: expected as u32,
+            found: found as u32,
+        },
+        other => panic!("the embedder was checked at boot, and now: {other}"),
+    })?;
+    Ok(Embedded {
+        coordinates: embedding.0.into_iter().collect(),
+        hidden_crc: network.hidden().map(checksum),
+        ticks,
+    })
+}
+
+/// Reports the message as the board can, and ends.
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    board::die(info)
+}
+
+/// A fault of the processor ends like a panic.
+#[exception]
+unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
+    panic!("hard fault at address {:#010x}", frame.pc());
+}

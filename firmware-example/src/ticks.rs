@@ -1,0 +1,60 @@
+//! A stopwatch on SysTick, which counts 24 bits; an interrupt counts the rest.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use cortex_m::peripheral::SYST;
+use cortex_m::peripheral::syst::SystClkSource;
+use cortex_m_rt::exception;
+
+/// SysTick's 24 bits.
+const BITS: u32 = 24;
+/// Counting down from here makes one turn 2^24 ticks long.
+const RELOAD: u32 = (1 << BITS) - 1;
+
+/// Full turns of the counter.
+static TURNS: AtomicU32 = AtomicU32::new(0);
+
+/// Runs once every 2^24 ticks while the stopwatch runs.
+#[exception]
+fn SysTick() {
+    TURNS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// The stopwatch.
+pub struct Ticks {
+    counter: SYST,
+}
+
+impl Ticks {
+    /// A stopwatch that stands still.
+    pub fn new(mut counter: SYST) -> Self {
+        counter.set_clock_source(SystClkSource::Core);
+        counter.set_reload(RELOAD);
+        counter.clear_current();
+        counter.enable_interrupt();
+        Self { counter }
+    }
+
+    /// What `work` returns, and how many ticks it took, modulo 2^32.
+    pub fn measure<T>(&mut self, work: impl FnOnce() -> T) -> (T, u32) {
+        self.counter.enable_counter();
+        let start = Self::now();
+        let result = work();
+        let end = Self::now();
+        self.counter.disable_counter();
+        (result, end.wrapping_sub(start))
+    }
+
+    /// The ticks so far, modulo 2^32.
+    fn now() -> u32 {
+        loop {
+            let turns = TURNS.load(Ordering::Relaxed);
+            // The turn ends where the counter reaches 0, so 0 is its first tick.
+            let ticks = SYST::get_current().wrapping_neg() & RELOAD;
+            // If the counter turned in between, look again.
+            if TURNS.load(Ordering::Relaxed) == turns {
+                return (turns << BITS) | ticks;
+            }
+        }
+    }
+}
