@@ -1,1 +1,41 @@
-//! x
+//! The host's end of the link: asks a device for embeddings, be it a real board
+//! on a serial port or one that QEMU emulates.
+//!
+//! The messages are those of [`siamese_core::link`]. [`Device`] sends and
+//! receives them over any [`Transport`]; [`Emulator`] and [`SerialPort`] are two.
+//! [`firmware`] builds the firmware and measures its ELF file.
+//!
+//! Nothing here waits for ever: an answer that doesn't come is
+//! [`Error::Timeout`], and a device that died is [`Error::Died`] with what it
+//! said last.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use siamese_device::{Device, Emulator, firmware};
+//!
+//! # fn main() -> Result<(), siamese_device::Error> {
+//! let board = firmware::Board::Mps2An386;
+//! let elf = firmware::build(Path::new("model/small.siam"), board)?;
+//! let mut device = Device::new(Emulator::start(&elf, board)?)?;
+//! let point = device.embed(&[0; 784])?;
+//! println!("{:?} after {} ticks", point.coordinates, point.ticks);
+//! # Ok(())
+//! # }
+//! ```
+
+#![deny(missing_docs)]
+#![forbid(unsafe_code)]
+
+mod device;
+mod emulator;
+mod error;
+pub mod firmware;
+mod serial;
+mod transport;
+
+pub use device::{DEFAULT_TIMEOUT, Device, DeviceInfo};
+pub use emulator::{Emulator, INSTRUCTIONS_PER_SECOND};
+pub use error::Error;
+pub use serial::SerialPort;
+pub use siamese_core::link::{Embedded, Fault, FrameError, Memory};
+pub use transport::{Halves, Transport};

@@ -1,0 +1,192 @@
+//! A device that QEMU emulates.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::firmware::Board;
+use crate::transport::{Halves, Transport};
+
+/// How fast an emulated processor runs, in its own time: one instruction a
+/// nanosecond. So a tick of a 25 MHz clock is 40 instructions, every time.
+pub const INSTRUCTIONS_PER_SECOND: u64 = 1_000_000_000;
+
+/// Requests on the way at once: enough that the next is always there, and few
+/// enough that little is lost with a device that dies.
+const IN_FLIGHT: usize = 8;
+
+/// How long QEMU may take to end after its stream has ended.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A running `qemu-system-arm` with a firmware; ended when dropped.
+pub struct Emulator {
+    child: Child,
+    /// Collects what QEMU and the firmware say on standard error.
+    words: Option<JoinHandle<String>>,
+}
+
+impl Emulator {
+    /// Starts the firmware of an ELF file on an emulated board.
+    ///
+    /// # Errors
+    /// [`Error::NoEmulator`] if QEMU is not installed, [`Error::File`] if there
+    /// is no such ELF file, [`Error::Open`] if QEMU can't be started.
+    pub fn start(elf: &Path, board: Board) -> Result<Self, Error> {
+        let at = |error| Error::File {
+            path: elf.into(),
+            error,
+        };
+        std::fs::File::open(elf).map_err(at)?;
+        let mut child = Command::new("qemu-system-arm")
+            .args([
+                "-machine",
+                board.name(),
+                "-display",
+                "none",
+                "-monitor",
+                "none",
+            ])
+            // Virtual time is a count of instructions: measurements repeat.
+            .args(["-icount", "shift=0"])
+            .args(["-semihosting-config", "enable=on,target=native"])
+            // The UART at our pipes. A multiplexed character device has a
+            // buffer, which a UART of one byte lacks, and which makes it twice
+            // as fast. It also has an escape character: the one that a frame
+            // has only once.
+            .args(["-chardev", "stdio,id=link,mux=on,signal=off"])
+            .args(["-serial", "chardev:link", "-echr", "0"])
+            .arg("-kernel")
+            .arg(elf)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => Error::NoEmulator,
+                _ => Error::Open {
+                    what: "qemu-system-arm".into(),
+                    error,
+                },
+            })?;
+        let words = child.stderr.take().map(|mut stderr| {
+            thread::spawn(move || {
+                let mut words = Vec::new();
+                // What came before an error is what there is to tell.
+                let _ = stderr.read_to_end(&mut words);
+                String::from_utf8_lossy(&words).trim().to_owned()
+            })
+        });
+        Ok(Self { child, words })
+    }
+
+    /// Waits a little for the process to end, then ends it; how it ended.
+    fn end(&mut self) -> String {
+        let deadline = Instant::now() + GRACE;
+        while Instant::now() < deadline {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return status.to_string(),
+                Ok(None) => thread::sleep(Duration::from_millis(5)),
+                Err(_) => break,
+            }
+        }
+        self.kill();
+        "ended from here".into()
+    }
+
+    /// Ends the process. It may have ended already, which is as well.
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Transport for Emulator {
+    fn halves(&mut self) -> io::Result<Halves> {
+        match (self.child.stdout.take(), self.child.stdin.take()) {
+            (Some(stdout), Some(stdin)) => {
+                let (awake, ready) = channel();
+                Ok(Halves {
+                    reader: Box::new(Announcing {
+                        stdout,
+                        awake: Some(awake),
+                    }),
+                    writer: Box::new(Escaping {
+                        stdin,
+                        ready: Some(ready),
+                    }),
+                })
+            }
+            _ => Err(io::Error::other("the emulator is in use")),
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        IN_FLIGHT
+    }
+
+    fn obituary(&mut self) -> String {
+        let status = self.end();
+        let words = self.words.take().and_then(|words| words.join().ok());
+        match words {
+            Some(words) if !words.is_empty() => words,
+            _ => format!("the emulator said nothing ({status})"),
+        }
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Reads, and tells the writer when the first bytes arrive or the stream ends.
+struct Announcing {
+    stdout: ChildStdout,
+    awake: Option<Sender<()>>,
+}
+
+impl Read for Announcing {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = self.stdout.read(bytes);
+        // Closing the channel is the message.
+        self.awake = None;
+        count
+    }
+}
+
+/// Holds back everything until the firmware has said that it is ready: QEMU
+/// doesn't deliver what comes before the firmware has enabled its UART.
+///
+/// Then writes each zero twice, which is how a multiplexed character device is
+/// told that its escape character is meant as data.
+struct Escaping {
+    stdin: ChildStdin,
+    ready: Option<Receiver<()>>,
+}
+
+impl Write for Escaping {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(ready) = self.ready.take() {
+            // Nothing is ever sent: this ends when the other end is dropped.
+            let _ = ready.recv();
+        }
+        let mut escaped = Vec::with_capacity(bytes.len() + 8);
+        for &byte in bytes {
+            escaped.push(byte);
+            if byte == 0 {
+                escaped.push(byte);
+            }
+        }
+        self.stdin.write_all(&escaped)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stdin.flush()
+    }
+}

@@ -1,0 +1,102 @@
+//! What can go wrong between host and device.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use siamese_core::link::{Fault, FrameError, LINK_VERSION};
+
+/// Why a device gave no answer, or a firmware could not be had.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// `qemu-system-arm` is not installed.
+    NoEmulator,
+    /// A program could not be started, or a port not be opened.
+    Open {
+        /// The program or port.
+        what: String,
+        /// The reason.
+        error: io::Error,
+    },
+    /// No answer came in time. Later answers could be mistaken for this one, so
+    /// the device has to be opened again.
+    Timeout(Duration),
+    /// An earlier answer never came: the device has to be opened again.
+    Lost,
+    /// The device is gone; with its last words, a panic's message for example.
+    Died(String),
+    /// The device refused the request.
+    Fault(Fault),
+    /// The device's answer is damaged.
+    Answer(FrameError),
+    /// The device answered another question.
+    Unexpected,
+    /// The request doesn't fit a frame.
+    TooLong,
+    /// The firmware speaks another version of the link.
+    LinkVersion {
+        /// The firmware's version.
+        found: u16,
+    },
+    /// A file could not be read or written.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        error: io::Error,
+    },
+    /// The firmware could not be built; with what cargo said.
+    Build(String),
+    /// A file is no ELF file of this firmware.
+    Elf {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoEmulator => f.write_str(
+                "qemu-system-arm is not installed: run `apt-get install qemu-system-arm`",
+            ),
+            Self::Open { what, error } => write!(f, "can't open {what}: {error}"),
+            Self::Timeout(waited) => write!(
+                f,
+                "the device didn't answer within {} seconds",
+                waited.as_secs_f32()
+            ),
+            Self::Lost => f.write_str(
+                "an earlier answer of the device never came: reset it and open it again",
+            ),
+            Self::Died(words) => write!(f, "the device died: {words}"),
+            Self::Fault(fault) => write!(f, "the device refused the request: {fault}"),
+            Self::Answer(error) => write!(f, "the device's answer is damaged: {error}"),
+            Self::Unexpected => f.write_str("the device answered another question"),
+            Self::TooLong => f.write_str("the request doesn't fit a frame"),
+            Self::LinkVersion { found } => write!(
+                f,
+                "the firmware speaks version {found} of the link and this program version \
+                 {LINK_VERSION}: build and flash the firmware again"
+            ),
+            Self::File { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::Build(output) => write!(f, "the firmware can't be built:\n{output}"),
+            Self::Elf { path, reason } => {
+                write!(f, "{} is no firmware: {reason}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Open { error, .. } | Self::File { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}

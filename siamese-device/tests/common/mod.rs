@@ -1,0 +1,110 @@
+//! A firmware to test: a random model, built in, and the same model here.
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use siamese_core::image::Input;
+use siamese_core::model::{Header, LAYERS, LayerParts, Scales, encode, encoded_len};
+use siamese_core::requantise::Requantise;
+use siamese_device::{Device, Emulator, firmware};
+
+/// The firmware of `SIAMESE_FIRMWARE`, or one that is built here with a random model.
+pub static ELF: LazyLock<PathBuf> = LazyLock::new(|| match env::var_os("SIAMESE_FIRMWARE") {
+    Some(path) => path.into(),
+    None => build(firmware::Board::default()),
+});
+
+/// A firmware with the random model.
+pub fn build(board: firmware::Board) -> PathBuf {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("random.siam");
+    fs::write(&path, random_model(1)).unwrap();
+    firmware::build(&path, board).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The board of `ELF` on QEMU.
+pub fn start(elf: &std::path::Path, board: firmware::Board) -> Device {
+    let emulator = Emulator::start(elf, board).unwrap_or_else(|error| panic!("{error}"));
+    Device::new(emulator).unwrap()
+}
+
+/// A model of the sizes of `small` with random numbers, scaled so that
+/// activations and coordinates use their range and are clamped now and then.
+pub fn random_model(seed: u64) -> Vec<u8> {
+    let header = Header {
+        name: "random",
+        input: Input::MNIST,
+        sizes: [128, 64, 2],
+        scales: Scales {
+            hidden: [0.01; 2],
+            embedding: 0.001,
+        },
+        training_digest: [7; 32],
+        quality: None,
+    };
+    let mut random = Random::new(seed);
+    let layers: [_; LAYERS] = core::array::from_fn(|layer| {
+        let (inputs, outputs) = header.layer_shape(layer);
+        let weights: Vec<i8> = (0..inputs * outputs)
+            .map(|_| (random.below(255) as i32 - 127) as i8)
+            .collect();
+        let biases: Vec<i32> = (0..outputs)
+            .map(|_| random.below(20_001) as i32 - 10_000)
+            .collect();
+        // The sums' spread grows with the root of the inputs.
+        let shift = if layer == 2 { 36 } else { 41 };
+        let requantise: Vec<Requantise> = (0..outputs)
+            .map(|_| Requantise::new((1 << 30) + random.below(1 << 30) as u32, shift).unwrap())
+            .collect();
+        (weights, biases, requantise)
+    });
+    let parts = layers
+        .each_ref()
+        .map(|(weights, biases, requantise)| LayerParts {
+            weights,
+            biases,
+            requantise,
+        });
+    let mut file = vec![0; encoded_len(&header).unwrap()];
+    encode(&header, &parts, &mut file).unwrap();
+    file
+}
+
+/// Images: some empty, some full, most with a digit's share of background.
+pub fn random_images(count: usize, pixels: usize, seed: u64) -> Vec<Vec<u8>> {
+    let mut random = Random::new(seed);
+    (0..count)
+        .map(|index| match index {
+            0 => vec![0; pixels],
+            1 => vec![255; pixels],
+            _ => (0..pixels)
+                .map(|_| {
+                    if random.below(5) == 0 {
+                        random.below(256) as u8
+                    } else {
+                        0
+                    }
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+/// SplitMix64 (Steele, Lea and Flood, 2014).
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+}
