@@ -7,8 +7,8 @@ use clap::ArgGroup;
 use serde_json::json;
 use siamese_train::dataset::{Dataset, Split};
 use siamese_train::embed::{ModelFile, embed_images};
-use siamese_train::evaluate::Labelled;
-use siamese_train::plot::{ClassNames, write_maps};
+use siamese_train::evaluate::{Labelled, evaluate_leave_one_out};
+use siamese_train::plot::{self, ClassNames, write_maps};
 use siamese_train::points::Points;
 
 use super::{Output, SourceArg};
@@ -51,6 +51,10 @@ pub struct Args {
     /// Where the pictures go
     #[arg(long, value_name = "DIR", default_value = ".")]
     out_dir: PathBuf,
+    /// Also draw distances.svg/.png (same and different pairs, with the threshold of the equal error
+    /// rate) and confusion.svg/.png (which class is taken for which, leave-one-out)
+    #[arg(long)]
+    report: bool,
     /// The title; made from the model's name or the file's if not given
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
@@ -90,8 +94,21 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     };
     let title = args.title.clone().unwrap_or_else(|| format!("{subject}{what}"));
     let labelled = Labelled::new(&points, &set.labels)?;
-    let paths = write_maps(&args.out_dir, labelled, &set.images, &names, &title)
+    let mut paths = write_maps(&args.out_dir, labelled, &set.images, &names, &title)
         .with_context(|| format!("cannot draw into {}", args.out_dir.display()))?;
+    if args.report {
+        let evaluation = evaluate_leave_one_out(labelled)?;
+        let pictures = [
+            ("distances", plot::distances(&evaluation.verification, &title)),
+            ("confusion", plot::confusion(&evaluation.confusion, &names, &title)),
+        ];
+        for (name, picture) in pictures {
+            let path = args.out_dir.join(format!("{name}.svg"));
+            picture.write_svg(&path)?;
+            picture.write_png(&path.with_extension("png"))?;
+            paths.extend([path.clone(), path.with_extension("png")]);
+        }
+    }
     let human: String = paths.iter().map(|path| format!("{}\n", path.display())).collect();
     output.report(&human, &json!({ "pictures": paths }))
 }

@@ -5,10 +5,10 @@ use super::axes::{Axes, Frame, round_step};
 use super::labels::{self, Label, medians};
 use super::palette::{colour, hex};
 use super::plane::Plane;
-use super::svg::{Drawing, Picture, TextStyle};
+use super::svg::{Anchor, Drawing, Picture, TextStyle, grouped};
 use crate::evaluate::Labelled;
 
-const WIDTH: u32 = 1600;
+const WIDTH: u32 = 1560;
 const HEIGHT: u32 = 1400;
 const FRAME: Frame = Frame { left: 120.0, top: 110.0, width: 1200.0, height: 1180.0 };
 /// Layers that the points are drawn in, so that no class covers all others.
@@ -31,7 +31,7 @@ pub fn map(points: Labelled<'_>, names: &ClassNames, title: &str) -> Picture {
     drawing.text(
         (FRAME.left, 90.0),
         TextStyle { size: 20.0, fill: "#555555", ..TextStyle::default() },
-        &format!("{} images, each a point in the colour of its class", points.len()),
+        &format!("{} images, each a point in the colour of its class", grouped(points.len())),
     );
     let step = round_step(axes.x.1 - axes.x.0, 7.0);
     axes.draw(&mut drawing, (step, step), (&plane.axes[0], &plane.axes[1]));
@@ -52,7 +52,7 @@ pub fn map(points: Labelled<'_>, names: &ClassNames, title: &str) -> Picture {
 /// which keeps the file small.
 fn draw_points(drawing: &mut Drawing, axes: &Axes, points: &[(f64, f64)], classes: &[u8]) {
     // Fewer points are drawn larger.
-    let diameter = (700.0 / (points.len() as f64).sqrt()).clamp(3.0, 12.0);
+    let diameter = (560.0 / (points.len() as f64).sqrt()).clamp(3.0, 12.0);
     drawing.add(format_args!(
         r#"<g fill="none" stroke-width="{diameter:.1}" stroke-linecap="round" stroke-opacity="0.72">"#
     ));
@@ -71,7 +71,7 @@ fn draw_points(drawing: &mut Drawing, axes: &Axes, points: &[(f64, f64)], classe
 
 /// Draws which colour is which class, and how many images each has.
 fn draw_legend(drawing: &mut Drawing, classes: &[u8], names: &ClassNames) {
-    let mut counts = [0u64; 256];
+    let mut counts = [0usize; 256];
     for &class in classes {
         counts[usize::from(class)] += 1;
     }
@@ -89,8 +89,8 @@ fn draw_legend(drawing: &mut Drawing, classes: &[u8], names: &ClassNames) {
             hex(colour(class))
         ));
         drawing.text((left + 22.0, y), TextStyle { size: 21.0, ..TextStyle::default() }, &names.get(class));
-        let count = counts[usize::from(class)].to_string();
-        let style = TextStyle { size: 17.0, fill: "#777777", anchor: super::svg::Anchor::End, ..TextStyle::default() };
+        let count = grouped(counts[usize::from(class)]);
+        let style = TextStyle { size: 17.0, fill: "#777777", anchor: Anchor::End, ..TextStyle::default() };
         drawing.text((f64::from(WIDTH) - 24.0, y), style, &count);
         y += 38.0;
     }

@@ -2,9 +2,12 @@
 //!
 //! [`map`] draws every image as a point in the colour of its class, and
 //! [`preview`] draws the images themselves at their points. [`write_maps`]
-//! writes both under their usual names.
+//! writes both under their usual names. [`distances`] and [`confusion`] show what
+//! an evaluation found. All of them bring their fonts along.
 
 mod axes;
+mod confusion;
+mod distances;
 mod labels;
 mod map;
 mod palette;
@@ -19,6 +22,8 @@ use anyhow::Result;
 use crate::dataset::{Images, Source};
 use crate::evaluate::Labelled;
 
+pub use confusion::confusion;
+pub use distances::distances;
 pub use map::map;
 pub use preview::preview;
 pub use svg::{Picture, Raster};

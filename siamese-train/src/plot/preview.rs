@@ -7,7 +7,7 @@ use super::axes::{Axes, Frame};
 use super::labels::{self, Label, medians};
 use super::palette::{ink, mix};
 use super::plane::Plane;
-use super::svg::{Drawing, Raster, TextStyle};
+use super::svg::{Drawing, Raster, TextStyle, grouped};
 use crate::dataset::Images;
 use crate::evaluate::Labelled;
 
@@ -15,6 +15,8 @@ use crate::evaluate::Labelled;
 const SIDE: u32 = 1600;
 /// The room for the title, in pixels.
 const TITLE: u32 = 90;
+/// The height of the classes' names, in pixels.
+const LABEL: f64 = 34.0;
 /// The side that a cell should have at least, and at most, in pixels.
 const CELL: (usize, usize) = (20, 64);
 
@@ -69,25 +71,29 @@ pub fn preview(
         (28.0, 74.0),
         TextStyle { size: 19.0, fill: "#555555", ..TextStyle::default() },
         &format!(
-            "{count} of {} images, each where the network puts it; across: {}, up: {}",
-            images.len(),
+            "{} of {} images, each where the network puts it; across: {}, up: {}",
+            grouped(count),
+            grouped(images.len()),
             plane.axes[0],
             plane.axes[1]
         ),
     );
-    let beside = beside_clusters(&places, points.labels(), names);
-    labels::draw(&mut over, beside, 40.0);
+    labels::draw(&mut over, above_clusters(&places, points.labels(), names), LABEL);
     raster.draw(over.finish().svg())?;
     Ok(raster)
 }
 
-/// The names of the classes, above their clusters so that they cover no image
-/// of the middle.
-fn beside_clusters(places: &[(f64, f64)], classes: &[u8], names: &ClassNames) -> Vec<Label> {
-    medians(places, classes)
-        .into_iter()
-        .map(|(class, (x, y))| Label { class, text: names.get(class), at: (x, y) })
-        .collect()
+/// The names of the classes, at the upper rim of their clusters, where they
+/// cover fewer images than in the middle.
+fn above_clusters(places: &[(f64, f64)], classes: &[u8], names: &ClassNames) -> Vec<Label> {
+    let label = |(class, (x, _)): (u8, (f64, f64))| {
+        let own = places.iter().zip(classes).filter(|&(_, &other)| other == class);
+        let mut heights: Vec<f64> = own.map(|(&(_, y), _)| y).collect();
+        let rim = heights.len() / 25;
+        let y = *heights.select_nth_unstable_by(rim, f64::total_cmp).1;
+        Label { class, text: names.get(class), at: (x, y - LABEL / 2.0) }
+    };
+    medians(places, classes).into_iter().map(label).collect()
 }
 
 /// The cells in a row of the grid.
