@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::Augmentation;
+use crate::preset::Preset;
 
 /// Which images are drawn for a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -178,7 +179,31 @@ pub enum RecipeName {
 }
 
 impl RecipeName {
-    /// The recipe of that name.
+    /// The recipe of that name for a preset and a number of coordinates: small
+    /// networks profit from gentler distortions, large ones from smaller and
+    /// fewer steps, and more coordinates allow tighter classes.
+    #[must_use]
+    pub fn recipe_for(self, preset: Preset, dim: usize) -> Recipe {
+        let recipe = self.recipe();
+        if self == Self::Original {
+            return recipe;
+        }
+        let tail = if dim > 4 { 12.0 } else { recipe.tail };
+        let epochs = if dim > 4 { 140.0 } else { recipe.epochs };
+        let recipe = Recipe { tail, epochs, ..recipe };
+        match preset {
+            Preset::Tiny => Recipe {
+                augmentation: Augmentation::LIGHT,
+                epochs: 140.0,
+                ..recipe
+            },
+            Preset::Small => recipe,
+            Preset::Medium => Recipe { epochs: 120.0, ..recipe },
+            Preset::Reference => Recipe { epochs: 60.0, learning_rate: 0.008, ..recipe },
+        }
+    }
+
+    /// The recipe of that name, for `small` with two coordinates.
     #[must_use]
     pub fn recipe(self) -> Recipe {
         match self {

@@ -67,7 +67,7 @@ pub struct Args {
     /// The folder to write to
     #[arg(long, value_name = "DIR", default_value = "model")]
     out: PathBuf,
-    /// The model's name, and its files' [default: the preset's]
+    /// The model's name, and its files' [default: the preset's, or original]
     #[arg(long)]
     name: Option<String>,
     /// Start from the beginning even if an interrupted run is there
@@ -226,7 +226,10 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     }
     let (train, test, names) = args.data.load(args.seed)?;
     let plan = plan(args, &train)?;
-    let name = args.name.clone().unwrap_or_else(|| plan.preset.model_name(plan.dim));
+    let name = args.name.clone().unwrap_or_else(|| match args.recipe {
+        RecipeName::Default => plan.preset.model_name(plan.dim),
+        RecipeName::Original => "original".into(),
+    });
     let files = Files::new(&args.out, &name);
     let partial = files.partial();
     if args.fresh && partial.exists() {
@@ -319,16 +322,16 @@ fn device(device: DeviceArg) -> Result<Device> {
 }
 
 fn plan(args: &Args, train: &Dataset) -> Result<Plan> {
-    let mut recipe = args.recipe.recipe();
+    let preset = args.preset.unwrap_or(match args.recipe {
+        RecipeName::Default => Preset::Small,
+        RecipeName::Original => Preset::Reference,
+    });
+    let mut recipe = args.recipe.recipe_for(preset, args.dim);
     args.knobs.apply(&mut recipe);
     if let Some(epochs) = args.epochs {
         recipe.epochs = epochs;
     }
     recipe.check()?;
-    let preset = args.preset.unwrap_or(match args.recipe {
-        RecipeName::Default => Preset::Small,
-        RecipeName::Original => Preset::Reference,
-    });
     let side = |pixels: usize| {
         u16::try_from(pixels).with_context(|| format!("images of {pixels} pixels a side are too large"))
     };
