@@ -83,7 +83,10 @@ fn check_dimension(model: &Model<'_>, asked: usize) -> Result<(), SizeError> {
     if model.dim() == asked {
         Ok(())
     } else {
-        Err(SizeError::Dimension { model: model.dim(), asked })
+        Err(SizeError::Dimension {
+            model: model.dim(),
+            asked,
+        })
     }
 }
 

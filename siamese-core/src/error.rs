@@ -87,10 +87,15 @@ impl fmt::Display for ModelError {
                 "the model is damaged: its CRC-32 is {found:08x} instead of {expected:08x}"
             ),
             Self::Header => f.write_str("the model's header holds an impossible value"),
-            Self::Sizes => f.write_str("the model's layer sizes are impossible or don't fit its length"),
+            Self::Sizes => {
+                f.write_str("the model's layer sizes are impossible or don't fit its length")
+            }
             Self::Padding => f.write_str("a padding byte of the model is not zero"),
             Self::Weight { layer, row } => {
-                write!(f, "layer {layer}, row {row} holds the forbidden weight -128")
+                write!(
+                    f,
+                    "layer {layer}, row {row} holds the forbidden weight -128"
+                )
             }
             Self::Requantise { layer, row } => write!(
                 f,
@@ -129,7 +134,10 @@ impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lengths { layer } => {
-                write!(f, "the parts of layer {layer} don't have the header's sizes")
+                write!(
+                    f,
+                    "the parts of layer {layer} don't have the header's sizes"
+                )
             }
             Self::Capacity { needed } => write!(f, "the model needs {needed} bytes"),
             Self::Invalid(error) => error.fmt(f),
@@ -172,7 +180,10 @@ impl fmt::Display for SizeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Image { expected, found } => {
-                write!(f, "the image has {found} pixels and the model takes {expected}")
+                write!(
+                    f,
+                    "the image has {found} pixels and the model takes {expected}"
+                )
             }
             Self::Dimension { model, asked } => write!(
                 f,

@@ -85,7 +85,11 @@ mod tests {
 
     #[test]
     fn unpooled_activations_are_half_the_pixels() {
-        let input = Input { width: 4, height: 1, pooling: Pooling::None };
+        let input = Input {
+            width: 4,
+            height: 1,
+            pooling: Pooling::None,
+        };
         let mut activations = [0; 4];
         input.quantise(&[0, 1, 128, 255], &mut activations);
         assert_eq!(activations, [0, 0, 64, 127]);
@@ -93,7 +97,11 @@ mod tests {
 
     #[test]
     fn pooling_sums_squares_and_leaves_out_odd_edges() {
-        let input = Input { width: 5, height: 3, pooling: Pooling::Sum2x2 };
+        let input = Input {
+            width: 5,
+            height: 3,
+            pooling: Pooling::Sum2x2,
+        };
         #[rustfmt::skip]
         let pixels = [
             255, 255,   8, 0,   99,
@@ -109,7 +117,11 @@ mod tests {
     #[test]
     fn degenerate_sizes_do_not_panic() {
         for (width, height) in [(0, 0), (1, 7), (7, 1), (0, 9)] {
-            let input = Input { width, height, pooling: Pooling::Sum2x2 };
+            let input = Input {
+                width,
+                height,
+                pooling: Pooling::Sum2x2,
+            };
             input.quantise(&[255; 9], &mut [0; 4]);
         }
     }

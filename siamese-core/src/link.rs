@@ -110,7 +110,10 @@ impl fmt::Display for Fault {
             Self::Frame(error) => error.fmt(f),
             Self::TooLong => f.write_str("the frame is longer than the device's buffer"),
             Self::ImageSize { expected, found } => {
-                write!(f, "the image has {found} pixels and the model takes {expected}")
+                write!(
+                    f,
+                    "the image has {found} pixels and the model takes {expected}"
+                )
             }
         }
     }

@@ -121,7 +121,10 @@ mod tests {
     #[test]
     fn clamps_to_the_range_of_the_next_layer() {
         let double = Requantise::new(4, 1).unwrap();
-        assert_eq!([-1, 0, 63, 64].map(|acc| double.hidden(acc)), [0, 0, 126, 127]);
+        assert_eq!(
+            [-1, 0, 63, 64].map(|acc| double.hidden(acc)),
+            [0, 0, 126, 127]
+        );
         assert_eq!(double.output(1 << 20), i16::MAX);
         assert_eq!(double.output(-(1 << 20)), i16::MIN);
     }

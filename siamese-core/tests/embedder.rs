@@ -34,11 +34,17 @@ fn images(pixels: usize, seed: u64) -> Vec<Vec<u8>> {
     let noise = |i: usize| (seed.wrapping_mul(2 * i as u64 + 1) >> 32) as u8;
     vec![
         (0..pixels).map(noise).collect(),
-        (0..pixels).map(|i| if noise(i) < 200 { 0 } else { noise(i + pixels) }).collect(),
+        (0..pixels)
+            .map(|i| if noise(i) < 200 { 0 } else { noise(i + pixels) })
+            .collect(),
         vec![0; pixels],
         vec![255; pixels],
-        (0..pixels).map(|i| if i % 2 == 0 { 255 } else { 0 }).collect(),
-        (0..pixels).map(|i| if i == seed as usize % pixels { 255 } else { 0 }).collect(),
+        (0..pixels)
+            .map(|i| if i % 2 == 0 { 255 } else { 0 })
+            .collect(),
+        (0..pixels)
+            .map(|i| if i == seed as usize % pixels { 255 } else { 0 })
+            .collect(),
     ]
 }
 
@@ -49,7 +55,10 @@ fn check<K: Kernel>(parts: &common::Parts, pixels: &[u8]) -> Result<(), TestCase
     // What an earlier image left behind must not matter.
     let (mut shared, mut hidden1) = (vec![0xFF; shared_size], vec![0xFF; hidden1_size]);
     let mut embedding = vec![-1; model.dim()];
-    let buffers = Buffers { shared: &mut shared, hidden1: &mut hidden1 };
+    let buffers = Buffers {
+        shared: &mut shared,
+        hidden1: &mut hidden1,
+    };
     embed_with::<K>(&model, pixels, buffers, &mut embedding).unwrap();
     let (expected1, expected2, expected) = parts.oracle(pixels);
     prop_assert_eq!(&hidden1[..expected1.len()], &expected1[..]);
@@ -62,7 +71,8 @@ fn check<K: Kernel>(parts: &common::Parts, pixels: &[u8]) -> Result<(), TestCase
 fn the_static_embedder_gives_the_same() {
     let parts = fixed_parts();
     let bytes = parts.encode().unwrap();
-    let mut embedder: Embedder<'_, 2, 16, 3> = Embedder::new(Model::parse(&bytes).unwrap()).unwrap();
+    let mut embedder: Embedder<'_, 2, 16, 3> =
+        Embedder::new(Model::parse(&bytes).unwrap()).unwrap();
     for pixels in images(16, 99) {
         let (hidden1, hidden2, expected) = parts.oracle(&pixels);
         assert_eq!(embedder.embed(&pixels).unwrap().0[..], expected[..]);
@@ -74,7 +84,8 @@ fn the_static_embedder_gives_the_same() {
 fn larger_buffers_serve_as_well() {
     let parts = fixed_parts();
     let bytes = parts.encode().unwrap();
-    let mut embedder: Embedder<'_, 2, 99, 50> = Embedder::new(Model::parse(&bytes).unwrap()).unwrap();
+    let mut embedder: Embedder<'_, 2, 99, 50> =
+        Embedder::new(Model::parse(&bytes).unwrap()).unwrap();
     let (_, _, expected) = parts.oracle(&[200; 16]);
     assert_eq!(embedder.embed(&[200; 16]).unwrap().0[..], expected[..]);
 }
@@ -86,10 +97,19 @@ fn wrong_sizes_are_refused_in_words() {
     let error = Embedder::<3, 16, 3>::new(model).unwrap_err();
     assert_eq!(error, SizeError::Dimension { model: 2, asked: 3 });
     let error = Embedder::<2, 15, 3>::new(model).unwrap_err();
-    assert_eq!(error, SizeError::Buffers { needed: (16, 3), found: (15, 3) });
+    assert_eq!(
+        error,
+        SizeError::Buffers {
+            needed: (16, 3),
+            found: (15, 3)
+        }
+    );
     let mut embedder: Embedder<'_, 2, 16, 3> = Embedder::new(model).unwrap();
     let error = embedder.embed(&[0; 15]).unwrap_err();
-    assert_eq!(error.to_string(), "the image has 15 pixels and the model takes 16");
+    assert_eq!(
+        error.to_string(),
+        "the image has 15 pixels and the model takes 16"
+    );
 }
 
 #[test]

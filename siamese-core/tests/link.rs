@@ -23,10 +23,16 @@ fn all_responses() -> Vec<Response<'static>> {
             hidden_crc: [u32::MAX; 2],
             ticks: u32::MAX,
         }),
-        Response::Memory(Memory { stack_peak: u32::MAX, stack_size: u32::MAX }),
+        Response::Memory(Memory {
+            stack_peak: u32::MAX,
+            stack_size: u32::MAX,
+        }),
         Response::Fault(Fault::Frame(FrameError::Message)),
         Response::Fault(Fault::TooLong),
-        Response::Fault(Fault::ImageSize { expected: u32::MAX, found: u32::MAX }),
+        Response::Fault(Fault::ImageSize {
+            expected: u32::MAX,
+            found: u32::MAX,
+        }),
     ]
 }
 
@@ -44,7 +50,10 @@ fn the_longest_responses_fit_the_smallest_buffer() {
 #[test]
 fn a_full_buffer_is_an_error() {
     let request = Request::Embed { pixels: &[7; 100] };
-    assert_eq!(write_frame(&request, &mut [0; 100]), Err(FrameError::Capacity));
+    assert_eq!(
+        write_frame(&request, &mut [0; 100]),
+        Err(FrameError::Capacity)
+    );
     assert_eq!(write_frame(&request, &mut []), Err(FrameError::Capacity));
 }
 

@@ -24,7 +24,10 @@ fn every_truncation_is_refused_as_such() {
     assert_eq!(error(&[]), ModelError::NotAModel);
     for length in 1..bytes.len() {
         let error = error(&bytes[..length]);
-        assert!(matches!(error, ModelError::Truncated { found, .. } if found == length), "{error}");
+        assert!(
+            matches!(error, ModelError::Truncated { found, .. } if found == length),
+            "{error}"
+        );
     }
 }
 
@@ -38,7 +41,10 @@ fn every_flipped_bit_is_refused() {
         let expected = match bit / 8 {
             0..8 => matches!(error, ModelError::NotAModel),
             8..10 => matches!(error, ModelError::Version { .. }),
-            12..16 => matches!(error, ModelError::Truncated { .. } | ModelError::TrailingBytes { .. }),
+            12..16 => matches!(
+                error,
+                ModelError::Truncated { .. } | ModelError::TrailingBytes { .. }
+            ),
             _ => matches!(error, ModelError::Checksum { .. }),
         };
         assert!(expected, "bit {bit}: {error}");
@@ -50,7 +56,13 @@ fn trailing_bytes_are_refused() {
     let mut bytes = fixed_parts().encode().unwrap();
     let expected = bytes.len();
     bytes.push(0);
-    assert_eq!(error(&bytes), ModelError::TrailingBytes { expected, found: expected + 1 });
+    assert_eq!(
+        error(&bytes),
+        ModelError::TrailingBytes {
+            expected,
+            found: expected + 1
+        }
+    );
 }
 
 #[test]
@@ -119,11 +131,17 @@ fn impossible_sizes_are_refused() {
     parts.layers[2].weights = vec![1; 3 * (MAX_DIM + 1)];
     parts.layers[2].biases = vec![0; MAX_DIM + 1];
     parts.layers[2].requantise = vec![Requantise::new(1, 1).unwrap(); MAX_DIM + 1];
-    assert_eq!(parts.encode().unwrap_err(), EncodeError::Invalid(ModelError::Sizes));
+    assert_eq!(
+        parts.encode().unwrap_err(),
+        EncodeError::Invalid(ModelError::Sizes)
+    );
 
     let mut parts = fixed_parts();
     parts.layers[1].weights.pop();
-    assert_eq!(parts.encode().unwrap_err(), EncodeError::Lengths { layer: 1 });
+    assert_eq!(
+        parts.encode().unwrap_err(),
+        EncodeError::Lengths { layer: 1 }
+    );
 }
 
 #[test]
@@ -131,7 +149,10 @@ fn errors_say_what_is_wrong() {
     let mut bytes = fixed_parts().encode().unwrap();
     bytes[8] = 9;
     let text = error(&bytes).to_string();
-    assert!(text.contains("version 9") && text.contains("version 1"), "{text}");
+    assert!(
+        text.contains("version 9") && text.contains("version 1"),
+        "{text}"
+    );
 }
 
 proptest! {

@@ -112,8 +112,13 @@ impl Augmenter {
     pub fn distort(&mut self, source: &[u8], target: &mut [u8], generator: &mut impl Rng) {
         let strength = self.strength;
         let mut happens = |share: f32| share > 0.0 && generator.random::<f32>() < share;
-        let [clean, thickness, blur, noise] =
-            [strength.clean, strength.thickness, strength.blur, strength.noise].map(&mut happens);
+        let [clean, thickness, blur, noise] = [
+            strength.clean,
+            strength.thickness,
+            strength.blur,
+            strength.noise,
+        ]
+        .map(&mut happens);
         if clean {
             target.copy_from_slice(source);
         } else {
@@ -125,9 +130,13 @@ impl Augmenter {
         if thickness {
             let amount = generator.random();
             if generator.random() {
-                self.blend(target, amount, |cross, _| cross.into_iter().fold(0.0, f32::max));
+                self.blend(target, amount, |cross, _| {
+                    cross.into_iter().fold(0.0, f32::max)
+                });
             } else {
-                self.blend(target, amount, |cross, _| cross.into_iter().fold(255.0, f32::min));
+                self.blend(target, amount, |cross, _| {
+                    cross.into_iter().fold(255.0, f32::min)
+                });
             }
         }
         if blur {
@@ -147,12 +156,7 @@ impl Augmenter {
 
     /// Moves every pixel by the share `amount` towards what `filter` makes of
     /// it and its four neighbours, and of the four at its corners.
-    fn blend(
-        &mut self,
-        image: &mut [u8],
-        amount: f32,
-        filter: impl Fn([f32; 5], [f32; 4]) -> f32,
-    ) {
+    fn blend(&mut self, image: &mut [u8], amount: f32, filter: impl Fn([f32; 5], [f32; 4]) -> f32) {
         self.pad(image);
         let stride = self.width + 2 * BORDER;
         for (y, row) in image.chunks_exact_mut(self.width).enumerate() {
@@ -182,14 +186,20 @@ impl Augmenter {
     fn random_warp(&self, generator: &mut impl Rng) -> [f32; 6] {
         let mut uniform = |limit: f32| limit * (2.0 * generator.random::<f32>() - 1.0);
         let angle = uniform(self.strength.rotation).to_radians();
-        let (scale_x, scale_y) = (1.0 + uniform(self.strength.scale), 1.0 + uniform(self.strength.scale));
+        let (scale_x, scale_y) = (
+            1.0 + uniform(self.strength.scale),
+            1.0 + uniform(self.strength.scale),
+        );
         let shear = uniform(self.strength.shear);
         let (shift_x, shift_y) = (uniform(self.strength.shift), uniform(self.strength.shift));
         let (sin, cos) = angle.sin_cos();
         let (xx, xy) = (cos / scale_x, (shear * cos - sin) / scale_x);
         let (yx, yy) = (sin / scale_y, (shear * sin + cos) / scale_y);
         // The centre of the image maps to itself, moved by the shift.
-        let (cx, cy) = ((self.width - 1) as f32 / 2.0, (self.height - 1) as f32 / 2.0);
+        let (cx, cy) = (
+            (self.width - 1) as f32 / 2.0,
+            (self.height - 1) as f32 / 2.0,
+        );
         [
             xx,
             xy,
@@ -211,7 +221,11 @@ impl Augmenter {
         let interpolate = |weights: &[f32; KNOTS]| {
             let mut row = [[0.0; KNOTS]; 2];
             for (weight, knot_row) in weights.iter().zip(&knots) {
-                for (to, from) in row.as_flattened_mut().iter_mut().zip(knot_row.as_flattened()) {
+                for (to, from) in row
+                    .as_flattened_mut()
+                    .iter_mut()
+                    .zip(knot_row.as_flattened())
+                {
                     *to += weight * from;
                 }
             }
@@ -295,7 +309,12 @@ mod tests {
     fn centre(image: &[u8]) -> (f64, f64) {
         let mass: f64 = image.iter().map(|&p| f64::from(p)).sum();
         let moment = |f: fn(usize) -> usize| -> f64 {
-            image.iter().enumerate().map(|(i, &p)| f(i) as f64 * f64::from(p)).sum::<f64>() / mass
+            image
+                .iter()
+                .enumerate()
+                .map(|(i, &p)| f(i) as f64 * f64::from(p))
+                .sum::<f64>()
+                / mass
         };
         (moment(|i| i % 28), moment(|i| i / 28))
     }
@@ -303,40 +322,66 @@ mod tests {
     #[test]
     fn no_distortion_is_the_identity() {
         assert_eq!(distorted(Augmentation::NONE, 1), square());
-        let still = Augmentation { clean: 0.0, ..Augmentation::NONE };
+        let still = Augmentation {
+            clean: 0.0,
+            ..Augmentation::NONE
+        };
         assert_eq!(distorted(still, 1), square());
     }
 
     #[test]
     fn shifts_stay_within_their_limit_and_reach_it() {
-        let strength = Augmentation { shift: 3.0, clean: 0.0, ..Augmentation::NONE };
-        let moved: Vec<f64> = (0..200).map(|seed| centre(&distorted(strength, seed)).0 - 13.5).collect();
+        let strength = Augmentation {
+            shift: 3.0,
+            clean: 0.0,
+            ..Augmentation::NONE
+        };
+        let moved: Vec<f64> = (0..200)
+            .map(|seed| centre(&distorted(strength, seed)).0 - 13.5)
+            .collect();
         assert!(moved.iter().all(|m| m.abs() <= 3.01));
         assert!(moved.iter().any(|m| *m > 2.5) && moved.iter().any(|m| *m < -2.5));
     }
 
     #[test]
     fn rotation_keeps_the_centre_and_scale_changes_the_area() {
-        let rotated = Augmentation { rotation: 40.0, clean: 0.0, ..Augmentation::NONE };
+        let rotated = Augmentation {
+            rotation: 40.0,
+            clean: 0.0,
+            ..Augmentation::NONE
+        };
         let (x, y) = centre(&distorted(rotated, 3));
         assert!((x - 13.5).abs() < 0.1 && (y - 13.5).abs() < 0.1);
         let area = |image: &[u8]| image.iter().map(|&p| f64::from(p)).sum::<f64>();
-        let scaled = Augmentation { scale: 0.3, clean: 0.0, ..Augmentation::NONE };
+        let scaled = Augmentation {
+            scale: 0.3,
+            clean: 0.0,
+            ..Augmentation::NONE
+        };
         let ratios = (0..50).map(|seed| area(&distorted(scaled, seed)) / area(&square()));
         let (low, high) = ratios.fold((9.0f64, 0.0f64), |(l, h), r| (l.min(r), h.max(r)));
-        assert!(low > 0.4 && low < 0.8 && high > 1.2 && high < 1.75, "{low} {high}");
+        assert!(
+            low > 0.4 && low < 0.8 && high > 1.2 && high < 1.75,
+            "{low} {high}"
+        );
     }
 
     #[test]
     fn pens_get_thicker_and_thinner_and_cameras_blur() {
         let mean = |image: &[u8]| image.iter().map(|&p| f64::from(p)).sum::<f64>() / 784.0;
-        let pens = Augmentation { thickness: 1.0, ..Augmentation::NONE };
+        let pens = Augmentation {
+            thickness: 1.0,
+            ..Augmentation::NONE
+        };
         let means: Vec<f64> = (0..40).map(|seed| mean(&distorted(pens, seed))).collect();
         let unchanged = mean(&square());
         assert!(means.iter().any(|&m| m > 1.2 * unchanged));
         assert!(means.iter().any(|&m| m < 0.8 * unchanged));
 
-        let blur = Augmentation { blur: 1.0, ..Augmentation::NONE };
+        let blur = Augmentation {
+            blur: 1.0,
+            ..Augmentation::NONE
+        };
         let blurred = distorted(blur, 1);
         assert!((mean(&blurred) - unchanged).abs() < 0.5);
         assert!(blurred[8 * 28 + 14] < 255 && blurred[7 * 28 + 14] > 0);
@@ -344,14 +389,25 @@ mod tests {
 
     #[test]
     fn noise_is_as_strong_as_stated() {
-        let noise = Augmentation { noise: 1.0, ..Augmentation::NONE };
+        let noise = Augmentation {
+            noise: 1.0,
+            ..Augmentation::NONE
+        };
         // Only the grey ground between the clamps shows a full deviation.
         let mut augmenter = Augmenter::new(noise, 28, 28);
         let mut strongest = 0.0f64;
         for seed in 0..30 {
             let mut target = vec![0; 784];
-            augmenter.distort(&[128; 784], &mut target, &mut ChaCha8Rng::seed_from_u64(seed));
-            let variance = target.iter().map(|&p| (f64::from(p) - 128.0).powi(2)).sum::<f64>() / 784.0;
+            augmenter.distort(
+                &[128; 784],
+                &mut target,
+                &mut ChaCha8Rng::seed_from_u64(seed),
+            );
+            let variance = target
+                .iter()
+                .map(|&p| (f64::from(p) - 128.0).powi(2))
+                .sum::<f64>()
+                / 784.0;
             strongest = strongest.max(variance.sqrt());
         }
         assert!((40.0..52.0).contains(&strongest), "{strongest}");

@@ -71,13 +71,21 @@ const STEP_KEY: &str = "siamese.step";
 pub fn write(path: &Path, plan: &Plan, step: Option<usize>, tensors: &[NamedTensor]) -> Result<()> {
     let bytes: Vec<Vec<u8>> = tensors
         .iter()
-        .map(|(_, _, values)| values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        .map(|(_, _, values)| {
+            values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect()
+        })
         .collect();
     let views = tensors
         .iter()
         .zip(&bytes)
         .map(|((name, shape, _), bytes)| {
-            Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?))
+            Ok((
+                name.as_str(),
+                TensorView::new(Dtype::F32, shape.clone(), bytes)?,
+            ))
         })
         .collect::<Result<Vec<_>>>()?;
     let mut metadata = HashMap::from([(PLAN_KEY.to_owned(), serde_json::to_string(plan)?)]);
@@ -103,7 +111,8 @@ impl Checkpoint {
     /// # Errors
     /// If the file can't be read or is no checkpoint of ours.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+        let bytes =
+            std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
         Self::parse(&bytes).with_context(|| {
             format!(
                 "{} is no usable checkpoint; delete it to train afresh",
@@ -115,17 +124,32 @@ impl Checkpoint {
     fn parse(bytes: &[u8]) -> Result<Self> {
         let (_, metadata) = SafeTensors::read_metadata(bytes)?;
         let metadata = metadata.metadata().clone().unwrap_or_default();
-        let plan = metadata.get(PLAN_KEY).context("it holds no training plan")?;
+        let plan = metadata
+            .get(PLAN_KEY)
+            .context("it holds no training plan")?;
         let plan = serde_json::from_str(plan).context("its training plan is of another version")?;
-        let step = metadata.get(STEP_KEY).map(|step| step.parse()).transpose()?;
+        let step = metadata
+            .get(STEP_KEY)
+            .map(|step| step.parse())
+            .transpose()?;
         let mut tensors = HashMap::new();
         for (name, view) in SafeTensors::deserialize(bytes)?.tensors() {
-            ensure!(view.dtype() == Dtype::F32, "tensor {name} holds no 32-bit floats");
+            ensure!(
+                view.dtype() == Dtype::F32,
+                "tensor {name} holds no 32-bit floats"
+            );
             let (values, _) = view.data().as_chunks::<4>();
-            let values = values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+            let values = values
+                .iter()
+                .map(|&bytes| f32::from_le_bytes(bytes))
+                .collect();
             tensors.insert(name, (view.shape().to_vec(), values));
         }
-        Ok(Self { plan, step, tensors })
+        Ok(Self {
+            plan,
+            step,
+            tensors,
+        })
     }
 
     /// The values of a tensor that must have `shape`.
@@ -151,7 +175,8 @@ impl Checkpoint {
         let mut layers = Vec::with_capacity(LAYERS);
         for ((inputs, outputs), index) in self.plan.shapes().into_iter().zip(1..) {
             let tensor = |name: &str, shape: &[usize]| {
-                self.tensor(&format!("layer{index}.{name}"), shape).map(<[f32]>::to_vec)
+                self.tensor(&format!("layer{index}.{name}"), shape)
+                    .map(<[f32]>::to_vec)
             };
             layers.push(Linear {
                 inputs,
@@ -160,8 +185,14 @@ impl Checkpoint {
                 bias: tensor("bias", &[outputs])?,
             });
         }
-        let layers = layers.try_into().ok().context("a network has three layers")?;
-        Ok(FloatNetwork { input: self.plan.input, layers })
+        let layers = layers
+            .try_into()
+            .ok()
+            .context("a network has three layers")?;
+        Ok(FloatNetwork {
+            input: self.plan.input,
+            layers,
+        })
     }
 }
 
@@ -172,7 +203,11 @@ pub fn network_tensors(network: &FloatNetwork) -> Vec<NamedTensor> {
     for (layer, index) in network.layers.iter().zip(1..) {
         let shape = vec![layer.outputs, layer.inputs];
         tensors.push((format!("layer{index}.weight"), shape, layer.weight.clone()));
-        tensors.push((format!("layer{index}.bias"), vec![layer.outputs], layer.bias.clone()));
+        tensors.push((
+            format!("layer{index}.bias"),
+            vec![layer.outputs],
+            layer.bias.clone(),
+        ));
     }
     tensors
 }

@@ -35,9 +35,15 @@ impl ModelFile {
     /// As [`read`](Self::read).
     pub fn new(path: &Path, bytes: Vec<u8>) -> Result<Self> {
         Model::parse(&bytes).map_err(|error| {
-            anyhow!("cannot use {}: {error}; export the model again", path.display())
+            anyhow!(
+                "cannot use {}: {error}; export the model again",
+                path.display()
+            )
         })?;
-        Ok(Self { path: path.to_owned(), bytes })
+        Ok(Self {
+            path: path.to_owned(),
+            bytes,
+        })
     }
 
     /// The model, borrowed from the file's bytes.
@@ -109,7 +115,10 @@ impl IntEmbeddings {
 /// If the images are not of the size that the model takes.
 pub fn embed_images(model: &Model<'_>, images: &Images) -> Result<IntEmbeddings> {
     let header = model.header();
-    let (width, height) = (usize::from(header.input.width), usize::from(header.input.height));
+    let (width, height) = (
+        usize::from(header.input.width),
+        usize::from(header.input.height),
+    );
     ensure!(
         (images.width(), images.height()) == (width, height),
         "the images are {}x{} pixels and the model {:?} takes {width}x{height}",
@@ -130,5 +139,9 @@ pub fn embed_images(model: &Model<'_>, images: &Images) -> Result<IntEmbeddings>
             },
         )
         .context("cannot embed the images")?;
-    Ok(IntEmbeddings { dim, scale: header.scales.embedding, steps })
+    Ok(IntEmbeddings {
+        dim,
+        scale: header.scales.embedding,
+        steps,
+    })
 }

@@ -31,7 +31,8 @@ pub fn to_model_bytes(
             requantise: &layer.requantise,
         }
     });
-    let length = model::encoded_len(&header).context("the layers are too large for a model file")?;
+    let length =
+        model::encoded_len(&header).context("the layers are too large for a model file")?;
     let mut bytes = vec![0; length];
     model::encode(&header, &layers, &mut bytes).context("can't encode the model")?;
     Ok(bytes)

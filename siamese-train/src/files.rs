@@ -25,10 +25,7 @@ use anyhow::{Context, Result, anyhow};
 /// assert_eq!(std::fs::read_to_string(path)?, "knn25 0.984\n");
 /// # anyhow::Ok(())
 /// ```
-pub fn write_atomic(
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> Result<()>,
-) -> Result<()> {
+pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     if is_special(path) {
         return write_through(path, write);
     }
@@ -47,9 +44,8 @@ pub fn write_atomic(
             path.display()
         )
     })?;
-    fill(file.as_file_mut(), write).with_context(|| {
-        format!("cannot write {}, whose old content stays", path.display())
-    })?;
+    fill(file.as_file_mut(), write)
+        .with_context(|| format!("cannot write {}, whose old content stays", path.display()))?;
     file.persist(&target).map_err(|error| {
         anyhow!(
             "cannot replace {} ({}); choose another name or check its permissions",
@@ -101,5 +97,69 @@ fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::bail;
+
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_failure_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("good.txt");
+        write_atomic(&path, |out| Ok(out.write_all(b"good")?)).unwrap();
+        let error = write_atomic(&path, |out| {
+            out.write_all(&[b'x'; 1 << 20])?;
+            bail!("no space left on device")
+        })
+        .unwrap_err();
+        assert!(format!("{error:#}").contains("good.txt"), "{error:#}");
+        assert!(format!("{error:#}").contains("no space left"), "{error:#}");
+        assert_eq!(fs::read(&path).unwrap(), b"good");
+        assert_eq!(names(folder.path()), ["good.txt"]);
+    }
+
+    #[test]
+    fn missing_folders_are_made_and_impossible_ones_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/c.txt");
+        write_atomic(&path, |out| Ok(out.write_all(b"1")?)).unwrap();
+        write_atomic(&path, |out| Ok(out.write_all(b"2")?)).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"2");
+
+        let below_a_file = path.join("d.txt");
+        let error = write_atomic(&below_a_file, |_| Ok(())).unwrap_err();
+        assert!(format!("{error:#}").contains("c.txt"), "{error:#}");
+        let error = write_atomic(&folder.path().join("a"), |_| Ok(())).unwrap_err();
+        assert!(format!("{error:#}").contains("another name"), "{error:#}");
+        assert_eq!(names(folder.path()), ["a"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_a_link_and_a_device_a_device() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        fs::write(&target, "old").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        write_atomic(&link, |out| Ok(out.write_all(b"new")?)).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+
+        write_atomic(Path::new("/dev/null"), |out| Ok(out.write_all(b"x")?)).unwrap();
+        assert!(is_special(Path::new("/dev/null")));
+        let full = Path::new("/dev/full");
+        if is_special(full) {
+            let error = write_atomic(full, |out| Ok(out.write_all(b"x")?)).unwrap_err();
+            assert!(format!("{error:#}").contains("/dev/full"), "{error:#}");
+        }
     }
 }

@@ -39,7 +39,10 @@ impl Files {
     /// Files named `name` in `folder`.
     #[must_use]
     pub fn new(folder: &Path, name: &str) -> Self {
-        Self { folder: folder.to_owned(), name: name.to_owned() }
+        Self {
+            folder: folder.to_owned(),
+            name: name.to_owned(),
+        }
     }
 
     fn file(&self, ending: &str) -> PathBuf {
@@ -123,7 +126,12 @@ pub fn finish(
     files: &Files,
     mut stage: impl FnMut(&str),
 ) -> Result<(Metrics, Metrics)> {
-    checkpoint::write(&files.checkpoint(), plan, None, &checkpoint::network_tensors(network))?;
+    checkpoint::write(
+        &files.checkpoint(),
+        plan,
+        None,
+        &checkpoint::network_tensors(network),
+    )?;
 
     stage("evaluating the float network");
     let tensors = FoldedTensors::new(network, Device::Cpu);
@@ -157,7 +165,11 @@ pub fn finish(
         "the core and libtorch disagree on the integers of {name}; this is a bug, please report it"
     );
     let golden_images = golden_images(&test.images)?;
-    write_golden(&files.golden(), &golden_images, &torch.forward(&golden_images)?)?;
+    write_golden(
+        &files.golden(),
+        &golden_images,
+        &torch.forward(&golden_images)?,
+    )?;
 
     stage("writing the model and the pictures");
     let quality = Quality {
@@ -198,7 +210,11 @@ fn forward(tensors: &FoldedTensors, network: &FloatNetwork, chunk: &[u8]) -> [Te
 ///
 /// # Errors
 /// If the network gives something that is no finite number.
-pub fn embed_float(tensors: &FoldedTensors, network: &FloatNetwork, images: &Images) -> Result<Points> {
+pub fn embed_float(
+    tensors: &FoldedTensors,
+    network: &FloatNetwork,
+    images: &Images,
+) -> Result<Points> {
     let dim = network.layers[2].outputs;
     let mut coords = Vec::with_capacity(images.len() * dim);
     for chunk in images.pixels().chunks(CHUNK * images.size()) {

@@ -113,7 +113,8 @@ pub fn fit(
         loader.recycle(batch);
         let loss = loss(recipe, &run.network.embed_batch(&images), &labels);
         let learning_rate = recipe.learning_rate_at(run.step, steps);
-        run.optimiser.step(&run.network, &loss, learning_rate, run.step);
+        run.optimiser
+            .step(&run.network, &loss, learning_rate, run.step);
         run.step += 1;
         run.update_average(recipe.averaging, steps);
 
@@ -125,7 +126,11 @@ pub fn fit(
                 run.step
             );
             curve.push((run.step, loss));
-            report(Progress { step: run.step, steps, loss });
+            report(Progress {
+                step: run.step,
+                steps,
+                loss,
+            });
         }
         let stopping = stop.load(Ordering::Relaxed);
         if run.step < steps && (stopping || saved.elapsed() > SAVE_EVERY) {
@@ -142,7 +147,11 @@ pub fn fit(
         run.step
     );
     run.adopt_average();
-    Ok(Outcome::Finished { network: run.network.fold(), curve, first_step })
+    Ok(Outcome::Finished {
+        network: run.network.fold(),
+        curve,
+        first_step,
+    })
 }
 
 impl Run {
@@ -186,7 +195,9 @@ impl Run {
 
     /// Puts the average in the place of the last weights.
     fn adopt_average(&mut self) {
-        let Some(average) = self.average.take() else { return };
+        let Some(average) = self.average.take() else {
+            return;
+        };
         no_grad(|| {
             for (average, (_, tensor)) in average.iter().zip(self.network.state()) {
                 tensor.detach().copy_(average);
@@ -236,7 +247,9 @@ impl Run {
         no_grad(|| {
             for (name, tensor) in self.state() {
                 let values = checkpoint.tensor(&name, &shape(tensor))?;
-                let values = Tensor::from_slice(values).reshape(tensor.size()).to_device(device);
+                let values = Tensor::from_slice(values)
+                    .reshape(tensor.size())
+                    .to_device(device);
                 tensor.detach().copy_(&values.to_kind(Kind::Float));
             }
             Ok(())

@@ -84,13 +84,20 @@ impl TorchModel {
             let mut activations = self.input_activations(&pixels);
             let mut outputs = Vec::with_capacity(LAYERS);
             for (index, layer) in self.layers.iter().enumerate() {
-                let (low, high) = if index + 1 < LAYERS { (0, 127) } else { (-32768, 32767) };
+                let (low, high) = if index + 1 < LAYERS {
+                    (0, 127)
+                } else {
+                    (-32768, 32767)
+                };
                 activations = layer.forward(&activations).clamp(low, high);
                 outputs.push(activations.shallow_clone());
             }
             let flat = |index: usize, kind| outputs[index].to_kind(kind).contiguous().view([-1]);
             Ok(GoldenVectors {
-                hidden: [flat(0, Kind::Uint8).try_into()?, flat(1, Kind::Uint8).try_into()?],
+                hidden: [
+                    flat(0, Kind::Uint8).try_into()?,
+                    flat(1, Kind::Uint8).try_into()?,
+                ],
                 embeddings: flat(2, Kind::Int16).try_into()?,
             })
         })
@@ -132,18 +139,30 @@ impl TorchLayer {
 /// If the file can't be written.
 pub fn write_golden(path: &Path, images: &Images, golden: &GoldenVectors) -> Result<()> {
     let count = images.len();
-    let embeddings: Vec<u8> = golden.embeddings.iter().flat_map(|c| c.to_le_bytes()).collect();
+    let embeddings: Vec<u8> = golden
+        .embeddings
+        .iter()
+        .flat_map(|c| c.to_le_bytes())
+        .collect();
     let [hidden1, hidden2] = &golden.hidden;
     let parts: [(&str, Dtype, usize, &[u8]); 4] = [
         ("pixels", Dtype::U8, images.pixels().len(), images.pixels()),
         ("hidden1", Dtype::U8, hidden1.len(), hidden1),
         ("hidden2", Dtype::U8, hidden2.len(), hidden2),
-        ("embedding", Dtype::I16, golden.embeddings.len(), &embeddings),
+        (
+            "embedding",
+            Dtype::I16,
+            golden.embeddings.len(),
+            &embeddings,
+        ),
     ];
     let views = parts
         .into_iter()
         .map(|(name, kind, items, bytes)| {
-            Ok((name, TensorView::new(kind, vec![count, items / count.max(1)], bytes)?))
+            Ok((
+                name,
+                TensorView::new(kind, vec![count, items / count.max(1)], bytes)?,
+            ))
         })
         .collect::<Result<Vec<_>>>()?;
     let file = safetensors::serialize(views, None)?;
@@ -180,4 +199,3 @@ pub fn adversarial_images(width: usize, height: usize) -> Result<Images> {
     }
     Images::new(width, height, pixels)
 }
-

@@ -118,9 +118,12 @@ impl Maker {
         for index in self.sampler.draw(&mut generator) {
             let index = index as usize;
             let source = self.data.images.get(index);
-            self.augmenter.distort(source, &mut self.image, &mut generator);
+            self.augmenter
+                .distort(source, &mut self.image, &mut generator);
             self.input.quantise(&self.image, &mut self.activations);
-            batch.inputs.extend(self.activations.iter().map(|&a| real_input(a)));
+            batch
+                .inputs
+                .extend(self.activations.iter().map(|&a| real_input(a)));
             batch.labels.push(self.data.labels[index].into());
         }
     }

@@ -40,7 +40,10 @@ fn all_pairs(embeddings: &Tensor, labels: &Tensor) -> Pairs {
     let products = embeddings.mm(&embeddings.tr());
     let squared: Tensor = &squares + squares.tr() - products * 2.0;
     let squared = squared.clamp_min(0.0);
-    let same = labels.unsqueeze(1).eq_tensor(&labels.unsqueeze(0)).to_kind(Kind::Float);
+    let same = labels
+        .unsqueeze(1)
+        .eq_tensor(&labels.unsqueeze(0))
+        .to_kind(Kind::Float);
     let different = 1.0 - &same;
     let itself = Tensor::eye(labels.size()[0], (Kind::Float, labels.device()));
     Pairs {
@@ -115,7 +118,8 @@ mod tests {
 
     fn value(loss_text: &str, sampling: Sampling, pairing: Pairing) -> f64 {
         // Two images of class 0 at distance 1, two of class 1 at distance 2.
-        let points = Tensor::from_slice(&[0.0f32, 0.0, 0.0, 1.0, 3.0, 0.0, 3.0, 2.0]).reshape([4, 2]);
+        let points =
+            Tensor::from_slice(&[0.0f32, 0.0, 0.0, 1.0, 3.0, 0.0, 3.0, 2.0]).reshape([4, 2]);
         let recipe = Recipe {
             loss: loss_text.parse().unwrap(),
             sampling,
@@ -132,7 +136,10 @@ mod tests {
     }
 
     fn close(found: f64, expected: f64) {
-        assert!((found - expected).abs() < 1e-4, "{found} instead of {expected}");
+        assert!(
+            (found - expected).abs() < 1e-4,
+            "{found} instead of {expected}"
+        );
     }
 
     #[test]

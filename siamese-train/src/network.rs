@@ -44,7 +44,14 @@ impl Network {
     /// ReLU layers (He et al., "Delving Deep into Rectifiers", 2015), the last
     /// layer's within `± sqrt(3 / inputs)`; biases 0.
     #[must_use]
-    pub fn new(input: Input, hidden: [usize; 2], dim: usize, batch_norm: bool, seed: u64, device: Device) -> Self {
+    pub fn new(
+        input: Input,
+        hidden: [usize; 2],
+        dim: usize,
+        batch_norm: bool,
+        seed: u64,
+        device: Device,
+    ) -> Self {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         // Steps use the streams from 0 upwards.
         generator.set_stream(u64::MAX);
@@ -57,9 +64,8 @@ impl Network {
                 .map(|_| limit * (2.0 * generator.random::<f32>() - 1.0))
                 .collect();
             let weight = Tensor::from_slice(&weight).reshape([outputs as i64, inputs as i64]);
-            let constant = |value: f64| {
-                Tensor::full([outputs as i64], value, (Kind::Float, device))
-            };
+            let constant =
+                |value: f64| Tensor::full([outputs as i64], value, (Kind::Float, device));
             let learned = |tensor: Tensor| tensor.to_device(device).set_requires_grad(true);
             Layer {
                 weight: learned(weight),
@@ -131,25 +137,31 @@ impl Layer {
     fn outputs(&self, inputs: &Tensor) -> Tensor {
         match &self.normalisation {
             None => inputs.linear(&self.weight, Some(&self.bias)),
-            Some(Normalisation { gain, mean, variance }) => {
-                inputs.linear(&self.weight, None::<&Tensor>).batch_norm(
-                    Some(gain),
-                    Some(&self.bias),
-                    Some(mean),
-                    Some(variance),
-                    true,
-                    MOMENTUM,
-                    EPSILON,
-                    false,
-                )
-            }
+            Some(Normalisation {
+                gain,
+                mean,
+                variance,
+            }) => inputs.linear(&self.weight, None::<&Tensor>).batch_norm(
+                Some(gain),
+                Some(&self.bias),
+                Some(mean),
+                Some(variance),
+                true,
+                MOMENTUM,
+                EPSILON,
+                false,
+            ),
         }
     }
 
     fn fold(&self) -> Linear {
         let (weight, bias) = match &self.normalisation {
             None => (self.weight.shallow_clone(), self.bias.shallow_clone()),
-            Some(Normalisation { gain, mean, variance }) => {
+            Some(Normalisation {
+                gain,
+                mean,
+                variance,
+            }) => {
                 let factor = gain / (variance + EPSILON).sqrt();
                 (
                     &self.weight * factor.unsqueeze(1),
@@ -173,7 +185,11 @@ impl Layer {
 /// If the tensor does not hold floats.
 #[must_use]
 pub fn to_vec(tensor: &Tensor) -> Vec<f32> {
-    let flat = tensor.detach().to_device(Device::Cpu).contiguous().view([-1]);
+    let flat = tensor
+        .detach()
+        .to_device(Device::Cpu)
+        .contiguous()
+        .view([-1]);
     Vec::try_from(flat).expect("a float tensor converts to floats")
 }
 
@@ -190,7 +206,10 @@ impl FoldedTensors {
         let tensors = |layer: &Linear| {
             let shape = [layer.outputs as i64, layer.inputs as i64];
             let weight = Tensor::from_slice(&layer.weight).reshape(shape);
-            (weight.to_device(device), Tensor::from_slice(&layer.bias).to_device(device))
+            (
+                weight.to_device(device),
+                Tensor::from_slice(&layer.bias).to_device(device),
+            )
         };
         Self {
             layers: network.layers.iter().map(tensors).collect(),

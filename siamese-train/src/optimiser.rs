@@ -36,7 +36,9 @@ impl Optimiser {
             recipe::Optimiser::Adam => 2,
         };
         let zeros = |(parameter, _): (&Tensor, bool)| {
-            (0..count).map(|_| parameter.detach().zeros_like()).collect()
+            (0..count)
+                .map(|_| parameter.detach().zeros_like())
+                .collect()
         };
         Self {
             kind: recipe.optimiser,
@@ -143,10 +145,16 @@ mod tests {
             recipe::Optimiser::Adam,
         ] {
             let network = Network::new(Input::MNIST, [8, 4], 2, true, 1, Device::Cpu);
-            let recipe = Recipe { optimiser: kind, ..RecipeName::Default.recipe() };
+            let recipe = Recipe {
+                optimiser: kind,
+                ..RecipeName::Default.recipe()
+            };
             let mut optimiser = Optimiser::new(&recipe, &network);
             let height = || {
-                let squares = network.parameters().into_iter().map(|(p, _)| p.square().sum(Kind::Float));
+                let squares = network
+                    .parameters()
+                    .into_iter()
+                    .map(|(p, _)| p.square().sum(Kind::Float));
                 squares.reduce(|a, b| a + b).unwrap()
             };
             let start = height().double_value(&[]);
@@ -161,12 +169,22 @@ mod tests {
     #[test]
     fn clipping_bounds_the_step() {
         let network = Network::new(Input::MNIST, [8, 4], 2, false, 1, Device::Cpu);
-        let recipe = Recipe { clip: 1.0, ..RecipeName::Original.recipe() };
+        let recipe = Recipe {
+            clip: 1.0,
+            ..RecipeName::Original.recipe()
+        };
         let mut optimiser = Optimiser::new(&recipe, &network);
-        let before: Vec<Tensor> = network.parameters().iter().map(|(p, _)| p.detach().copy()).collect();
+        let before: Vec<Tensor> = network
+            .parameters()
+            .iter()
+            .map(|(p, _)| p.detach().copy())
+            .collect();
         let steep = network.parameters()[0].0.sum(Kind::Float) * 1000.0;
         // The parameters that the loss doesn't touch need a gradient, too.
-        let rest = network.parameters().into_iter().map(|(p, _)| p.sum(Kind::Float) * 0.0);
+        let rest = network
+            .parameters()
+            .into_iter()
+            .map(|(p, _)| p.sum(Kind::Float) * 0.0);
         let loss = rest.fold(steep, |sum, term| sum + term);
         optimiser.step(&network, &loss, 1.0, 0);
         let moved: f64 = network

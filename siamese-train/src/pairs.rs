@@ -109,7 +109,9 @@ mod tests {
 
     /// 1,000 labels: class 0 has 901 images, the classes 1 to 9 eleven each.
     fn uneven_labels() -> Vec<u8> {
-        (0..1000u32).map(|i| if i < 901 { 0 } else { (1 + i % 9) as u8 }).collect()
+        (0..1000u32)
+            .map(|i| if i < 901 { 0 } else { (1 + i % 9) as u8 })
+            .collect()
     }
 
     fn drawn(sampling: Sampling, pairing: Pairing, steps: u64) -> Vec<Vec<u8>> {
@@ -142,10 +144,17 @@ mod tests {
     #[test]
     fn random_draws_follow_the_data() {
         let batches = drawn(Sampling::Random, Pairing::Drawn, 200);
-        let zeros = batches.iter().flatten().filter(|&&label| label == 0).count();
+        let zeros = batches
+            .iter()
+            .flatten()
+            .filter(|&&label| label == 0)
+            .count();
         let share = zeros as f64 / 20_000.0;
         // Five standard deviations of a binomial share around 0.901.
-        assert!((share - 0.901).abs() < 5.0 * (0.901 * 0.099 / 20_000.0f64).sqrt(), "{share}");
+        assert!(
+            (share - 0.901).abs() < 5.0 * (0.901 * 0.099 / 20_000.0f64).sqrt(),
+            "{share}"
+        );
     }
 
     #[test]

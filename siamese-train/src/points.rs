@@ -38,7 +38,11 @@ impl Points {
         if let Some(index) = coords.iter().position(|coord| !coord.is_finite()) {
             bail!("point {} has a coordinate that is not finite", index / dim);
         }
-        Ok(Self { dim, unit: 1.0, coords })
+        Ok(Self {
+            dim,
+            unit: 1.0,
+            coords,
+        })
     }
 
     /// Points from integer embeddings, one step being `scale` real units.
@@ -190,5 +194,52 @@ impl<'a> IntoIterator for &'a Points {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_reads_back_exactly() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("embed.txt");
+        let points = Points::from_steps(2, 0.001_234_5, &[i16::MIN, i16::MAX, 0, -1, 7, 300]);
+        let points = points.unwrap();
+        points.write(&path).unwrap();
+        let read = Points::read(&path).unwrap();
+        assert_eq!(read, points.to_real());
+        assert_eq!((read.len(), read.dim(), read.unit()), (3, 2, 1.0));
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().nth(1), Some("0 -0.0012345"));
+    }
+
+    #[test]
+    fn every_bad_line_is_named() {
+        let cases = [
+            ("", "empty"),
+            ("1 2\n3\n", "line 2 holds 1 coordinates"),
+            ("1 2\n\n3 4\n", "line 2 holds 0 coordinates"),
+            ("\n", "line 1 holds 0 coordinates"),
+            ("1 2\n1 x\n", "line 2 holds \"x\""),
+            ("1 nan\n", "line 1 holds \"nan\""),
+            ("1 1e99\n", "line 1 holds \"1e99\""),
+        ];
+        for (text, sentence) in cases {
+            let error = format!("{:#}", Points::parse(text.as_bytes()).unwrap_err());
+            assert!(error.contains(sentence), "{text:?}: {error}");
+        }
+        assert!(Points::parse([0xff, 0xfe, b'\n'].as_slice()).is_err());
+        assert_eq!(Points::parse("1  2\r\n3 4".as_bytes()).unwrap().coords(), [1.0, 2.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn impossible_points_are_refused() {
+        assert!(Points::new(0, vec![]).is_err());
+        assert!(Points::new(2, vec![1.0; 3]).is_err());
+        assert!(Points::new(1, vec![f32::NAN]).is_err());
+        assert!(Points::from_steps(1, 0.0, &[1]).is_err());
+        assert!(Points::from_steps(1, f32::INFINITY, &[1]).is_err());
     }
 }

@@ -55,7 +55,10 @@ pub fn quantise(network: &FloatNetwork, calibration: &Calibration) -> Result<Int
     for (scale, activations) in hidden.iter_mut().zip(&calibration.hidden) {
         *scale = activation_scale(activations)?;
     }
-    let farthest = calibration.embeddings.iter().fold(0.0f32, |m, c| m.max(c.abs()));
+    let farthest = calibration
+        .embeddings
+        .iter()
+        .fold(0.0f32, |m, c| m.max(c.abs()));
     ensure!(
         farthest.is_finite() && farthest > 0.0,
         "the float network maps every calibration image to the origin; it is not trained"
@@ -69,7 +72,11 @@ pub fn quantise(network: &FloatNetwork, calibration: &Calibration) -> Result<Int
         let (input, output) = (meanings[index].into(), meanings[index + 1].into());
         quantise_layer(&network.layers[index], input, output)
     });
-    Ok(IntegerNetwork { input: network.input, layers, scales })
+    Ok(IntegerNetwork {
+        input: network.input,
+        layers,
+        scales,
+    })
 }
 
 /// The activation scale with the smallest mean squared error among 48 that cut
@@ -116,8 +123,12 @@ fn quantise_layer(layer: &Linear, input: f64, output: f64) -> IntegerLayer {
             .max(f64::MIN_POSITIVE.sqrt());
         let quantised = row.iter().map(|&w| (f64::from(w) / scale).round() as i8);
         integers.weights.extend(quantised);
-        integers.biases.push((bias / (input * scale)).round() as i32);
-        integers.requantise.push(fixed_point(input * scale / output));
+        integers
+            .biases
+            .push((bias / (input * scale)).round() as i32);
+        integers
+            .requantise
+            .push(fixed_point(input * scale / output));
     }
     integers
 }
@@ -145,14 +156,20 @@ mod tests {
         for factor in [1e-9, 0.003, 0.5, 0.999_999_999_9, 1.0, 7.3, 1e6] {
             let fixed = fixed_point(factor);
             let value = f64::from(fixed.multiplier()) / 2f64.powi(fixed.shift().into());
-            assert!((value / factor - 1.0).abs() < 2f64.powi(-29), "{factor}: {value}");
+            assert!(
+                (value / factor - 1.0).abs() < 2f64.powi(-29),
+                "{factor}: {value}"
+            );
         }
     }
 
     #[test]
     fn factors_out_of_range_are_clamped() {
         assert_eq!(fixed_point(1e-30), Requantise::new(1, 62).unwrap());
-        assert_eq!(fixed_point(1e12), Requantise::new(Requantise::MAX_MULTIPLIER, 1).unwrap());
+        assert_eq!(
+            fixed_point(1e12),
+            Requantise::new(Requantise::MAX_MULTIPLIER, 1).unwrap()
+        );
     }
 
     #[test]

@@ -113,7 +113,10 @@ impl FromStr for Loss {
                 }
             }
         };
-        text.split('+').map(term).collect::<anyhow::Result<_>>().map(Self)
+        text.split('+')
+            .map(term)
+            .collect::<anyhow::Result<_>>()
+            .map(Self)
     }
 }
 
@@ -190,7 +193,11 @@ impl RecipeName {
         }
         let tail = if dim > 4 { 12.0 } else { recipe.tail };
         let epochs = if dim > 4 { 140.0 } else { recipe.epochs };
-        let recipe = Recipe { tail, epochs, ..recipe };
+        let recipe = Recipe {
+            tail,
+            epochs,
+            ..recipe
+        };
         match preset {
             Preset::Tiny => Recipe {
                 augmentation: Augmentation::LIGHT,
@@ -198,8 +205,15 @@ impl RecipeName {
                 ..recipe
             },
             Preset::Small => recipe,
-            Preset::Medium => Recipe { epochs: 120.0, ..recipe },
-            Preset::Reference => Recipe { epochs: 60.0, learning_rate: 0.008, ..recipe },
+            Preset::Medium => Recipe {
+                epochs: 120.0,
+                ..recipe
+            },
+            Preset::Reference => Recipe {
+                epochs: 60.0,
+                learning_rate: 0.008,
+                ..recipe
+            },
         }
     }
 
@@ -249,7 +263,9 @@ impl Recipe {
     /// The steps that it takes on `images` training images, at least 1.
     #[must_use]
     pub fn steps(&self, images: usize) -> usize {
-        (self.epochs * images as f64 / self.batch as f64).round().max(1.0) as usize
+        (self.epochs * images as f64 / self.batch as f64)
+            .round()
+            .max(1.0) as usize
     }
 
     /// The learning rate at `step` of `steps`.
@@ -280,8 +296,14 @@ impl Recipe {
     /// One sentence that names the knob that is out of range.
     pub fn check(&self) -> anyhow::Result<()> {
         ensure!(self.batch >= 4, "--batch must be at least 4 images");
-        ensure!(self.batch % 2 == 0, "--batch must be even: a batch holds pairs");
-        ensure!(self.epochs > 0.0 && self.epochs <= 1e6, "--epochs must be above 0");
+        ensure!(
+            self.batch % 2 == 0,
+            "--batch must be even: a batch holds pairs"
+        );
+        ensure!(
+            self.epochs > 0.0 && self.epochs <= 1e6,
+            "--epochs must be above 0"
+        );
         ensure!(self.learning_rate > 0.0, "--learning-rate must be above 0");
         ensure!(self.margin > 0.0, "--margin must be above 0");
         ensure!(self.tail > 0.0, "--tail must be above 0");
@@ -289,9 +311,11 @@ impl Recipe {
             (0.0..1.0).contains(&self.averaging),
             "--averaging must be at least 0 and below 1"
         );
-        let only_pairs = self.loss.0.iter().any(|(_, term)| {
-            matches!(term, Term::StudentT | Term::Gaussian)
-        });
+        let only_pairs = self
+            .loss
+            .0
+            .iter()
+            .any(|(_, term)| matches!(term, Term::StudentT | Term::Gaussian));
         ensure!(
             !(only_pairs && self.pairing == Pairing::Drawn),
             "the losses student-t and gaussian compare all pairs of a batch: use --pairing all"

@@ -13,7 +13,9 @@ use siamese_train::embed::ModelFile;
 
 /// The root of the repository.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie in the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests lie in the repository")
 }
 
 /// A file of the committed models.
@@ -33,7 +35,10 @@ pub fn committed_models() -> Vec<ModelFile> {
         .collect();
     paths.sort();
     assert!(!paths.is_empty(), "model/ holds no model");
-    paths.iter().map(|path| ModelFile::read(path).expect("a committed model is valid")).collect()
+    paths
+        .iter()
+        .map(|path| ModelFile::read(path).expect("a committed model is valid"))
+        .collect()
 }
 
 /// MNIST's test images.
@@ -64,11 +69,18 @@ pub fn layers(model: &Model<'_>, pixels: &[u8]) -> Layers {
     let (shared, hidden1) = model.buffer_sizes();
     let (mut shared, mut hidden1) = (vec![0xFF; shared], vec![0xFF; hidden1]);
     let mut embedding = vec![0; model.dim()];
-    let buffers = Buffers { shared: &mut shared, hidden1: &mut hidden1 };
+    let buffers = Buffers {
+        shared: &mut shared,
+        hidden1: &mut hidden1,
+    };
     embed_into(model, pixels, buffers, &mut embedding).expect("the image fits the model");
     shared.truncate(model.layers()[1].outputs());
     hidden1.truncate(model.layers()[0].outputs());
-    Layers { hidden1, hidden2: shared, embedding }
+    Layers {
+        hidden1,
+        hidden2: shared,
+        embedding,
+    }
 }
 
 /// The golden vectors of a committed model: images and every layer's outputs.
@@ -82,11 +94,18 @@ pub fn golden_vectors(model: &ModelFile) -> Vec<(Vec<u8>, Layers)> {
     let rows = |name: &str| -> Vec<Vec<u8>> {
         let tensor = tensors.tensor(name).expect("the tensor is there");
         let row = tensor.data().len() / tensor.shape()[0];
-        tensor.data().chunks_exact(row).map(<[u8]>::to_vec).collect()
+        tensor
+            .data()
+            .chunks_exact(row)
+            .map(<[u8]>::to_vec)
+            .collect()
     };
     let embeddings = rows("embedding").into_iter().map(|row| {
         let (coordinates, _) = row.as_chunks::<2>();
-        coordinates.iter().map(|&bytes| i16::from_le_bytes(bytes)).collect()
+        coordinates
+            .iter()
+            .map(|&bytes| i16::from_le_bytes(bytes))
+            .collect()
     });
     rows("pixels")
         .into_iter()
@@ -94,7 +113,14 @@ pub fn golden_vectors(model: &ModelFile) -> Vec<(Vec<u8>, Layers)> {
         .zip(rows("hidden2"))
         .zip(embeddings)
         .map(|(((pixels, hidden1), hidden2), embedding)| {
-            (pixels, Layers { hidden1, hidden2, embedding })
+            (
+                pixels,
+                Layers {
+                    hidden1,
+                    hidden2,
+                    embedding,
+                },
+            )
         })
         .collect()
 }
@@ -107,13 +133,16 @@ pub fn siamese_train() -> Command {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| {
         let mut build = Command::new(env!("CARGO"));
-        build.current_dir(root()).args(["build", "--quiet", "--release", "-p", "siamese-train"]);
+        build
+            .current_dir(root())
+            .args(["build", "--quiet", "--release", "-p", "siamese-train"]);
         if cfg!(not(feature = "torch")) {
             build.arg("--no-default-features");
         }
         let status = build.status().expect("cargo runs");
         assert!(status.success(), "siamese-train can't be built");
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
         target.join("release/siamese-train")
     });
     let mut command = Command::new(program);
@@ -126,7 +155,11 @@ pub fn siamese_train() -> Command {
 /// # Panics
 /// If it failed.
 pub fn succeed(command: &mut Command) -> String {
-    let Output { status, stdout, stderr } = command.output().expect("the program starts");
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().expect("the program starts");
     let stderr = String::from_utf8_lossy(&stderr);
     assert!(status.success(), "{command:?} failed: {stderr}");
     String::from_utf8(stdout).expect("reports are UTF-8")
@@ -138,7 +171,11 @@ pub fn succeed(command: &mut Command) -> String {
 /// # Panics
 /// If it succeeded or failed in another way.
 pub fn fail(command: &mut Command) -> String {
-    let Output { status, stdout, stderr } = command.output().expect("the program starts");
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().expect("the program starts");
     let stderr = String::from_utf8(stderr).expect("messages are UTF-8");
     assert_eq!(status.code(), Some(1), "{command:?}: {stderr}");
     assert!(stdout.is_empty(), "{command:?} reported something");

@@ -6,12 +6,17 @@ use siamese_tests::{committed_models, model_path, siamese_train, succeed};
 /// What `siamese-train eval --json` says of a committed model.
 fn evaluated(file: &str) -> Value {
     let mut command = siamese_train();
-    command.args(["--json", "eval", "--model"]).arg(model_path(file));
+    command
+        .args(["--json", "eval", "--model"])
+        .arg(model_path(file));
     serde_json::from_str(&succeed(&mut command)).expect("the report is JSON")
 }
 
 fn number(report: &Value, pointer: &str) -> f64 {
-    report.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {pointer}"))
+    report
+        .pointer(pointer)
+        .and_then(Value::as_f64)
+        .unwrap_or_else(|| panic!("no {pointer}"))
 }
 
 #[test]
@@ -26,15 +31,31 @@ fn small_keeps_its_bar() {
 #[test]
 fn headers_and_reports_tell_the_truth() {
     for model in committed_models() {
-        let name = model.path().file_name().and_then(|name| name.to_str()).unwrap();
+        let name = model
+            .path()
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap();
         let found = evaluated(name);
-        let quality = model.model().header().quality.expect("a committed model was measured");
-        assert_eq!(quality.int8_knn25, number(&found, "/knn25") as f32, "{name}");
+        let quality = model
+            .model()
+            .header()
+            .quality
+            .expect("a committed model was measured");
+        assert_eq!(
+            quality.int8_knn25,
+            number(&found, "/knn25") as f32,
+            "{name}"
+        );
         assert_eq!(quality.int8_eer, number(&found, "/eer") as f32, "{name}");
         let report = std::fs::read_to_string(model.path().with_extension("json")).unwrap();
         let report: Value = serde_json::from_str(&report).unwrap();
         assert_eq!(report["int8"], found, "{name}");
-        assert_eq!(quality.float_knn25, number(&report, "/float/knn25") as f32, "{name}");
+        assert_eq!(
+            quality.float_knn25,
+            number(&report, "/float/knn25") as f32,
+            "{name}"
+        );
     }
 }
 
@@ -46,7 +67,10 @@ fn integers_cost_at_most_three_tenths_of_a_point() {
         for metric in ["knn25", "centroid", "eer"] {
             let float = number(&report, &format!("/float/{metric}"));
             let int8 = number(&report, &format!("/int8/{metric}"));
-            assert!((float - int8).abs() <= 0.003, "{metric}: {float} and {int8}");
+            assert!(
+                (float - int8).abs() <= 0.003,
+                "{metric}: {float} and {int8}"
+            );
         }
     }
 }

@@ -9,7 +9,14 @@ use siamese_tests::{fail, model_path, siamese_train, test_images, write_dataset,
 
 fn embed(model: &Path, images: &Path, out: &Path) -> Command {
     let mut command = siamese_train();
-    command.arg("embed").arg("--model").arg(model).arg("--images").arg(images).arg("--out").arg(out);
+    command
+        .arg("embed")
+        .arg("--model")
+        .arg(model)
+        .arg("--images")
+        .arg(images)
+        .arg("--out")
+        .arg(out);
     command
 }
 
@@ -22,9 +29,17 @@ fn refused_images(folder: &Path, images: &Path, words: &[&str]) {
     for word in words.iter().chain([&name]) {
         assert!(message.contains(word), "no '{word}' in: {message}");
     }
-    assert_eq!(fs::read_to_string(&out).unwrap(), "good", "the old file is gone");
-    let leftovers = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
-    let partial: Vec<_> = leftovers.filter(|name| name.to_string_lossy().contains("partial")).collect();
+    assert_eq!(
+        fs::read_to_string(&out).unwrap(),
+        "good",
+        "the old file is gone"
+    );
+    let leftovers = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    let partial: Vec<_> = leftovers
+        .filter(|name| name.to_string_lossy().contains("partial"))
+        .collect();
     assert!(partial.is_empty(), "{partial:?} was left behind");
 }
 
@@ -39,7 +54,11 @@ fn unusable_image_files() {
     };
     refused_images(folder, &folder.join("missing-idx"), &[]);
     refused_images(folder, &file("empty-idx", &[]), &[]);
-    refused_images(folder, &file("magic-idx", &[1, 2, 3, 4, 5, 6, 7, 8, 9]), &[]);
+    refused_images(
+        folder,
+        &file("magic-idx", &[1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        &[],
+    );
     refused_images(folder, folder, &[]);
 
     let short = folder.join("short-idx");
@@ -57,7 +76,11 @@ fn unusable_image_files() {
     let labels = folder.join("labels-idx");
     write_idx(&labels, &[784], &[0; 784]);
     refused_images(folder, &labels, &[]);
-    refused_images(folder, &file("broken.gz", &[0x1f, 0x8b, 8, 0, 1, 2, 3]), &[]);
+    refused_images(
+        folder,
+        &file("broken.gz", &[0x1f, 0x8b, 8, 0, 1, 2, 3]),
+        &[],
+    );
 }
 
 #[test]
@@ -67,7 +90,10 @@ fn images_of_another_size_than_the_models() {
     write_idx(&images, &[1, 27, 28], &[0; 27 * 28]);
     let out = folder.path().join("embed.txt");
     let message = fail(&mut embed(&model_path("small.siam"), &images, &out));
-    assert!(message.contains("28x27") && message.contains("28x28"), "{message}");
+    assert!(
+        message.contains("28x27") && message.contains("28x28"),
+        "{message}"
+    );
     assert!(!out.exists());
 }
 
@@ -83,10 +109,26 @@ fn unusable_models() {
     };
     let cases: [(&str, Vec<u8>, &str); 6] = [
         ("cut.siam", good[..good.len() / 2].to_vec(), "cut off"),
-        ("flipped.siam", changed(&|bytes| bytes[5000] ^= 4), "damaged"),
-        ("version.siam", changed(&|bytes| bytes[8] = 200), "version 200"),
-        ("tail.siam", changed(&|bytes| bytes.push(0)), "follow the end"),
-        ("text.siam", b"hello, I am a model".to_vec(), "no .siam model"),
+        (
+            "flipped.siam",
+            changed(&|bytes| bytes[5000] ^= 4),
+            "damaged",
+        ),
+        (
+            "version.siam",
+            changed(&|bytes| bytes[8] = 200),
+            "version 200",
+        ),
+        (
+            "tail.siam",
+            changed(&|bytes| bytes.push(0)),
+            "follow the end",
+        ),
+        (
+            "text.siam",
+            b"hello, I am a model".to_vec(),
+            "no .siam model",
+        ),
         ("empty.siam", Vec::new(), "no .siam model"),
     ];
     for (name, bytes, words) in cases {
@@ -100,7 +142,10 @@ fn unusable_models() {
                 call.arg("--images").arg(&images).arg("--out").arg(&out);
             }
             let message = fail(&mut call);
-            assert!(message.contains(name) && message.contains(words), "{message}");
+            assert!(
+                message.contains(name) && message.contains(words),
+                "{message}"
+            );
         }
         assert!(!out.exists());
     }
@@ -117,13 +162,27 @@ fn labels_that_are_not_those_of_the_images() {
     write_idx(&few, &[3], &[1, 2, 3]);
     let eval = |gallery_labels: &Path| {
         let mut command = siamese_train();
-        command.arg("eval").arg("--model").arg(model_path("small.siam"));
-        command.arg("--gallery-images").arg(&images).arg("--gallery-labels").arg(gallery_labels);
-        command.arg("--images").arg(&images).arg("--labels").arg(&labels);
+        command
+            .arg("eval")
+            .arg("--model")
+            .arg(model_path("small.siam"));
+        command
+            .arg("--gallery-images")
+            .arg(&images)
+            .arg("--gallery-labels")
+            .arg(gallery_labels);
+        command
+            .arg("--images")
+            .arg(&images)
+            .arg("--labels")
+            .arg(&labels);
         command
     };
     let message = fail(&mut eval(&few));
-    assert!(message.contains("few-labels") && message.contains('4') && message.contains('3'), "{message}");
+    assert!(
+        message.contains("few-labels") && message.contains('4') && message.contains('3'),
+        "{message}"
+    );
     let message = fail(&mut eval(&images));
     assert!(message.contains("some-images"), "{message}");
 }
@@ -155,7 +214,9 @@ fn no_network() {
     let message = fail(command.env("PATH", folder.path()));
     assert!(message.contains("train-images-idx3-ubyte"), "{message}");
     let files = fs::read_dir(folder.path()).unwrap().flatten();
-    let left: Vec<_> = files.filter(|entry| entry.file_type().unwrap().is_file()).collect();
+    let left: Vec<_> = files
+        .filter(|entry| entry.file_type().unwrap().is_file())
+        .collect();
     assert!(left.is_empty(), "{left:?}");
 }
 
@@ -163,7 +224,11 @@ fn no_network() {
 fn data_that_is_not_there() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = siamese_train();
-    command.args(["eval", "--model"]).arg(model_path("small.siam")).arg("--data").arg(folder.path());
+    command
+        .args(["eval", "--model"])
+        .arg(model_path("small.siam"))
+        .arg("--data")
+        .arg(folder.path());
     let message = fail(&mut command);
     assert!(message.contains("siamese-train data"), "{message}");
 }

@@ -11,7 +11,12 @@ fn golden_vectors_match_at_every_layer() {
         assert!(golden.len() >= 100, "{}", model.path().display());
         for (index, (pixels, expected)) in golden.iter().enumerate() {
             let found = layers(&model.model(), pixels);
-            assert_eq!(&found, expected, "{}, image {index}", model.path().display());
+            assert_eq!(
+                &found,
+                expected,
+                "{}, image {index}",
+                model.path().display()
+            );
         }
     }
 }
@@ -23,7 +28,10 @@ fn the_static_embedder_matches_at_every_layer() {
     for (pixels, expected) in golden_vectors(&file) {
         let embedding = embedder.embed(&pixels).unwrap();
         assert_eq!(embedding.0[..], expected.embedding);
-        assert_eq!(embedder.hidden(), [&expected.hidden1[..], &expected.hidden2]);
+        assert_eq!(
+            embedder.hidden(),
+            [&expected.hidden1[..], &expected.hidden2]
+        );
     }
 }
 
@@ -37,7 +45,11 @@ fn golden_vectors_are_varied() {
         embeddings.dedup();
         assert!(embeddings.len() * 10 > golden.len() * 9);
         let used = |layer: fn(&siamese_tests::Layers) -> &Vec<u8>| {
-            golden.iter().flat_map(|(_, layers)| layer(layers)).filter(|&&a| a > 0).count()
+            golden
+                .iter()
+                .flat_map(|(_, layers)| layer(layers))
+                .filter(|&&a| a > 0)
+                .count()
         };
         assert!(used(|layers| &layers.hidden1) > golden.len());
         assert!(used(|layers| &layers.hidden2) > golden.len());
@@ -67,9 +79,21 @@ mod with_libtorch {
                     hidden2.extend(found.hidden2);
                     embeddings.extend(found.embedding);
                 }
-                assert!(torch.hidden[0] == hidden1, "{}: hidden 1", file.path().display());
-                assert!(torch.hidden[1] == hidden2, "{}: hidden 2", file.path().display());
-                assert!(torch.embeddings == embeddings, "{}: embedding", file.path().display());
+                assert!(
+                    torch.hidden[0] == hidden1,
+                    "{}: hidden 1",
+                    file.path().display()
+                );
+                assert!(
+                    torch.hidden[1] == hidden2,
+                    "{}: hidden 2",
+                    file.path().display()
+                );
+                assert!(
+                    torch.embeddings == embeddings,
+                    "{}: embedding",
+                    file.path().display()
+                );
             }
         }
     }

@@ -24,15 +24,24 @@ fn embed_writes_the_cores_points_in_order() {
     let out = folder.path().join("embed.txt");
     let model = model_path("small.siam");
     succeed(
-        siamese_train().arg("embed").arg("--model").arg(&model).arg("--images").arg(&images)
-            .arg("--out").arg(&out),
+        siamese_train()
+            .arg("embed")
+            .arg("--model")
+            .arg(&model)
+            .arg("--images")
+            .arg(&images)
+            .arg("--out")
+            .arg(&out),
     );
     let file = ModelFile::read(&model).unwrap();
     let scale = file.model().header().scales.embedding;
     let text = fs::read_to_string(out).unwrap();
     assert_eq!(text.lines().count(), 300);
     for (line, pixels) in text.lines().zip(&data.images) {
-        let found: Vec<f32> = line.split(' ').map(|number| number.parse().unwrap()).collect();
+        let found: Vec<f32> = line
+            .split(' ')
+            .map(|number| number.parse().unwrap())
+            .collect();
         let steps = layers(&file.model(), pixels).embedding;
         let expected: Vec<f32> = steps.iter().map(|&step| f32::from(step) * scale).collect();
         assert_eq!(found, expected);
@@ -47,12 +56,18 @@ fn gzipped_images_are_the_same_images() {
     let embed = |images: &std::path::Path| {
         let out = folder.path().join("embed.txt");
         let mut command = siamese_train();
-        command.arg("embed").arg("--model").arg(model_path("small.siam"));
+        command
+            .arg("embed")
+            .arg("--model")
+            .arg(model_path("small.siam"));
         succeed(command.arg("--images").arg(images).arg("--out").arg(&out));
         fs::read_to_string(out).unwrap()
     };
     let raw = embed(&images);
-    let status = std::process::Command::new("gzip").arg(&images).status().unwrap();
+    let status = std::process::Command::new("gzip")
+        .arg(&images)
+        .status()
+        .unwrap();
     assert!(status.success());
     assert_eq!(embed(&images.with_extension("gz")), raw);
 }
@@ -66,15 +81,35 @@ fn eval_reports_the_agreed_keys_for_files_too() {
     let [gallery_images, gallery_labels] = write_dataset(folder.path(), "gallery", &gallery);
     let [images, labels] = write_dataset(folder.path(), "query", &queries);
     let mut command = siamese_train();
-    command.args(["eval", "--json", "--model"]).arg(model_path("small.siam"));
+    command
+        .args(["eval", "--json", "--model"])
+        .arg(model_path("small.siam"));
     command.arg("--gallery-images").arg(gallery_images);
     command.arg("--gallery-labels").arg(gallery_labels);
-    command.arg("--images").arg(images).arg("--labels").arg(labels);
+    command
+        .arg("--images")
+        .arg(images)
+        .arg("--labels")
+        .arg(labels);
     let report: Value = serde_json::from_str(&succeed(&mut command)).unwrap();
-    let mut keys: Vec<&str> = report.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut keys: Vec<&str> = report
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
     keys.sort_unstable();
-    let expected =
-        ["auc", "centroid", "eer", "images", "knn1", "knn25", "knn5", "silhouette", "tar_at_far_1e3"];
+    let expected = [
+        "auc",
+        "centroid",
+        "eer",
+        "images",
+        "knn1",
+        "knn25",
+        "knn5",
+        "silhouette",
+        "tar_at_far_1e3",
+    ];
     assert_eq!(keys, expected);
     assert_eq!(report["images"], 400);
     let auc = report["auc"].as_f64().unwrap();
@@ -84,7 +119,9 @@ fn eval_reports_the_agreed_keys_for_files_too() {
 #[test]
 fn inspect_tells_the_sizes() {
     let mut command = siamese_train();
-    command.args(["--json", "inspect", "--model"]).arg(model_path("small.siam"));
+    command
+        .args(["--json", "inspect", "--model"])
+        .arg(model_path("small.siam"));
     let text = succeed(&mut command);
     let report: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(report["macs"], 784 * 128 + 128 * 64 + 64 * 2, "{text}");
@@ -97,15 +134,31 @@ fn plot_draws_pictures_that_are_no_blanks() {
     let [images, labels] = write_dataset(folder.path(), "some", &data);
     let out = folder.path().join("embed.txt");
     let mut embed = siamese_train();
-    embed.arg("embed").arg("--model").arg(model_path("small.siam"));
+    embed
+        .arg("embed")
+        .arg("--model")
+        .arg(model_path("small.siam"));
     succeed(embed.arg("--images").arg(&images).arg("--out").arg(&out));
     let mut plot = siamese_train();
-    plot.arg("plot").arg("--embeddings").arg(&out).arg("--images").arg(&images);
-    succeed(plot.arg("--labels").arg(&labels).arg("--out-dir").arg(folder.path()));
+    plot.arg("plot")
+        .arg("--embeddings")
+        .arg(&out)
+        .arg("--images")
+        .arg(&images);
+    succeed(
+        plot.arg("--labels")
+            .arg(&labels)
+            .arg("--out-dir")
+            .arg(folder.path()),
+    );
     for picture in ["embed.png", "embed_preview.png"] {
         let bytes = fs::read(folder.path().join(picture)).unwrap();
         assert!(bytes.starts_with(b"\x89PNG"), "{picture}");
-        assert!(bytes.len() > 20_000, "{picture} has only {} bytes", bytes.len());
+        assert!(
+            bytes.len() > 20_000,
+            "{picture} has only {} bytes",
+            bytes.len()
+        );
     }
     let svg = fs::read_to_string(folder.path().join("embed.svg")).unwrap();
     assert!(svg.contains("<svg"));
@@ -126,14 +179,27 @@ mod train {
         fs::create_dir_all(&data).unwrap();
         let [images, labels] =
             write_dataset(&data, "train", &all.subset(&(0..2000).collect::<Vec<_>>()));
-        let [test_images, test_labels] =
-            write_dataset(&data, "test", &all.subset(&(2000..2500).collect::<Vec<_>>()));
+        let [test_images, test_labels] = write_dataset(
+            &data,
+            "test",
+            &all.subset(&(2000..2500).collect::<Vec<_>>()),
+        );
         let mut command = siamese_train();
-        command.args(["train", "--preset", "tiny", "--batch", "100", "--epochs", epochs]);
+        command.args([
+            "train", "--preset", "tiny", "--batch", "100", "--epochs", epochs,
+        ]);
         command.args(["--seed", seed, "--threads", "1", "--name", name]);
         command.arg("--out").arg(folder);
-        command.arg("--images").arg(images).arg("--labels").arg(labels);
-        command.arg("--test-images").arg(test_images).arg("--test-labels").arg(test_labels);
+        command
+            .arg("--images")
+            .arg(images)
+            .arg("--labels")
+            .arg(labels);
+        command
+            .arg("--test-images")
+            .arg(test_images)
+            .arg("--test-labels")
+            .arg(test_labels);
         command
     }
 
@@ -178,37 +244,67 @@ mod train {
         succeed(&mut train(&whole, "5", "m", "150"));
 
         let broken = folder.path().join("broken");
-        let mut child = train(&broken, "5", "m", "150").stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = train(&broken, "5", "m", "150")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
         let started = stderr.find(|line| line.as_ref().unwrap().starts_with("training "));
         assert!(started.is_some(), "the run says when it starts");
         let pid = child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
         let said: Vec<String> = stderr.map(Result::unwrap).collect();
         assert_eq!(child.wait().unwrap().code(), Some(130), "{said:?}");
-        assert!(said.iter().any(|line| line.contains("goes on from")), "{said:?}");
+        assert!(
+            said.iter().any(|line| line.contains("goes on from")),
+            "{said:?}"
+        );
         assert!(broken.join("m.partial.safetensors").is_file());
         assert!(!broken.join("m.siam").exists());
 
         succeed(&mut train(&broken, "5", "m", "150"));
-        let [whole, broken] = [whole, broken].map(|folder| fs::read(folder.join("m.siam")).unwrap());
+        let [whole, broken] =
+            [whole, broken].map(|folder| fs::read(folder.join("m.siam")).unwrap());
         assert!(whole == broken, "the resumed run gave another model");
     }
 
     #[test]
     fn an_interrupted_run_of_another_preset_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = train(folder.path(), "5", "m", "500").stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = train(folder.path(), "5", "m", "500")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
-        stderr.find(|line| line.as_ref().unwrap().starts_with("training ")).unwrap().unwrap();
+        stderr
+            .find(|line| line.as_ref().unwrap().starts_with("training "))
+            .unwrap()
+            .unwrap();
         let pid = child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
         for _ in stderr {}
         assert_eq!(child.wait().unwrap().code(), Some(130));
 
-        let message = siamese_tests::fail(train(folder.path(), "5", "m", "500").args(["--dim", "3"]));
-        assert!(message.contains("m.partial.safetensors") && message.contains("--fresh"), "{message}");
-        let message = siamese_tests::fail(train(folder.path(), "5", "m", "499").args(["--margin", "4"]));
+        let message =
+            siamese_tests::fail(train(folder.path(), "5", "m", "500").args(["--dim", "3"]));
+        assert!(
+            message.contains("m.partial.safetensors") && message.contains("--fresh"),
+            "{message}"
+        );
+        let message =
+            siamese_tests::fail(train(folder.path(), "5", "m", "499").args(["--margin", "4"]));
         assert!(message.contains("--fresh"), "{message}");
     }
 }

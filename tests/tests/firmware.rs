@@ -24,7 +24,11 @@ fn the_board_gives_the_hosts_integers_in_twelve_kibibytes() {
     assert_eq!((info.pixels, info.dim), (784, model.dim()));
 
     let images = test_images().images;
-    let step = if std::env::var_os("SIAMESE_FULL").is_some() { 1 } else { images.len() / IMAGES };
+    let step = if std::env::var_os("SIAMESE_FULL").is_some() {
+        1
+    } else {
+        images.len() / IMAGES
+    };
     let spread = images.iter().step_by(step).map(<[u8]>::to_vec);
     let golden = golden_vectors(&file).into_iter().map(|(pixels, _)| pixels);
     let sent: Vec<Vec<u8>> = spread.chain(golden).collect();

@@ -47,7 +47,11 @@ pub fn encode<'o>(
 ) -> Result<&'o [u8], EncodeError> {
     for (layer, parts) in layers.iter().enumerate() {
         let (inputs, outputs) = header.layer_shape(layer);
-        let lengths = (parts.weights.len(), parts.biases.len(), parts.requantise.len());
+        let lengths = (
+            parts.weights.len(),
+            parts.biases.len(),
+            parts.requantise.len(),
+        );
         if lengths != (inputs * outputs, outputs, outputs) {
             return Err(EncodeError::Lengths { layer: layer as u8 });
         }
@@ -58,7 +62,10 @@ pub fn encode<'o>(
         .get_mut(..length)
         .ok_or(EncodeError::Capacity { needed: length })?;
 
-    let mut writer = Writer { out: &mut *out, position: PREFIX };
+    let mut writer = Writer {
+        out: &mut *out,
+        position: PREFIX,
+    };
     let header_len = postcard::to_slice(header, &mut writer.out[PREFIX..])
         .map_err(|_| EncodeError::Invalid(ModelError::Header))?
         .len();
@@ -67,7 +74,12 @@ pub fn encode<'o>(
     for parts in layers {
         writer.section(parts.weights.iter().map(|weight| weight.to_le_bytes()));
         writer.section(parts.biases.iter().map(|bias| bias.to_le_bytes()));
-        writer.section(parts.requantise.iter().map(|r| r.multiplier().to_le_bytes()));
+        writer.section(
+            parts
+                .requantise
+                .iter()
+                .map(|r| r.multiplier().to_le_bytes()),
+        );
         writer.section(parts.requantise.iter().map(|r| [r.shift()]));
     }
     debug_assert_eq!(writer.position + TRAILER, length);

@@ -16,7 +16,9 @@ impl<'a> Model<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ModelError> {
         let header_len = check_envelope(bytes)?;
         let body = &bytes[..bytes.len() - TRAILER];
-        let mut sections = Sections { rest: &body[PREFIX..] };
+        let mut sections = Sections {
+            rest: &body[PREFIX..],
+        };
 
         let header = parse_header(sections.take(header_len, ModelError::Header)?)?;
         let mut layers = [Layer::EMPTY; LAYERS];
@@ -47,7 +49,10 @@ impl Layer<'_> {
 /// Checks magic, version, length and checksum, and returns the header's
 /// length. After it, the bytes hold at least prefix and trailer.
 fn check_envelope(bytes: &[u8]) -> Result<usize, ModelError> {
-    let truncated = |expected| ModelError::Truncated { expected, found: bytes.len() };
+    let truncated = |expected| ModelError::Truncated {
+        expected,
+        found: bytes.len(),
+    };
     if !bytes.starts_with(&MAGIC[..bytes.len().min(MAGIC.len())]) || bytes.is_empty() {
         return Err(ModelError::NotAModel);
     }
@@ -62,7 +67,10 @@ fn check_envelope(bytes: &[u8]) -> Result<usize, ModelError> {
         return Err(truncated(expected));
     }
     if bytes.len() > expected {
-        return Err(ModelError::TrailingBytes { expected, found: bytes.len() });
+        return Err(ModelError::TrailingBytes {
+            expected,
+            found: bytes.len(),
+        });
     }
     let (body, stated) = bytes
         .split_last_chunk::<TRAILER>()
@@ -71,7 +79,10 @@ fn check_envelope(bytes: &[u8]) -> Result<usize, ModelError> {
     let stated = u32::from_le_bytes(*stated);
     let computed = CRC32.checksum(body);
     if stated != computed {
-        return Err(ModelError::Checksum { expected: stated, found: computed });
+        return Err(ModelError::Checksum {
+            expected: stated,
+            found: computed,
+        });
     }
     Ok(u16::from_le_bytes([h0, h1]).into())
 }
@@ -99,7 +110,11 @@ fn parse_header(bytes: &[u8]) -> Result<Header<'_>, ModelError> {
     let fits = (1..=usize::from(u16::MAX)).contains(&inputs)
         && header.sizes.iter().all(|&size| size > 0)
         && usize::from(header.sizes[LAYERS - 1]) <= MAX_DIM;
-    if fits { Ok(header) } else { Err(ModelError::Sizes) }
+    if fits {
+        Ok(header)
+    } else {
+        Err(ModelError::Sizes)
+    }
 }
 
 /// The part of the file that is not yet taken.
@@ -148,16 +163,25 @@ fn check_layer(layer: &Layer<'_>, index: u8) -> Result<(), ModelError> {
         let mut magnitude = 0u64;
         for &weight in row.weights {
             if weight as i8 == i8::MIN {
-                return Err(ModelError::Weight { layer: index, row: number });
+                return Err(ModelError::Weight {
+                    layer: index,
+                    row: number,
+                });
             }
             magnitude += u64::from((weight as i8).unsigned_abs());
         }
         let requantise: Option<Requantise> = layer.requantise(number.into());
         if requantise.is_none() {
-            return Err(ModelError::Requantise { layer: index, row: number });
+            return Err(ModelError::Requantise {
+                layer: index,
+                row: number,
+            });
         }
         if magnitude * 127 + u64::from(row.bias.unsigned_abs()) > i32::MAX as u64 {
-            return Err(ModelError::Overflow { layer: index, row: number });
+            return Err(ModelError::Overflow {
+                layer: index,
+                row: number,
+            });
         }
     }
     Ok(())

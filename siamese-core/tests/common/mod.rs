@@ -27,13 +27,24 @@ impl Parts {
             name: "test",
             input: self.input,
             sizes: std::array::from_fn(|layer| self.layers[layer].biases.len() as u16),
-            scales: Scales { hidden: [0.5, 0.25], embedding: 0.001 },
+            scales: Scales {
+                hidden: [0.5, 0.25],
+                embedding: 0.001,
+            },
             training_digest: [7; 32],
             quality: None,
         };
         let parts = std::array::from_fn(|layer| {
-            let Layer { weights, biases, requantise } = &self.layers[layer];
-            LayerParts { weights, biases, requantise }
+            let Layer {
+                weights,
+                biases,
+                requantise,
+            } = &self.layers[layer];
+            LayerParts {
+                weights,
+                biases,
+                requantise,
+            }
         });
         let mut bytes = vec![0xAA; model::encoded_len(&header).unwrap()];
         let length = model::encode(&header, &parts, &mut bytes)?.len();
@@ -44,7 +55,10 @@ impl Parts {
     /// Every layer's outputs in the plainest arithmetic: 128-bit integers, one
     /// loop, no skipping.
     pub fn oracle(&self, pixels: &[u8]) -> (Vec<u8>, Vec<u8>, Vec<i16>) {
-        let (width, height) = (usize::from(self.input.width), usize::from(self.input.height));
+        let (width, height) = (
+            usize::from(self.input.width),
+            usize::from(self.input.height),
+        );
         let input: Vec<i128> = match self.input.pooling {
             Pooling::None => pixels.iter().map(|&p| i128::from(p / 2)).collect(),
             Pooling::Sum2x2 => (0..(height / 2) * (width / 2))
@@ -61,7 +75,10 @@ impl Parts {
                     let weights = &layer.weights[row * inputs.len()..][..inputs.len()];
                     let products = weights.iter().zip(inputs).map(|(&w, x)| i128::from(w) * x);
                     let acc = i128::from(layer.biases[row]) + products.sum::<i128>();
-                    let (m, s) = (layer.requantise[row].multiplier(), layer.requantise[row].shift());
+                    let (m, s) = (
+                        layer.requantise[row].multiplier(),
+                        layer.requantise[row].shift(),
+                    );
                     let rounded = (acc * i128::from(m) + (1i128 << (s - 1))).div_euclid(1i128 << s);
                     rounded.clamp(low, high)
                 })
@@ -95,9 +112,16 @@ fn any_layer(inputs: usize, outputs: usize) -> impl Strategy<Value = Layer> {
     (
         prop::collection::vec(weight, inputs * outputs),
         prop::collection::vec(bias, outputs),
-        prop::collection::vec(prop_oneof![1 => requantise.boxed(), 4 => usual.boxed()], outputs),
+        prop::collection::vec(
+            prop_oneof![1 => requantise.boxed(), 4 => usual.boxed()],
+            outputs,
+        ),
     )
-        .prop_map(|(weights, biases, requantise)| Layer { weights, biases, requantise })
+        .prop_map(|(weights, biases, requantise)| Layer {
+            weights,
+            biases,
+            requantise,
+        })
 }
 
 /// Any small model.
@@ -105,25 +129,39 @@ pub fn any_parts() -> impl Strategy<Value = Parts> {
     let pooling = prop_oneof![Just(Pooling::None), Just(Pooling::Sum2x2)];
     let sizes = (2u16..10, 2u16..10, 1usize..20, 1usize..20, 1usize..5);
     (pooling, sizes).prop_flat_map(|(pooling, (width, height, first, second, dim))| {
-        let input = Input { width, height, pooling };
+        let input = Input {
+            width,
+            height,
+            pooling,
+        };
         let layers = (
             any_layer(input.activations(), first),
             any_layer(first, second),
             any_layer(second, dim),
         );
-        layers.prop_map(move |(a, b, c)| Parts { input, layers: [a, b, c] })
+        layers.prop_map(move |(a, b, c)| Parts {
+            input,
+            layers: [a, b, c],
+        })
     })
 }
 
 /// A fixed model of 4x4 pixels, 3-3-2.
 pub fn fixed_parts() -> Parts {
     let layer = |inputs: usize, outputs: usize| Layer {
-        weights: (0..inputs * outputs).map(|i| ((i * 37) % 255) as i8).map(|w| w.max(-127)).collect(),
+        weights: (0..inputs * outputs)
+            .map(|i| ((i * 37) % 255) as i8)
+            .map(|w| w.max(-127))
+            .collect(),
         biases: (0..outputs).map(|i| i as i32 * 100 - 100).collect(),
         requantise: vec![Requantise::new(1 << 30, 36).unwrap(); outputs],
     };
     Parts {
-        input: Input { width: 4, height: 4, pooling: Pooling::None },
+        input: Input {
+            width: 4,
+            height: 4,
+            pooling: Pooling::None,
+        },
         layers: [layer(16, 3), layer(3, 3), layer(3, 2)],
     }
 }
@@ -136,7 +174,10 @@ pub fn survives(bytes: &[u8]) -> Option<Vec<i16>> {
     let (mut shared, mut hidden1) = (vec![0; shared], vec![0; hidden1]);
     let mut embedding = vec![0; model.dim()];
     let pixels = vec![255; model.header().input.pixels()];
-    let buffers = Buffers { shared: &mut shared, hidden1: &mut hidden1 };
+    let buffers = Buffers {
+        shared: &mut shared,
+        hidden1: &mut hidden1,
+    };
     embed_into(&model, &pixels, buffers, &mut embedding).unwrap();
     Some(embedding)
 }

@@ -29,7 +29,9 @@ pub struct Args {
 
 pub fn run(args: &Args, output: Output) -> Result<()> {
     let source = args.dataset.0;
-    let files = fetch(source, &args.dir, output.progress(), &mut |text| output.note(text))?;
+    let files = fetch(source, &args.dir, output.progress(), &mut |text| {
+        output.note(text)
+    })?;
     let origin = |origin: &Option<String>| origin.clone().unwrap_or("was there".into());
     let human: String = files
         .iter()
@@ -42,5 +44,8 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
             .map(|file| json!({ "path": file.path, "origin": file.origin }))
             .collect::<Vec<_>>(),
     });
-    output.report(&format!("{human}{} is complete and checked", source.title()), &json)
+    output.report(
+        &format!("{human}{} is complete and checked", source.title()),
+        &json,
+    )
 }

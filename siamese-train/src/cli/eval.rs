@@ -108,19 +108,50 @@ pub fn table(title: &str, evaluation: &Evaluation, names: &ClassNames) -> Result
     };
     line("knn1", metrics.knn1, "right by the nearest gallery image")?;
     line("knn5", metrics.knn5, "right by the vote of the 5 nearest")?;
-    line("knn25", metrics.knn25, "right by the vote of the 25 nearest")?;
-    line("centroid", metrics.centroid, "right by the nearest class mean")?;
-    line("auc", metrics.auc, "area under the ROC curve, same or different")?;
-    let at = format!("equal error rate, at a distance of {:.4}", verification.eer_distance);
+    line(
+        "knn25",
+        metrics.knn25,
+        "right by the vote of the 25 nearest",
+    )?;
+    line(
+        "centroid",
+        metrics.centroid,
+        "right by the nearest class mean",
+    )?;
+    line(
+        "auc",
+        metrics.auc,
+        "area under the ROC curve, same or different",
+    )?;
+    let at = format!(
+        "equal error rate, at a distance of {:.4}",
+        verification.eer_distance
+    );
     line("eer", metrics.eer, &at)?;
-    line("tar_at_far_1e3", metrics.tar_at_far_1e3, "accepted if 1 in 1000 different pairs is")?;
-    line("silhouette", metrics.silhouette, "how far the classes stand apart, -1 to 1")?;
+    line(
+        "tar_at_far_1e3",
+        metrics.tar_at_far_1e3,
+        "accepted if 1 in 1000 different pairs is",
+    )?;
+    line(
+        "silhouette",
+        metrics.silhouette,
+        "how far the classes stand apart, -1 to 1",
+    )?;
     let mistakes = evaluation.confusion.mistakes();
     if !mistakes.is_empty() {
         let shown = mistakes.iter().take(5).map(|&(label, prediction, times)| {
-            format!("{} for {} ({times})", names.get(prediction), names.get(label))
+            format!(
+                "{} for {} ({times})",
+                names.get(prediction),
+                names.get(label)
+            )
         });
-        writeln!(text, "\nmost often mistaken: {}", shown.collect::<Vec<_>>().join(", "))?;
+        writeln!(
+            text,
+            "\nmost often mistaken: {}",
+            shown.collect::<Vec<_>>().join(", ")
+        )?;
     }
     Ok(text)
 }

@@ -32,19 +32,46 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     let input = header.input;
     let flash = file.bytes().len();
     let (shared, hidden1) = model.buffer_sizes();
-    let digest: String = header.training_digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest: String = header
+        .training_digest
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let pooling = match input.pooling {
         Pooling::None => "none",
         Pooling::Sum2x2 => "2x2",
     };
-    let sizes = [input.activations()].into_iter().chain(header.sizes.map(usize::from));
+    let sizes = [input.activations()]
+        .into_iter()
+        .chain(header.sizes.map(usize::from));
     let sizes: Vec<usize> = sizes.collect();
-    let shown_sizes = sizes.iter().map(usize::to_string).collect::<Vec<_>>().join("-");
+    let shown_sizes = sizes
+        .iter()
+        .map(usize::to_string)
+        .collect::<Vec<_>>()
+        .join("-");
 
     let mut human = String::new();
-    writeln!(human, "model       {} ({shown_sizes}), {}", header.name, args.model.display())?;
-    write!(human, "image       {}x{} grey pixels", input.width, input.height)?;
-    writeln!(human, "{}", if pooling == "none" { "" } else { ", pooled 2x2" })?;
+    writeln!(
+        human,
+        "model       {} ({shown_sizes}), {}",
+        header.name,
+        args.model.display()
+    )?;
+    write!(
+        human,
+        "image       {}x{} grey pixels",
+        input.width, input.height
+    )?;
+    writeln!(
+        human,
+        "{}",
+        if pooling == "none" {
+            ""
+        } else {
+            ", pooled 2x2"
+        }
+    )?;
     writeln!(human, "flash       {flash} bytes")?;
     let mut layers = Vec::new();
     let mut in_layers = 0;
@@ -52,7 +79,10 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         let (inputs, outputs) = header.layer_shape(layer);
         let weights = inputs * outputs;
         let bytes = [weights, 4 * outputs, 4 * outputs, outputs];
-        let padded: usize = bytes.iter().map(|bytes| bytes.next_multiple_of(ALIGNMENT)).sum();
+        let padded: usize = bytes
+            .iter()
+            .map(|bytes| bytes.next_multiple_of(ALIGNMENT))
+            .sum();
         in_layers += padded;
         writeln!(
             human,
@@ -73,9 +103,20 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         }));
     }
     let envelope = flash - in_layers;
-    writeln!(human, "  header    {envelope:>9}  with prefix, padding and checksum")?;
-    writeln!(human, "RAM         {} bytes of activations ({shared} + {hidden1})", shared + hidden1)?;
-    writeln!(human, "work        {} multiplications an image", header.macs())?;
+    writeln!(
+        human,
+        "  header    {envelope:>9}  with prefix, padding and checksum"
+    )?;
+    writeln!(
+        human,
+        "RAM         {} bytes of activations ({shared} + {hidden1})",
+        shared + hidden1
+    )?;
+    writeln!(
+        human,
+        "work        {} multiplications an image",
+        header.macs()
+    )?;
     let scales = &header.scales;
     writeln!(
         human,

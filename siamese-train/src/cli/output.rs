@@ -33,7 +33,11 @@ impl Output {
 
     /// The command's result: `human` as it is, or `json` as one line.
     pub fn report(self, human: &str, json: &impl Serialize) -> Result<()> {
-        let text = if self.json { serde_json::to_string(json)? } else { human.trim_end().to_owned() };
+        let text = if self.json {
+            serde_json::to_string(json)?
+        } else {
+            human.trim_end().to_owned()
+        };
         let mut stdout = std::io::stdout().lock();
         match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
             // The reader has seen enough, as `head` does.

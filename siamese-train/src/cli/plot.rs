@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use clap::ArgGroup;
 use serde_json::json;
-use siamese_train::dataset::{Dataset, Split};
+use siamese_train::dataset::{Dataset, Source, Split};
 use siamese_train::embed::{ModelFile, embed_images};
 use siamese_train::evaluate::{Labelled, evaluate_leave_one_out};
 use siamese_train::plot::{self, ClassNames, write_maps};
 use siamese_train::points::Points;
 
 use super::{Output, SourceArg};
-use siamese_train::dataset::Source;
 
 /// Draw the map: points by class, and the images at their points
 #[derive(Debug, clap::Args)]
@@ -63,9 +62,11 @@ pub struct Args {
 pub fn run(args: &Args, output: Output) -> Result<()> {
     let model = args.model.as_deref().map(ModelFile::read).transpose()?;
     let (set, names, what) = match (&args.images, &args.labels) {
-        (Some(images), Some(labels)) => {
-            (Dataset::read(images, labels)?, ClassNames::numbers(), String::new())
-        }
+        (Some(images), Some(labels)) => (
+            Dataset::read(images, labels)?,
+            ClassNames::numbers(),
+            String::new(),
+        ),
         _ => {
             let source = args.dataset.0;
             let set = Dataset::load(&args.data, source, Split::Test)?;
@@ -92,15 +93,24 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         }
         (None, None) => anyhow::bail!("give --model or --embeddings"),
     };
-    let title = args.title.clone().unwrap_or_else(|| format!("{subject}{what}"));
+    let title = args
+        .title
+        .clone()
+        .unwrap_or_else(|| format!("{subject}{what}"));
     let labelled = Labelled::new(&points, &set.labels)?;
     let mut paths = write_maps(&args.out_dir, labelled, &set.images, &names, &title)
         .with_context(|| format!("cannot draw into {}", args.out_dir.display()))?;
     if args.report {
         let evaluation = evaluate_leave_one_out(labelled)?;
         let pictures = [
-            ("distances", plot::distances(&evaluation.verification, &title)),
-            ("confusion", plot::confusion(&evaluation.confusion, &names, &title)),
+            (
+                "distances",
+                plot::distances(&evaluation.verification, &title),
+            ),
+            (
+                "confusion",
+                plot::confusion(&evaluation.confusion, &names, &title),
+            ),
         ];
         for (name, picture) in pictures {
             let path = args.out_dir.join(format!("{name}.svg"));
@@ -109,6 +119,9 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
             paths.extend([path.clone(), path.with_extension("png")]);
         }
     }
-    let human: String = paths.iter().map(|path| format!("{}\n", path.display())).collect();
+    let human: String = paths
+        .iter()
+        .map(|path| format!("{}\n", path.display()))
+        .collect();
     output.report(&human, &json!({ "pictures": paths }))
 }

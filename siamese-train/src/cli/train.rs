@@ -96,7 +96,12 @@ struct Data {
     #[arg(long, value_enum, default_value_t = SourceArg(Source::Mnist))]
     dataset: SourceArg,
     /// Training images of your own: IDX, raw or .gz
-    #[arg(long, value_name = "IDX", requires = "labels", conflicts_with = "dataset")]
+    #[arg(
+        long,
+        value_name = "IDX",
+        requires = "labels",
+        conflicts_with = "dataset"
+    )]
     images: Option<PathBuf>,
     /// Their labels
     #[arg(long, value_name = "IDX", requires = "images")]
@@ -242,7 +247,10 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
 
     let stop = stop_at_ctrl_c()?;
     let steps = plan.recipe.steps(train.len());
-    output.note(&format!("training {name}: {steps} steps of {} images", plan.recipe.batch));
+    output.note(&format!(
+        "training {name}: {steps} steps of {} images",
+        plan.recipe.batch
+    ));
     let bar = output.progress().count("training", "steps", steps as u64);
     let start = Instant::now();
     let train = Arc::new(train);
@@ -252,7 +260,11 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     })?;
     bar.finish_and_clear();
     let (network, first_step) = match outcome {
-        Outcome::Finished { network, first_step, .. } => (network, first_step),
+        Outcome::Finished {
+            network,
+            first_step,
+            ..
+        } => (network, first_step),
         Outcome::Interrupted { step } => {
             output.note(&format!(
                 "stopped at step {step} of {steps}; the same command goes on from {}",
@@ -268,7 +280,11 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     })?;
     let report = Report {
         name,
-        training_digest: plan.digest().iter().map(|byte| format!("{byte:02x}")).collect(),
+        training_digest: plan
+            .digest()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
         plan,
         version: env!("CARGO_PKG_VERSION"),
         threads: tch::get_num_threads(),
@@ -295,13 +311,16 @@ fn summary(report: &Report, files: &Files) -> Result<String> {
         report.name, report.steps, report.seconds, report.images_per_second
     )?;
     writeln!(text, "  on the test images    float     int8")?;
-    let mut line = |name: &str, float: f64, int8: f64| {
-        writeln!(text, "  {name:<18}{float:>9.4}{int8:>9.4}")
-    };
+    let mut line =
+        |name: &str, float: f64, int8: f64| writeln!(text, "  {name:<18}{float:>9.4}{int8:>9.4}");
     line("knn25", report.float.knn25, report.int8.knn25)?;
     line("centroid", report.float.centroid, report.int8.centroid)?;
     line("eer", report.float.eer, report.int8.eer)?;
-    line("silhouette", report.float.silhouette, report.int8.silhouette)?;
+    line(
+        "silhouette",
+        report.float.silhouette,
+        report.int8.silhouette,
+    )?;
     writeln!(text, "\n  model     {}", files.model().display())?;
     writeln!(text, "  pictures  {}", files.pictures().display())?;
     Ok(text)
@@ -333,7 +352,8 @@ fn plan(args: &Args, train: &Dataset) -> Result<Plan> {
     }
     recipe.check()?;
     let side = |pixels: usize| {
-        u16::try_from(pixels).with_context(|| format!("images of {pixels} pixels a side are too large"))
+        u16::try_from(pixels)
+            .with_context(|| format!("images of {pixels} pixels a side are too large"))
     };
     let input = preset.input(side(train.images.width())?, side(train.images.height())?);
     ensure!(

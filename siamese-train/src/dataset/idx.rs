@@ -46,7 +46,11 @@ impl Images {
 /// As [`Images::read`].
 pub fn read_labels(path: &Path) -> Result<Vec<u8>> {
     let ([count], labels) = read_idx::<1>(path, "labels")?;
-    ensure!(count > 0, "{} states no labels; an empty set is of no use", path.display());
+    ensure!(
+        count > 0,
+        "{} states no labels; an empty set is of no use",
+        path.display()
+    );
     Ok(labels)
 }
 
@@ -58,12 +62,11 @@ fn read_idx<const AXES: usize>(path: &Path, what: &str) -> Result<([u32; AXES], 
 }
 
 /// [`read_idx`] from any source of bytes.
-fn parse_idx<const AXES: usize>(
-    mut file: impl Read,
-    what: &str,
-) -> Result<([u32; AXES], Vec<u8>)> {
+fn parse_idx<const AXES: usize>(mut file: impl Read, what: &str) -> Result<([u32; AXES], Vec<u8>)> {
     let mut start = Vec::new();
-    file.by_ref().take(GZIP.len() as u64).read_to_end(&mut start)?;
+    file.by_ref()
+        .take(GZIP.len() as u64)
+        .read_to_end(&mut start)?;
     let packed = start == GZIP;
     let file = Cursor::new(start).chain(file);
     if packed {
@@ -74,10 +77,7 @@ fn parse_idx<const AXES: usize>(
 }
 
 /// Reads the unpacked bytes.
-fn parse_raw<const AXES: usize>(
-    mut file: impl Read,
-    what: &str,
-) -> Result<([u32; AXES], Vec<u8>)> {
+fn parse_raw<const AXES: usize>(mut file: impl Read, what: &str) -> Result<([u32; AXES], Vec<u8>)> {
     let mut magic = [0; 4];
     fill(&mut file, &mut magic)?;
     if magic != [0, 0, 8, AXES as u8] {
@@ -101,12 +101,12 @@ fn parse_raw<const AXES: usize>(
 
     let mut items = Vec::with_capacity(expected.min(FIRST_ALLOCATION) as usize);
     // One byte more than expected, so that a longer file is noticed.
-    file.take(expected + 1).read_to_end(&mut items).map_err(damaged)?;
+    file.take(expected + 1)
+        .read_to_end(&mut items)
+        .map_err(damaged)?;
     let found = items.len() as u64;
     if found < expected {
-        bail!(
-            "it is cut off: {found} of {expected} bytes follow the header; get the file again"
-        );
+        bail!("it is cut off: {found} of {expected} bytes follow the header; get the file again");
     }
     ensure!(
         found == expected,
@@ -119,7 +119,9 @@ fn parse_raw<const AXES: usize>(
 /// Fills `buffer`, or says that the file is too short for its header.
 fn fill(file: &mut impl Read, buffer: &mut [u8]) -> Result<()> {
     file.read_exact(buffer).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => anyhow!("it is cut off within its header; get the file again"),
+        io::ErrorKind::UnexpectedEof => {
+            anyhow!("it is cut off within its header; get the file again")
+        }
         _ => damaged(error),
     })
 }
@@ -137,9 +139,103 @@ fn damaged(error: io::Error) -> anyhow::Error {
 
 /// The axes as people write them: `60000 x 28 x 28`.
 fn by(axes: &[u32]) -> String {
-    axes.iter().map(u32::to_string).collect::<Vec<_>>().join(" x ")
+    axes.iter()
+        .map(u32::to_string)
+        .collect::<Vec<_>>()
+        .join(" x ")
 }
 
 fn hex(bytes: [u8; 4]) -> String {
     format!("{:08x}", u32::from_be_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    /// An IDX file of bytes.
+    fn idx(axes: &[u32], items: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0, 0, 8, axes.len() as u8];
+        bytes.extend(axes.iter().flat_map(|axis| axis.to_be_bytes()));
+        bytes.extend(items);
+        bytes
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn images(bytes: &[u8]) -> Result<Images> {
+        let mut file = tempfile::NamedTempFile::with_prefix("images-").unwrap();
+        file.write_all(bytes).unwrap();
+        Images::read(file.path())
+    }
+
+    #[test]
+    fn raw_and_packed_files_are_the_same() {
+        let bytes = idx(&[2, 1, 3], &[1, 2, 3, 4, 5, 6]);
+        let read = images(&bytes).unwrap();
+        assert_eq!((read.len(), read.width(), read.height()), (2, 3, 1));
+        assert_eq!(read.get(1), [4, 5, 6]);
+        assert_eq!(images(&gzip(&bytes)).unwrap(), read);
+        // A packed file may consist of several packed parts.
+        let parts = [gzip(&bytes[..9]), gzip(&bytes[9..])].concat();
+        assert_eq!(images(&parts).unwrap(), read);
+    }
+
+    #[test]
+    fn every_bad_file_has_its_sentence() {
+        let good = idx(&[2, 1, 3], &[1, 2, 3, 4, 5, 6]);
+        let packed = gzip(&good);
+        let longer = [good.as_slice(), &[0]].concat();
+        let cases: &[(&str, Vec<u8>, &str)] = &[
+            ("empty", vec![], "cut off within its header"),
+            ("half a header", good[..9].to_vec(), "cut off within its header"),
+            ("labels", idx(&[3], &[0, 1, 2]), "it is no IDX file of images"),
+            ("text", b"hello, world".to_vec(), "it is no IDX file of images"),
+            ("cut off", good[..good.len() - 1].to_vec(), "5 of 6 bytes"),
+            ("too long", longer.clone(), "bytes follow the 6"),
+            ("no images", idx(&[0, 28, 28], &[]), "an empty set"),
+            ("no width", idx(&[2, 28, 0], &[]), "an empty set"),
+            ("huge", idx(&[u32::MAX, u32::MAX, u32::MAX], &[]), "impossible size"),
+            ("large", idx(&[2_000_000, 28, 28], &[1]), "1 of 1568000000 bytes"),
+            ("packed and cut off", packed[..packed.len() - 9].to_vec(), "cut off"),
+            ("packed and damaged", [&packed[..10], &[0xff; 20]].concat(), "damaged"),
+            ("packed and too long", gzip(&longer), "bytes follow the 6"),
+            ("packed, then rubbish", [packed.as_slice(), b"rubbish"].concat(), "damaged"),
+        ];
+        for (name, bytes, sentence) in cases {
+            let error = format!("{:#}", images(bytes).unwrap_err());
+            assert!(error.contains(sentence), "{name}: {error}");
+            assert!(error.contains("images-"), "{name} doesn't name the file: {error}");
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_not_unpacked() {
+        let bomb = gzip(&idx(&[1, 2, 2], &vec![0; 50_000_000]));
+        let error = format!("{:#}", images(&bomb).unwrap_err());
+        assert!(error.contains("bytes follow the 4"), "{error}");
+    }
+
+    #[test]
+    fn labels_are_read_and_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let [i, l] = ["i.idx", "l.idx.gz"].map(|name| folder.path().join(name));
+        std::fs::write(&i, idx(&[3, 1, 1], &[7, 8, 9])).unwrap();
+        std::fs::write(&l, gzip(&idx(&[2], &[4, 2]))).unwrap();
+        assert_eq!(read_labels(&l).unwrap(), [4, 2]);
+        let error = format!("{:#}", super::super::Dataset::read(&i, &l).unwrap_err());
+        assert!(error.contains("3 images") && error.contains("2 labels"), "{error}");
+        let error = read_labels(&folder.path().join("none")).unwrap_err();
+        assert!(format!("{error:#}").contains("check the path"));
+        assert!(read_labels(folder.path()).is_err());
+    }
 }

@@ -30,13 +30,20 @@ impl Images {
     /// If a side is zero or `pixels` is not a whole number of images.
     pub fn new(width: usize, height: usize, pixels: Vec<u8>) -> Result<Self> {
         let size = width.checked_mul(height).unwrap_or(0);
-        ensure!(size > 0, "images of {width}x{height} pixels are not possible");
+        ensure!(
+            size > 0,
+            "images of {width}x{height} pixels are not possible"
+        );
         ensure!(
             pixels.len().is_multiple_of(size),
             "{} bytes are no whole number of {width}x{height} images",
             pixels.len()
         );
-        Ok(Self { width, height, pixels })
+        Ok(Self {
+            width,
+            height,
+            pixels,
+        })
     }
 
     /// Pixels in a row.
@@ -195,7 +202,9 @@ impl Dataset {
         for &label in &self.labels {
             present[usize::from(label)] = true;
         }
-        (0..=u8::MAX).filter(|&class| present[usize::from(class)]).collect()
+        (0..=u8::MAX)
+            .filter(|&class| present[usize::from(class)])
+            .collect()
     }
 }
 
@@ -254,8 +263,16 @@ impl Source {
         match self {
             Self::Mnist => ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
             Self::FashionMnist => [
-                "T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker",
-                "bag", "ankle boot",
+                "T-shirt",
+                "trousers",
+                "pullover",
+                "dress",
+                "coat",
+                "sandal",
+                "shirt",
+                "sneaker",
+                "bag",
+                "ankle boot",
             ],
         }
     }
@@ -283,4 +300,37 @@ pub enum Split {
     Train,
     /// The 10,000 images to measure with, and for nothing else.
     Test,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subsets_keep_images_and_labels_together() {
+        let images = Images::new(2, 1, vec![0, 1, 10, 11, 20, 21]).unwrap();
+        let set = Dataset::new(images, vec![5, 6, 5]).unwrap();
+        assert_eq!(set.classes(), [5, 6]);
+        let part = set.subset(&[2, 0, 2]);
+        assert_eq!(part.labels, [5, 5, 5]);
+        assert_eq!(part.images.pixels(), [20, 21, 0, 1, 20, 21]);
+        assert_eq!(part.images.iter().count(), part.len());
+    }
+
+    #[test]
+    fn impossible_sets_are_refused() {
+        assert!(Images::new(0, 3, vec![]).is_err());
+        assert!(Images::new(usize::MAX, 2, vec![1]).is_err());
+        assert!(Images::new(2, 2, vec![1; 5]).is_err());
+        assert!(Dataset::new(Images::new(1, 1, vec![0]).unwrap(), vec![]).is_err());
+    }
+
+    #[test]
+    fn a_missing_set_says_how_to_get_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Dataset::load(folder.path(), Source::FashionMnist, Split::Test).unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.contains("t10k-images-idx3-ubyte"), "{error}");
+        assert!(error.contains("siamese-train data --dataset fashion-mnist"), "{error}");
+    }
 }

@@ -60,7 +60,10 @@ pub fn classify(gallery: Labelled<'_>, queries: &Points) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`classify`].
 pub fn centroid_accuracy(gallery: Labelled<'_>, queries: Labelled<'_>) -> Result<f64> {
-    Ok(accuracy(&classify(gallery, queries.points())?, queries.labels()))
+    Ok(accuracy(
+        &classify(gallery, queries.points())?,
+        queries.labels(),
+    ))
 }
 
 fn squared_distance(mean: &[f64], point: &[f32]) -> f64 {
@@ -68,4 +71,23 @@ fn squared_distance(mean: &[f64], point: &[f32]) -> f64 {
         .zip(point)
         .map(|(&mean, &coord)| (mean - f64::from(coord)).powi(2))
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_and_their_ties() {
+        let points = Points::new(2, vec![0.0, 0.0, 2.0, 0.0, 9.0, 9.0]).unwrap();
+        let gallery = Labelled::new(&points, &[4, 4, 1]).unwrap();
+        let means = centroids(gallery);
+        assert_eq!(means[0], Centroid { class: 1, mean: vec![9.0, 9.0] });
+        assert_eq!(means[1], Centroid { class: 4, mean: vec![1.0, 0.0] });
+        let queries = Points::new(2, vec![1.0, 1.0, 8.0, 8.0, 5.0, 4.5]).unwrap();
+        // The last is as far from (9, 9) as from (1, 0).
+        assert_eq!(classify(gallery, &queries).unwrap(), [4, 1, 1]);
+        let labelled = Labelled::new(&queries, &[4, 4, 4]).unwrap();
+        assert_eq!(centroid_accuracy(gallery, labelled).unwrap(), 1.0 / 3.0);
+    }
 }

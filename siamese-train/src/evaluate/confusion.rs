@@ -45,11 +45,27 @@ impl Confusion {
             .iter()
             .zip(&self.classes)
             .flat_map(|(row, &label)| {
-                row.iter().zip(&self.classes).map(move |(&times, &prediction)| (label, prediction, times))
+                row.iter()
+                    .zip(&self.classes)
+                    .map(move |(&times, &prediction)| (label, prediction, times))
             })
             .filter(|&(label, prediction, times)| label != prediction && times > 0)
             .collect();
         mistakes.sort_by_key(|&(_, _, times)| std::cmp::Reverse(times));
         mistakes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_and_the_worst_first() {
+        let confusion = Confusion::new(&[1, 1, 1, 5, 5, 9], &[1, 5, 5, 5, 7, 9]);
+        assert_eq!(confusion.classes, [1, 5, 7, 9]);
+        assert_eq!(confusion.counts[0], [1, 2, 0, 0]);
+        assert_eq!(confusion.counts[2], [0, 0, 0, 0]);
+        assert_eq!(confusion.mistakes(), [(1, 5, 2), (5, 7, 1)]);
     }
 }

@@ -150,13 +150,21 @@ fn summarise(queries: Labelled<'_>, knn: &[Vec<u8>], centroid: &[u8]) -> Result<
         images: queries.len(),
     };
     let confusion = Confusion::new(queries.labels(), &knn[2]);
-    Ok(Evaluation { metrics, verification, confusion })
+    Ok(Evaluation {
+        metrics,
+        verification,
+        confusion,
+    })
 }
 
 /// The fraction of predictions that are right; 0 if there are none.
 #[must_use]
 pub fn accuracy(predictions: &[u8], labels: &[u8]) -> f64 {
-    let right = predictions.iter().zip(labels).filter(|(a, b)| a == b).count();
+    let right = predictions
+        .iter()
+        .zip(labels)
+        .filter(|(a, b)| a == b)
+        .count();
     right as f64 / labels.len().max(1) as f64
 }
 
@@ -173,4 +181,49 @@ fn check_dims(gallery: Labelled<'_>, queries: &Points) -> Result<()> {
         "the gallery and the queries have different scales; embed both with one model"
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_perfect_map_has_perfect_numbers() {
+        let steps: Vec<i16> = (0..300).flat_map(|i| [(i % 3) * 1000, i / 3]).collect();
+        let labels: Vec<u8> = (0..300).map(|i| (i % 3) as u8).collect();
+        let points = Points::from_steps(2, 0.01, &steps).unwrap();
+        let labelled = Labelled::new(&points, &labels).unwrap();
+        for evaluation in
+            [evaluate(labelled, labelled).unwrap(), evaluate_leave_one_out(labelled).unwrap()]
+        {
+            let metrics = evaluation.metrics;
+            assert_eq!((metrics.knn1, metrics.knn5, metrics.knn25), (1.0, 1.0, 1.0));
+            assert_eq!((metrics.centroid, metrics.auc, metrics.eer), (1.0, 1.0, 0.0));
+            assert_eq!((metrics.tar_at_far_1e3, metrics.images), (1.0, 300));
+            assert!(metrics.silhouette > 0.9 && metrics.silhouette < 1.0);
+            assert!(evaluation.confusion.mistakes().is_empty());
+            // The largest distance within a class, in real units.
+            assert!((evaluation.verification.eer_distance - 0.99).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn the_keys_are_those_of_the_contract() {
+        let metrics = Metrics {
+            knn1: 0.1,
+            knn5: 0.2,
+            knn25: 0.3,
+            centroid: 0.4,
+            auc: 0.5,
+            eer: 0.6,
+            tar_at_far_1e3: 0.7,
+            silhouette: 0.8,
+            images: 9,
+        };
+        assert_eq!(
+            serde_json::to_string(&metrics).unwrap(),
+            "{\"knn1\":0.1,\"knn5\":0.2,\"knn25\":0.3,\"centroid\":0.4,\"auc\":0.5,\"eer\":0.6,\
+             \"tar_at_far_1e3\":0.7,\"silhouette\":0.8,\"images\":9}"
+        );
+    }
 }

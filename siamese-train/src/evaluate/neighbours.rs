@@ -20,7 +20,10 @@ const TILE: usize = 32;
 /// As [`classify`].
 pub fn knn(gallery: Labelled<'_>, queries: Labelled<'_>, ks: &[usize]) -> Result<Vec<f64>> {
     let predictions = classify(gallery, queries.points(), ks)?;
-    Ok(predictions.iter().map(|of_k| accuracy(of_k, queries.labels())).collect())
+    Ok(predictions
+        .iter()
+        .map(|of_k| accuracy(of_k, queries.labels()))
+        .collect())
 }
 
 /// [`knn`] of points among themselves, each by all the others.
@@ -29,7 +32,10 @@ pub fn knn(gallery: Labelled<'_>, queries: Labelled<'_>, ks: &[usize]) -> Result
 /// As [`classify_leave_one_out`].
 pub fn knn_leave_one_out(points: Labelled<'_>, ks: &[usize]) -> Result<Vec<f64>> {
     let predictions = classify_leave_one_out(points, ks)?;
-    Ok(predictions.iter().map(|of_k| accuracy(of_k, points.labels())).collect())
+    Ok(predictions
+        .iter()
+        .map(|of_k| accuracy(of_k, points.labels()))
+        .collect())
 }
 
 /// The class of every query by the vote of its k nearest gallery points: one
@@ -62,7 +68,10 @@ fn search(
     ks: &[usize],
     leave_out: bool,
 ) -> Result<Vec<Vec<u8>>> {
-    ensure!(ks.iter().all(|&k| k > 0), "k nearest neighbours need a k of at least 1");
+    ensure!(
+        ks.iter().all(|&k| k > 0),
+        "k nearest neighbours need a k of at least 1"
+    );
     let most = ks.iter().copied().max().unwrap_or(0).min(gallery.len());
     if most == 0 {
         return Ok(Vec::new());
@@ -75,8 +84,10 @@ fn search(
         .par_chunks(TILE * dim)
         .enumerate()
         .flat_map_iter(|(tile, coords)| {
-            let mut nearest: Vec<Nearest> =
-                coords.chunks_exact(dim).map(|_| Nearest::new(most)).collect();
+            let mut nearest: Vec<Nearest> = coords
+                .chunks_exact(dim)
+                .map(|_| Nearest::new(most))
+                .collect();
             let mut distances = [0.0; BLOCK];
             for start in (0..columns.len()).step_by(BLOCK) {
                 let distances = &mut distances[..BLOCK.min(columns.len() - start)];
@@ -84,7 +95,8 @@ fn search(
                     (tile * TILE..).zip(coords.chunks_exact(dim).zip(&mut nearest))
                 {
                     columns.squared_distances(point, start, distances);
-                    if leave_out && let Some(own) = query.checked_sub(start)
+                    if leave_out
+                        && let Some(own) = query.checked_sub(start)
                         && let Some(distance) = distances.get_mut(own)
                     {
                         *distance = f64::INFINITY;
@@ -93,7 +105,9 @@ fn search(
                 }
             }
             nearest.into_iter().map(|nearest| {
-                ks.iter().map(|&k| nearest.vote(k, gallery.labels())).collect()
+                ks.iter()
+                    .map(|&k| nearest.vote(k, gallery.labels()))
+                    .collect()
             })
         })
         .collect();
@@ -151,5 +165,80 @@ impl Nearest {
             .map(|&(_, index)| labels[index])
             .find(|&class| votes[usize::from(class)] == most)
             .unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The definition, word for word.
+    fn naive(
+        gallery: Labelled<'_>,
+        query: &[f32],
+        k: usize,
+        leave_out: Option<usize>,
+    ) -> u8 {
+        let mut order: Vec<(f64, usize)> = gallery
+            .points()
+            .iter()
+            .map(|point| {
+                point.iter().zip(query).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
+            })
+            .zip(0..)
+            .filter(|&(_, index)| Some(index) != leave_out)
+            .collect();
+        order.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        order.truncate(k);
+        let classes: Vec<u8> = order.iter().map(|&(_, index)| gallery.labels()[index]).collect();
+        let votes = |class: u8| classes.iter().filter(|&&other| other == class).count();
+        let most = classes.iter().map(|&class| votes(class)).max().unwrap();
+        *classes.iter().find(|&&class| votes(class) == most).unwrap()
+    }
+
+    #[test]
+    fn a_tie_of_votes_goes_to_the_nearest() {
+        let points = Points::new(1, vec![1.0, 2.0, 3.0, 4.0]).unwrap();
+        let gallery = Labelled::new(&points, &[7, 3, 3, 7]).unwrap();
+        let query = Points::new(1, vec![0.0]).unwrap();
+        let classes = classify(gallery, &query, &[1, 2, 3, 4, 99]).unwrap();
+        assert_eq!(classes, [[7], [7], [3], [7], [7]]);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let points = Points::new(1, vec![1.0]).unwrap();
+        let gallery = Labelled::new(&points, &[0]).unwrap();
+        assert!(classify(gallery, &points, &[0]).is_err());
+        assert!(classify(gallery, &Points::new(2, vec![1.0; 2]).unwrap(), &[1]).is_err());
+        assert!(classify_leave_one_out(gallery, &[1]).is_err());
+        let scaled = Points::from_steps(1, 0.5, &[1]).unwrap();
+        assert!(classify(gallery, &scaled, &[1]).is_err());
+    }
+
+    proptest! {
+        /// Few distinct coordinates, so that ties are everywhere; more points
+        /// than a block, more queries than a tile.
+        #[test]
+        fn as_the_naive_search(
+            dim in 1usize..4,
+            coords in prop::collection::vec(-4i8..4, 3 * 700..3 * 701),
+            labels in prop::collection::vec(0u8..4, 700 * 3),
+        ) {
+            let points = Points::new(dim, coords.iter().map(|&c| f32::from(c)).take(coords.len() / dim * dim).collect()).unwrap();
+            let labelled = Labelled::new(&points, &labels[..points.len()]).unwrap();
+            let queries = points.subset(&(0..40).collect::<Vec<_>>());
+            let ks = [1, 2, 5, 25];
+            let found = classify(labelled, &queries, &ks).unwrap();
+            let found_loo = classify_leave_one_out(labelled, &ks).unwrap();
+            for (place, &k) in ks.iter().enumerate() {
+                for (query, point) in queries.iter().enumerate() {
+                    prop_assert_eq!(found[place][query], naive(labelled, point, k, None));
+                    prop_assert_eq!(found_loo[place][query], naive(labelled, point, k, Some(query)));
+                }
+            }
+        }
     }
 }

@@ -25,7 +25,10 @@ pub fn silhouette(points: Labelled<'_>) -> Result<f64> {
     let classes: Vec<&[usize]> = order
         .chunk_by(|&a, &b| points.labels()[a] == points.labels()[b])
         .collect();
-    ensure!(classes.len() > 1, "a silhouette needs points of at least two classes");
+    ensure!(
+        classes.len() > 1,
+        "a silhouette needs points of at least two classes"
+    );
 
     // Class after class, so that a class is one range of columns.
     let sorted = points.points().subset(&order);
@@ -54,7 +57,11 @@ pub fn silhouette(points: Labelled<'_>) -> Result<f64> {
                 }
             }
             let larger = f64::max(within, nearest_other);
-            if larger > 0.0 { (nearest_other - within) / larger } else { 0.0 }
+            if larger > 0.0 {
+                (nearest_other - within) / larger
+            } else {
+                0.0
+            }
         })
         .collect();
     Ok(silhouettes.iter().sum::<f64>() / points.len() as f64)
@@ -75,4 +82,43 @@ fn sum_of_distances(columns: &Columns, point: &[f32], start: usize, length: usiz
             distances.iter().sum::<f64>()
         })
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::points::Points;
+
+    fn of(coords: &[f32], labels: &[u8]) -> Result<f64> {
+        let points = Points::new(1, coords.to_vec()).unwrap();
+        silhouette(Labelled::new(&points, labels).unwrap())
+    }
+
+    #[test]
+    fn by_hand() {
+        // Of 0: a = 1, b = (5 + 7) / 2 = 6. Of 1: a = 1, b = 5.
+        // Of 5: a = 2, b = (5 + 4) / 2 = 4.5. Of 7: a = 2, b = 6.5.
+        let expected = (5.0 / 6.0 + 4.0 / 5.0 + 2.5 / 4.5 + 4.5 / 6.5) / 4.0;
+        // The order of the points makes no difference.
+        for (coords, labels) in
+            [([0.0, 1.0, 5.0, 7.0], [2, 2, 8, 8]), ([5.0, 0.0, 7.0, 1.0], [1, 9, 1, 9])]
+        {
+            assert!((of(&coords, &labels).unwrap() - expected).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn special_cases() {
+        assert!(of(&[1.0, 2.0], &[3, 3]).is_err());
+        assert_eq!(of(&[1.0, 2.0], &[3, 4]).unwrap(), 0.0);
+        assert_eq!(of(&[1.0; 4], &[3, 3, 4, 4]).unwrap(), 0.0);
+    }
+
+    #[test]
+    fn many_points_in_blocks() {
+        // Two classes of 1300 points, each at one place: all silhouettes are 1.
+        let coords: Vec<f32> = (0..2600).map(|i| (i % 2) as f32).collect();
+        let labels: Vec<u8> = (0..2600).map(|i| (i % 2) as u8).collect();
+        assert_eq!(of(&coords, &labels).unwrap(), 1.0);
+    }
 }

@@ -56,8 +56,9 @@ impl Verification {
     /// If there is no pair of one class, or none of two.
     pub fn of(points: Labelled<'_>) -> Result<Self> {
         if points.len() > MAX_POINTS {
-            let part: Vec<usize> =
-                (0..MAX_POINTS).map(|i| i * points.len() / MAX_POINTS).collect();
+            let part: Vec<usize> = (0..MAX_POINTS)
+                .map(|i| i * points.len() / MAX_POINTS)
+                .collect();
             let labels: Vec<u8> = part.iter().map(|&index| points.labels()[index]).collect();
             return Self::of(Labelled::new(&points.points().subset(&part), &labels)?);
         }
@@ -168,8 +169,14 @@ impl Rates {
 
 impl Histogram {
     fn new(pairs: &[u64], unit: f64) -> Self {
-        let largest = pairs.last().map_or(0.0, |&pair| squared_distance(pair).sqrt());
-        let width = if largest > 0.0 { largest / BINS as f64 } else { 1.0 };
+        let largest = pairs
+            .last()
+            .map_or(0.0, |&pair| squared_distance(pair).sqrt());
+        let width = if largest > 0.0 {
+            largest / BINS as f64
+        } else {
+            1.0
+        };
         let mut histogram = Self {
             bin_width: width * unit,
             same: vec![0; BINS],
@@ -177,9 +184,107 @@ impl Histogram {
         };
         for &pair in pairs {
             let bin = ((squared_distance(pair).sqrt() / width) as usize).min(BINS - 1);
-            let bins = if pair & 1 == 0 { &mut histogram.same } else { &mut histogram.different };
+            let bins = if pair & 1 == 0 {
+                &mut histogram.same
+            } else {
+                &mut histogram.different
+            };
             bins[bin] += 1;
         }
         histogram
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::points::Points;
+
+    fn of(coords: &[f32], labels: &[u8]) -> Result<Verification> {
+        let points = Points::new(1, coords.to_vec()).unwrap();
+        Verification::of(Labelled::new(&points, labels).unwrap())
+    }
+
+    #[test]
+    fn by_hand() {
+        // Same pairs: 1 (0 to 1) and 4 (3 to 7). Different: 3, 7, 2, 6.
+        let found = of(&[0.0, 1.0, 3.0, 7.0], &[0, 0, 1, 1]).unwrap();
+        assert_eq!((found.same_pairs, found.different_pairs), (2, 4));
+        // Right orders: 1 is below all four, 4 below 6 and 7.
+        assert_eq!(found.auc, 6.0 / 8.0);
+        // At 3, two of four are falsely accepted and one of two rejected.
+        assert_eq!((found.eer, found.eer_distance), (0.5, 3.0));
+        assert_eq!(found.tar_at_far_1e3, 0.5);
+        assert_eq!(found.histogram.same.iter().sum::<u64>(), 2);
+        assert_eq!(found.histogram.different[BINS - 1], 1);
+    }
+
+    #[test]
+    fn the_crossing_is_interpolated() {
+        // Same: 1. Different: 1, 2, ... so at 1 FAR jumps from 0 to 1/5 and
+        // FRR from 1 to 0: the lines cross at 1/6.
+        let found = of(&[0.0, 1.0, 2.0, 30.0], &[0, 0, 1, 2]).unwrap();
+        assert!((found.eer - 1.0 / 6.0).abs() < 1e-12, "{}", found.eer);
+        assert_eq!(found.auc, (4.0 + 0.5) / 5.0);
+    }
+
+    #[test]
+    fn separated_classes_are_perfect() {
+        let found = of(&[0.0, 0.5, 10.0, 10.5], &[0, 0, 1, 1]).unwrap();
+        assert_eq!((found.auc, found.eer, found.tar_at_far_1e3), (1.0, 0.0, 1.0));
+        // One place for all: no better than chance.
+        let found = of(&[2.0; 4], &[0, 0, 1, 1]).unwrap();
+        assert_eq!((found.auc, found.eer, found.tar_at_far_1e3), (0.5, 0.5, 0.0));
+    }
+
+    #[test]
+    fn one_class_or_no_pair_is_refused() {
+        assert!(of(&[1.0, 2.0], &[3, 3]).is_err());
+        assert!(of(&[1.0, 2.0], &[3, 4]).is_err());
+        assert!(of(&[1.0], &[3]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn as_the_definitions(
+            coords in prop::collection::vec(-6i8..6, 12),
+            labels in prop::collection::vec(0u8..3, 12),
+        ) {
+            let coords: Vec<f32> = coords.into_iter().map(f32::from).collect();
+            let (mut same, mut different) = (Vec::new(), Vec::new());
+            for i in 0..12 {
+                for j in i + 1..12 {
+                    let kind = if labels[i] == labels[j] { &mut same } else { &mut different };
+                    kind.push((coords[i] - coords[j]).abs());
+                }
+            }
+            prop_assume!(!different.is_empty());
+            let found = of(&coords, &labels).unwrap();
+
+            let wins: f64 = same
+                .iter()
+                .flat_map(|s| different.iter().map(move |d| {
+                    if s < d { 1.0 } else if s == d { 0.5 } else { 0.0 }
+                }))
+                .sum();
+            prop_assert!((found.auc - wins / (same.len() * different.len()) as f64).abs() < 1e-12);
+
+            let share = |of: &[f32], t: f32| {
+                of.iter().filter(|&&d| d <= t).count() as f64 / of.len() as f64
+            };
+            let thresholds = || (-1..=12).map(|t| t as f32);
+            let tar = thresholds()
+                .filter(|&t| share(&different, t) <= 1e-3)
+                .map(|t| share(&same, t))
+                .fold(0.0, f64::max);
+            prop_assert_eq!(found.tar_at_far_1e3, tar);
+            // Between the two thresholds where the rates change places.
+            let t = thresholds().find(|&t| share(&different, t) >= 1.0 - share(&same, t)).unwrap();
+            prop_assert_eq!(found.eer_distance, f64::from(t));
+            let low = share(&different, t - 1.0);
+            prop_assert!(found.eer >= low - 1e-12 && found.eer <= share(&different, t) + 1e-12);
+        }
     }
 }

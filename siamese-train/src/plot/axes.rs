@@ -34,7 +34,10 @@ impl Axes {
     /// Axes of one scale: a unit is as long up as it is across. The narrower
     /// range is widened around its middle until the frame is full.
     pub(super) fn equal(frame: Frame, points: &[(f64, f64)]) -> Self {
-        let (x, y) = (range(points.iter().map(|point| point.0)), range(points.iter().map(|point| point.1)));
+        let (x, y) = (
+            range(points.iter().map(|point| point.0)),
+            range(points.iter().map(|point| point.1)),
+        );
         let per_pixel = f64::max((x.1 - x.0) / frame.width, (y.1 - y.0) / frame.height) * 1.06;
         let widen = |(low, high): (f64, f64), pixels: f64| {
             let (middle, half) = (f64::midpoint(low, high), per_pixel * pixels / 2.0);
@@ -62,26 +65,54 @@ impl Axes {
     pub(super) fn draw(&self, drawing: &mut Drawing, steps: (f64, f64), names: (&str, &str)) {
         const GRID: &str = "#e6e6e6";
         const INK: &str = "#555555";
-        let Frame { left, top, width, height } = self.frame;
+        let Frame {
+            left,
+            top,
+            width,
+            height,
+        } = self.frame;
         let (right, bottom) = (self.frame.right(), self.frame.bottom());
-        let number = TextStyle { size: 18.0, fill: INK, ..TextStyle::default() };
+        let number = TextStyle {
+            size: 18.0,
+            fill: INK,
+            ..TextStyle::default()
+        };
         for x in multiples(steps.0, self.x) {
             let at = self.place((x, self.y.0)).0;
             drawing.line(&[(at, top), (at, bottom)], GRID, 1.0);
-            let style = TextStyle { anchor: Anchor::Middle, ..number };
+            let style = TextStyle {
+                anchor: Anchor::Middle,
+                ..number
+            };
             drawing.text((at, bottom + 26.0), style, &shown(x, steps.0));
         }
         for y in multiples(steps.1, self.y) {
             let at = self.place((self.x.0, y)).1;
             drawing.line(&[(left, at), (right, at)], GRID, 1.0);
-            let style = TextStyle { anchor: Anchor::End, ..number };
+            let style = TextStyle {
+                anchor: Anchor::End,
+                ..number
+            };
             drawing.text((left - 10.0, at + 6.0), style, &shown(y, steps.1));
         }
-        let corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)];
+        let corners = [
+            (left, top),
+            (right, top),
+            (right, bottom),
+            (left, bottom),
+            (left, top),
+        ];
         drawing.line(&corners, "#999999", 1.5);
-        let name = TextStyle { size: 20.0, anchor: Anchor::Middle, ..TextStyle::default() };
+        let name = TextStyle {
+            size: 20.0,
+            anchor: Anchor::Middle,
+            ..TextStyle::default()
+        };
         drawing.text((left + width / 2.0, bottom + 62.0), name, names.0);
-        let upright = TextStyle { rotation: -90.0, ..name };
+        let upright = TextStyle {
+            rotation: -90.0,
+            ..name
+        };
         drawing.text((left - 66.0, top + height / 2.0), upright, names.1);
     }
 }
@@ -104,13 +135,19 @@ pub(super) fn round_step(length: f64, parts: f64) -> f64 {
     let rough = length / parts;
     let power = 10f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);
-    step.into_iter().find(|&step| step >= rough).unwrap_or(step[3])
+    step.into_iter()
+        .find(|&step| step >= rough)
+        .unwrap_or(step[3])
 }
 
 /// The multiples of `step` within a range.
 fn multiples(step: f64, (low, high): (f64, f64)) -> impl Iterator<Item = f64> {
     let first = (low / step).ceil();
-    let count = if step.is_finite() { ((high / step).floor() - first).max(-1.0) + 1.0 } else { 0.0 };
+    let count = if step.is_finite() {
+        ((high / step).floor() - first).max(-1.0) + 1.0
+    } else {
+        0.0
+    };
     (0..count as usize).map(move |index| (first + index as f64) * step)
 }
 
@@ -119,7 +156,11 @@ fn shown(value: f64, step: f64) -> String {
     let decimals = (-step.log10().floor()).clamp(0.0, 12.0) as usize;
     let text = format!("{value:.decimals$}");
     // A typographic minus, and no negative zero.
-    if text.trim_start_matches('-').chars().all(|c| c == '0' || c == '.') {
+    if text
+        .trim_start_matches('-')
+        .chars()
+        .all(|c| c == '0' || c == '.')
+    {
         text.replace('-', "")
     } else {
         text.replace('-', "\u{2212}")
@@ -130,7 +171,12 @@ fn shown(value: f64, step: f64) -> String {
 mod tests {
     use super::*;
 
-    const FRAME: Frame = Frame { left: 10.0, top: 20.0, width: 400.0, height: 200.0 };
+    const FRAME: Frame = Frame {
+        left: 10.0,
+        top: 20.0,
+        width: 400.0,
+        height: 200.0,
+    };
 
     #[test]
     fn a_unit_is_as_long_up_as_across() {
@@ -155,9 +201,12 @@ mod tests {
     fn marks_are_round() {
         assert_eq!(round_step(10.0, 5.0), 2.0);
         assert_eq!(round_step(0.013, 5.0), 0.005);
-        assert_eq!(multiples(0.5, (-0.6, 0.6)).map(|x| shown(x, 0.5)).collect::<Vec<_>>(), [
-            "\u{2212}0.5", "0.0", "0.5"
-        ]);
+        assert_eq!(
+            multiples(0.5, (-0.6, 0.6))
+                .map(|x| shown(x, 0.5))
+                .collect::<Vec<_>>(),
+            ["\u{2212}0.5", "0.0", "0.5"]
+        );
         assert_eq!(multiples(f64::INFINITY, (0.0, 1.0)).count(), 0);
     }
 }

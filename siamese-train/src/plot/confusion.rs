@@ -7,7 +7,7 @@ use crate::evaluate::Confusion;
 
 /// Draws the confusion matrix: a row a class, a column what its images were
 /// taken for. Right answers and mistakes are shaded on scales of their own,
-/// since the former are far more.
+/// because the former are far more.
 #[must_use]
 pub fn confusion(confusion: &Confusion, names: &ClassNames, title: &str) -> Picture {
     const LEFT: f64 = 190.0;
@@ -18,11 +18,24 @@ pub fn confusion(confusion: &Confusion, names: &ClassNames, title: &str) -> Pict
     let (width, height) = (LEFT + side.max(620.0) + 40.0, TOP + side + 40.0);
     let mut drawing = Drawing::new(width as u32, height as u32, "#ffffff");
 
-    let heading = TextStyle { size: 30.0, bold: true, ..TextStyle::default() };
+    let heading = TextStyle {
+        size: 30.0,
+        bold: true,
+        ..TextStyle::default()
+    };
     drawing.text((40.0, 56.0), heading, title);
-    let remark = TextStyle { size: 19.0, fill: "#555555", ..TextStyle::default() };
+    let remark = TextStyle {
+        size: 19.0,
+        fill: "#555555",
+        ..TextStyle::default()
+    };
     let all: u64 = confusion.counts.iter().flatten().sum();
-    let right: u64 = confusion.counts.iter().zip(0..).map(|(row, own): (_, usize)| row[own]).sum();
+    let right: u64 = confusion
+        .counts
+        .iter()
+        .zip(0..)
+        .map(|(row, own): (_, usize)| row[own])
+        .sum();
     let score = format!(
         "row: what it is; column: what it was taken for. {} of {} right",
         grouped(right as usize),
@@ -30,16 +43,29 @@ pub fn confusion(confusion: &Confusion, names: &ClassNames, title: &str) -> Pict
     );
     drawing.text((40.0, 88.0), remark, &score);
 
+    let short = classes.iter().all(|&class| names.get(class).chars().count() <= 3);
     let mistakes = confusion.mistakes();
     let most = mistakes.first().map_or(1, |&(_, _, times)| times) as f64;
     let size = (cell * 0.3).clamp(9.0, 22.0);
     for (row, (counts, &class)) in confusion.counts.iter().zip(classes).enumerate() {
         let middle = TOP + (row as f64 + 0.5) * cell;
         let name = names.get(class);
-        let label = TextStyle { size: 20.0, anchor: Anchor::End, ..TextStyle::default() };
+        let label = TextStyle {
+            size: 20.0,
+            anchor: Anchor::End,
+            ..TextStyle::default()
+        };
         drawing.text((LEFT - 14.0, middle + 7.0), label, &name);
-        let label = TextStyle { anchor: Anchor::Start, rotation: -40.0, ..label };
-        drawing.text((LEFT + (row as f64 + 0.5) * cell - 4.0, TOP - 12.0), label, &name);
+        let label = TextStyle {
+            anchor: Anchor::Start,
+            rotation: -40.0,
+            ..label
+        };
+        drawing.text(
+            (LEFT + (row as f64 + 0.5) * cell - 4.0, TOP - 12.0),
+            label,
+            &name,
+        );
 
         let of_class = counts.iter().sum::<u64>().max(1) as f64;
         for (column, &count) in counts.iter().enumerate() {
@@ -50,10 +76,23 @@ pub fn confusion(confusion: &Confusion, names: &ClassNames, title: &str) -> Pict
             };
             let corner = (LEFT + column as f64 * cell, TOP + row as f64 * cell);
             let fill = hex(mix(base, [250; 3], strength));
-            drawing.rect((corner.0 + 1.0, corner.1 + 1.0), (cell - 2.0, cell - 2.0), &fill);
+            drawing.rect(
+                (corner.0 + 1.0, corner.1 + 1.0),
+                (cell - 2.0, cell - 2.0),
+                &fill,
+            );
             if count > 0 {
-                let fill = if strength > 0.45 { "#ffffff" } else { "#333333" };
-                let style = TextStyle { size, anchor: Anchor::Middle, fill, ..TextStyle::default() };
+                let fill = if strength > 0.6 {
+                    "#ffffff"
+                } else {
+                    "#333333"
+                };
+                let style = TextStyle {
+                    size,
+                    anchor: Anchor::Middle,
+                    fill,
+                    ..TextStyle::default()
+                };
                 let at = (corner.0 + cell / 2.0, middle + 0.36 * size);
                 drawing.text(at, style, &count.to_string());
             }

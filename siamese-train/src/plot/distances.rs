@@ -7,7 +7,12 @@ use crate::evaluate::Verification;
 
 const WIDTH: u32 = 1400;
 const HEIGHT: u32 = 800;
-const FRAME: Frame = Frame { left: 110.0, top: 110.0, width: 1250.0, height: 580.0 };
+const FRAME: Frame = Frame {
+    left: 110.0,
+    top: 110.0,
+    width: 1250.0,
+    height: 580.0,
+};
 
 /// Draws the distances of all pairs of one class and of all pairs of two, each
 /// as a share of its kind, with the threshold of the equal error rate between
@@ -16,7 +21,9 @@ const FRAME: Frame = Frame { left: 110.0, top: 110.0, width: 1250.0, height: 580
 pub fn distances(verification: &Verification, title: &str) -> Picture {
     let histogram = &verification.histogram;
     let share = |bins: &[u64], pairs: u64| -> Vec<f64> {
-        bins.iter().map(|&count| 100.0 * count as f64 / pairs as f64).collect()
+        bins.iter()
+            .map(|&count| 100.0 * count as f64 / pairs as f64)
+            .collect()
     };
     let same = share(&histogram.same, verification.same_pairs);
     let different = share(&histogram.different, verification.different_pairs);
@@ -28,9 +35,17 @@ pub fn distances(verification: &Verification, title: &str) -> Picture {
     };
 
     let mut drawing = Drawing::new(WIDTH, HEIGHT, "#ffffff");
-    let heading = TextStyle { size: 32.0, bold: true, ..TextStyle::default() };
+    let heading = TextStyle {
+        size: 32.0,
+        bold: true,
+        ..TextStyle::default()
+    };
     drawing.text((FRAME.left, 58.0), heading, title);
-    let remark = TextStyle { size: 20.0, fill: "#555555", ..TextStyle::default() };
+    let remark = TextStyle {
+        size: 20.0,
+        fill: "#555555",
+        ..TextStyle::default()
+    };
     let pairs = format!(
         "{} pairs of one class, {} pairs of two",
         grouped(verification.same_pairs as usize),
@@ -38,11 +53,21 @@ pub fn distances(verification: &Verification, title: &str) -> Picture {
     );
     drawing.text((FRAME.left, 90.0), remark, &pairs);
     let steps = (round_step(axes.x.1, 8.0), round_step(axes.y.1, 5.0));
-    axes.draw(&mut drawing, steps, ("distance", "share of the pairs of a kind, %"));
+    axes.draw(
+        &mut drawing,
+        steps,
+        ("distance", "share of the pairs of a kind, %"),
+    );
 
     let kinds = [(&different, 1, "different"), (&same, 0, "same")];
     for (shares, class, _) in kinds {
-        outline(&mut drawing, &axes, histogram.bin_width, shares, &hex(colour(class)));
+        outline(
+            &mut drawing,
+            &axes,
+            histogram.bin_width,
+            shares,
+            &hex(colour(class)),
+        );
     }
     threshold(&mut drawing, &axes, verification);
     for ((_, class, name), y) in kinds.into_iter().zip([72.0, 38.0]) {
@@ -62,7 +87,10 @@ fn outline(drawing: &mut Drawing, axes: &Axes, bin_width: f64, shares: &[f64], c
         corners.push(axes.place((left + bin_width, share)));
     }
     corners.push(axes.place((axes.x.1, 0.0)));
-    let path: Vec<String> = corners.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+    let path: Vec<String> = corners
+        .iter()
+        .map(|(x, y)| format!("{x:.1},{y:.1}"))
+        .collect();
     drawing.add(format_args!(
         r#"<polygon points="{}" fill="{colour}" fill-opacity="0.35" stroke="{colour}" stroke-width="2"/>"#,
         path.join(" ")
@@ -75,8 +103,16 @@ fn threshold(drawing: &mut Drawing, axes: &Axes, verification: &Verification) {
     let (x, _) = axes.place((verification.eer_distance, 0.0));
     drawing.line(&[(x, FRAME.top), (x, FRAME.bottom())], "#222222", 2.5);
     let left_half = x < FRAME.left + FRAME.width / 2.0;
-    let (anchor, offset) = if left_half { (Anchor::Start, 12.0) } else { (Anchor::End, -12.0) };
-    let words = TextStyle { anchor, halo: 3.0, ..TextStyle::default() };
+    let (anchor, offset) = if left_half {
+        (Anchor::Start, 12.0)
+    } else {
+        (Anchor::End, -12.0)
+    };
+    let words = TextStyle {
+        anchor,
+        halo: 3.0,
+        ..TextStyle::default()
+    };
     let rate = format!("equal error rate {:.2} %", 100.0 * verification.eer);
     let place = format!("at a distance of {:.3}", verification.eer_distance);
     drawing.text((x + offset, FRAME.top + 38.0), words, &rate);

@@ -85,7 +85,11 @@ mod tests {
 
     #[test]
     fn names_at_one_place_are_moved_apart() {
-        let label = |class| Label { class, text: "name".into(), at: (50.0, 50.0) };
+        let label = |class| Label {
+            class,
+            text: "name".into(),
+            at: (50.0, 50.0),
+        };
         let mut labels = vec![label(0), label(1), label(2)];
         move_apart(&mut labels, 10.0);
         for (i, a) in labels.iter().enumerate() {
@@ -98,6 +102,9 @@ mod tests {
     #[test]
     fn medians_ignore_outliers() {
         let points = [(0.0, 0.0), (1.0, 1.0), (100.0, -100.0), (7.0, 8.0)];
-        assert_eq!(medians(&points, &[3, 3, 3, 9]), [(3, (1.0, 0.0)), (9, (7.0, 8.0))]);
+        assert_eq!(
+            medians(&points, &[3, 3, 3, 9]),
+            [(3, (1.0, 0.0)), (9, (7.0, 8.0))]
+        );
     }
 }

@@ -10,7 +10,12 @@ use crate::evaluate::Labelled;
 
 const WIDTH: u32 = 1560;
 const HEIGHT: u32 = 1400;
-const FRAME: Frame = Frame { left: 120.0, top: 110.0, width: 1200.0, height: 1180.0 };
+const FRAME: Frame = Frame {
+    left: 120.0,
+    top: 110.0,
+    width: 1200.0,
+    height: 1180.0,
+};
 /// Layers that the points are drawn in, so that no class covers all others.
 const LAYERS: usize = 24;
 
@@ -25,13 +30,24 @@ pub fn map(points: Labelled<'_>, names: &ClassNames, title: &str) -> Picture {
     let mut drawing = Drawing::new(WIDTH, HEIGHT, "#ffffff");
     drawing.text(
         (FRAME.left, 58.0),
-        TextStyle { size: 32.0, bold: true, ..TextStyle::default() },
+        TextStyle {
+            size: 32.0,
+            bold: true,
+            ..TextStyle::default()
+        },
         title,
     );
     drawing.text(
         (FRAME.left, 90.0),
-        TextStyle { size: 20.0, fill: "#555555", ..TextStyle::default() },
-        &format!("{} images, each a point in the colour of its class", grouped(points.len())),
+        TextStyle {
+            size: 20.0,
+            fill: "#555555",
+            ..TextStyle::default()
+        },
+        &format!(
+            "{} images, each a point in the colour of its class",
+            grouped(points.len())
+        ),
     );
     let step = round_step(axes.x.1 - axes.x.0, 7.0);
     axes.draw(&mut drawing, (step, step), (&plane.axes[0], &plane.axes[1]));
@@ -62,8 +78,14 @@ fn draw_points(drawing: &mut Drawing, axes: &Axes, points: &[(f64, f64)], classe
             let (x, y) = axes.place(point);
             paths[usize::from(class)].push_str(&format!("M{x:.1} {y:.1}h0"));
         }
-        for (class, path) in (0..=u8::MAX).zip(paths).filter(|(_, path)| !path.is_empty()) {
-            drawing.add(format_args!(r#"<path d="{path}" stroke="{}"/>"#, hex(colour(class))));
+        for (class, path) in (0..=u8::MAX)
+            .zip(paths)
+            .filter(|(_, path)| !path.is_empty())
+        {
+            drawing.add(format_args!(
+                r#"<path d="{path}" stroke="{}"/>"#,
+                hex(colour(class))
+            ));
         }
     }
     drawing.add(format_args!("</g>"));
@@ -88,9 +110,21 @@ fn draw_legend(drawing: &mut Drawing, classes: &[u8], names: &ClassNames) {
             y - 7.0,
             hex(colour(class))
         ));
-        drawing.text((left + 22.0, y), TextStyle { size: 21.0, ..TextStyle::default() }, &names.get(class));
+        drawing.text(
+            (left + 22.0, y),
+            TextStyle {
+                size: 21.0,
+                ..TextStyle::default()
+            },
+            &names.get(class),
+        );
         let count = grouped(counts[usize::from(class)]);
-        let style = TextStyle { size: 17.0, fill: "#777777", anchor: Anchor::End, ..TextStyle::default() };
+        let style = TextStyle {
+            size: 17.0,
+            fill: "#777777",
+            anchor: Anchor::End,
+            ..TextStyle::default()
+        };
         drawing.text((f64::from(WIDTH) - 24.0, y), style, &count);
         y += 38.0;
     }

@@ -78,3 +78,42 @@ pub fn write_maps(
     preview(points, images, names, title)?.write_png(&paths[2])?;
     Ok(paths.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::evaluate_leave_one_out;
+    use crate::points::Points;
+
+    #[test]
+    fn all_pictures_are_drawn_for_all_dimensions() {
+        let labels: Vec<u8> = (0..60).map(|i| i % 12 * 20).collect();
+        let images = Images::new(6, 9, (0..60 * 54).map(|i| i as u8).collect()).unwrap();
+        for dim in [1, 2, 3, 16] {
+            let steps: Vec<i16> = (0..60 * dim).map(|i| (i * 7919 % 4001) as i16).collect();
+            let points = Points::from_steps(dim, 0.01, &steps).unwrap();
+            let labelled = Labelled::new(&points, &labels).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let names = ClassNames::new(["<zero> & \"friends\""]);
+            let paths = write_maps(folder.path(), labelled, &images, &names, "a < b").unwrap();
+            for path in paths {
+                let bytes = std::fs::read(&path).unwrap();
+                let png = path.extension().is_some_and(|extension| extension == "png");
+                assert_eq!(bytes.starts_with(b"\x89PNG"), png, "{}", path.display());
+            }
+            let evaluation = evaluate_leave_one_out(labelled).unwrap();
+            distances(&evaluation.verification, "title").rasterise().unwrap();
+            confusion(&evaluation.confusion, &names, "title").rasterise().unwrap();
+        }
+    }
+
+    #[test]
+    fn degenerate_maps_are_drawn() {
+        let points = Points::new(2, vec![3.0; 8]).unwrap();
+        let labelled = Labelled::new(&points, &[0, 1, 2, 3]).unwrap();
+        map(labelled, &ClassNames::numbers(), "").rasterise().unwrap();
+        let images = Images::new(1, 1, vec![0; 4]).unwrap();
+        preview(labelled, &images, &ClassNames::numbers(), "").unwrap();
+        assert!(preview(labelled, &images.subset(&[0]), &ClassNames::numbers(), "").is_err());
+    }
+}

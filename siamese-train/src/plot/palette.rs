@@ -99,15 +99,26 @@ mod tests {
     fn all_kinds_of_vision_tell_the_colours_apart() {
         for vision in VISION {
             let seen = COLOURS.map(|colour| {
-                oklab(apply(vision, colour.map(|v| {
-                    let v = f64::from(v) / 255.0;
-                    if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
-                })))
+                oklab(apply(
+                    vision,
+                    colour.map(|v| {
+                        let v = f64::from(v) / 255.0;
+                        if v <= 0.04045 {
+                            v / 12.92
+                        } else {
+                            ((v + 0.055) / 1.055).powf(2.4)
+                        }
+                    }),
+                ))
             });
             for (i, a) in seen.iter().enumerate() {
                 for (j, b) in seen.iter().enumerate().skip(i + 1) {
-                    let difference: f64 =
-                        a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+                    let difference: f64 = a
+                        .iter()
+                        .zip(b)
+                        .map(|(a, b)| (a - b).powi(2))
+                        .sum::<f64>()
+                        .sqrt();
                     assert!(difference > 0.13, "{i} and {j} differ by {difference}");
                 }
             }

@@ -15,8 +15,14 @@ impl Plane {
         let unit = f64::from(points.unit());
         match points.dim() {
             1 => Self {
-                points: points.iter().map(|point| (f64::from(point[0]) * unit, 0.0)).collect(),
-                axes: ["embedding".into(), "(one-dimensional: no second coordinate)".into()],
+                points: points
+                    .iter()
+                    .map(|point| (f64::from(point[0]) * unit, 0.0))
+                    .collect(),
+                axes: [
+                    "embedding".into(),
+                    "(one-dimensional: no second coordinate)".into(),
+                ],
             },
             2 => Self {
                 points: points
@@ -38,7 +44,11 @@ impl Plane {
             }
         }
         let centred = |point: &[f32]| -> Vec<f64> {
-            point.iter().zip(&mean).map(|(&coord, mean)| f64::from(coord) - mean).collect()
+            point
+                .iter()
+                .zip(&mean)
+                .map(|(&coord, mean)| f64::from(coord) - mean)
+                .collect()
         };
         let mut covariance = vec![vec![0.0; dim]; dim];
         for point in points {
@@ -55,7 +65,11 @@ impl Plane {
             point.iter().zip(axis).map(|(a, b)| a * b).sum::<f64>() * unit
         };
         let name = |rank: usize| {
-            let share = if total > 0.0 { 100.0 * components[rank].0 / total } else { 0.0 };
+            let share = if total > 0.0 {
+                100.0 * components[rank].0 / total
+            } else {
+                0.0
+            };
             format!(
                 "principal component {} of {dim} coordinates ({share:.0} % of the variance)",
                 rank + 1
@@ -66,7 +80,10 @@ impl Plane {
                 .iter()
                 .map(|point| {
                     let point = centred(point);
-                    (onto(&point, &components[0].1), onto(&point, &components[1].1))
+                    (
+                        onto(&point, &components[0].1),
+                        onto(&point, &components[1].1),
+                    )
                 })
                 .collect(),
             axes: [name(0), name(1)],
@@ -101,7 +118,10 @@ fn largest_two(mut matrix: Vec<Vec<f64>>) -> [(f64, Vec<f64>); 2] {
     order.sort_by(|&a, &b| matrix[b][b].total_cmp(&matrix[a][a]));
     [order[0], order[1]].map(|axis| {
         let mut vector = vectors[axis].clone();
-        let largest = vector.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs()));
+        let largest = vector
+            .iter()
+            .copied()
+            .max_by(|a, b| a.abs().total_cmp(&b.abs()));
         if largest.is_some_and(|largest| largest < 0.0) {
             vector.iter_mut().for_each(|entry| *entry = -*entry);
         }
@@ -155,6 +175,11 @@ mod tests {
     #[test]
     fn identical_points_have_no_components_and_no_trouble() {
         let plane = Plane::new(&Points::new(3, vec![1.5; 30]).unwrap());
-        assert!(plane.points.iter().all(|&(x, y)| x.abs() < 1e-9 && y.abs() < 1e-9));
+        assert!(
+            plane
+                .points
+                .iter()
+                .all(|&(x, y)| x.abs() < 1e-9 && y.abs() < 1e-9)
+        );
     }
 }

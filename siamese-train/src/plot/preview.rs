@@ -53,7 +53,11 @@ pub fn preview(
 
     let mut raster = Raster::new(SIDE, SIDE)?;
     raster.draw(Drawing::new(SIDE, SIDE, "#ffffff").finish().svg())?;
-    let places: Vec<(f64, f64)> = plane.points.iter().map(|&point| axes.place(point)).collect();
+    let places: Vec<(f64, f64)> = plane
+        .points
+        .iter()
+        .map(|&point| axes.place(point))
+        .collect();
     let shown = nearest_to_cells(&places, frame, stamp.cell);
     let count = shown.iter().flatten().count();
     for (cell, image) in shown.iter().enumerate() {
@@ -61,15 +65,32 @@ pub fn preview(
             let columns = columns(frame, stamp.cell.0);
             let left = (cell % columns * stamp.cell.0) as u32;
             let top = TITLE + (cell / columns * stamp.cell.1) as u32;
-            stamp.draw(&mut raster, (left, top), images.get(image), points.labels()[image]);
+            stamp.draw(
+                &mut raster,
+                (left, top),
+                images.get(image),
+                points.labels()[image],
+            );
         }
     }
 
     let mut over = Drawing::new(SIDE, SIDE, "none");
-    over.text((28.0, 44.0), TextStyle { size: 30.0, bold: true, ..TextStyle::default() }, title);
+    over.text(
+        (28.0, 44.0),
+        TextStyle {
+            size: 30.0,
+            bold: true,
+            ..TextStyle::default()
+        },
+        title,
+    );
     over.text(
         (28.0, 74.0),
-        TextStyle { size: 19.0, fill: "#555555", ..TextStyle::default() },
+        TextStyle {
+            size: 19.0,
+            fill: "#555555",
+            ..TextStyle::default()
+        },
         &format!(
             "{} of {} images, each where the network puts it; across: {}, up: {}",
             grouped(count),
@@ -78,7 +99,11 @@ pub fn preview(
             plane.axes[1]
         ),
     );
-    labels::draw(&mut over, above_clusters(&places, points.labels(), names), LABEL);
+    labels::draw(
+        &mut over,
+        above_clusters(&places, points.labels(), names),
+        LABEL,
+    );
     raster.draw(over.finish().svg())?;
     Ok(raster)
 }
@@ -87,11 +112,18 @@ pub fn preview(
 /// cover fewer images than in the middle.
 fn above_clusters(places: &[(f64, f64)], classes: &[u8], names: &ClassNames) -> Vec<Label> {
     let label = |(class, (x, _)): (u8, (f64, f64))| {
-        let own = places.iter().zip(classes).filter(|&(_, &other)| other == class);
+        let own = places
+            .iter()
+            .zip(classes)
+            .filter(|&(_, &other)| other == class);
         let mut heights: Vec<f64> = own.map(|(&(_, y), _)| y).collect();
         let rim = heights.len() / 25;
         let y = *heights.select_nth_unstable_by(rim, f64::total_cmp).1;
-        Label { class, text: names.get(class), at: (x, y - LABEL / 2.0) }
+        Label {
+            class,
+            text: names.get(class),
+            at: (x, y - LABEL / 2.0),
+        }
     };
     medians(places, classes).into_iter().map(label).collect()
 }
@@ -112,7 +144,10 @@ fn nearest_to_cells(
     let rows = frame.height as usize / height;
     let mut nearest: Vec<Option<(f64, usize)>> = vec![None; columns * rows];
     for (index, &(x, y)) in places.iter().enumerate() {
-        let (across, down) = ((x - frame.left) / width as f64, (y - frame.top) / height as f64);
+        let (across, down) = (
+            (x - frame.left) / width as f64,
+            (y - frame.top) / height as f64,
+        );
         let (column, row) = (across as usize, down as usize);
         if column >= columns || row >= rows {
             continue;
@@ -123,7 +158,10 @@ fn nearest_to_cells(
             *cell = Some((middle, index));
         }
     }
-    nearest.into_iter().map(|cell| cell.map(|(_, index)| index)).collect()
+    nearest
+        .into_iter()
+        .map(|cell| cell.map(|(_, index)| index))
+        .collect()
 }
 
 /// How an image becomes the content of a cell.
@@ -177,7 +215,11 @@ impl Stamp {
         for y in 0..self.cell.1 {
             for x in 0..self.cell.0 {
                 let grey = self.mean(image, x, y);
-                raster.set(at.0 + x as u32, at.1 + y as u32, mix(ink, [255; 3], grey / 255.0));
+                raster.set(
+                    at.0 + x as u32,
+                    at.1 + y as u32,
+                    mix(ink, [255; 3], grey / 255.0),
+                );
             }
         }
     }
@@ -215,20 +257,34 @@ fn content(brightness: &[u64]) -> (usize, usize) {
             })
             .count()
     };
-    (cut(&mut brightness.iter()), brightness.len() - cut(&mut brightness.iter().rev()))
+    (
+        cut(&mut brightness.iter()),
+        brightness.len() - cut(&mut brightness.iter().rev()),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const FRAME: Frame = Frame { left: 0.0, top: 0.0, width: 40.0, height: 20.0 };
+    const FRAME: Frame = Frame {
+        left: 0.0,
+        top: 0.0,
+        width: 40.0,
+        height: 20.0,
+    };
 
     #[test]
     fn a_cell_shows_the_point_nearest_to_its_middle() {
         let places = [(1.0, 1.0), (9.0, 12.0), (35.0, 19.0), (30.0, 10.0)];
-        assert_eq!(nearest_to_cells(&places, FRAME, (20, 20)), [Some(1), Some(3)]);
-        assert_eq!(nearest_to_cells(&[(40.0, 20.0)], FRAME, (20, 20)), [None, None]);
+        assert_eq!(
+            nearest_to_cells(&places, FRAME, (20, 20)),
+            [Some(1), Some(3)]
+        );
+        assert_eq!(
+            nearest_to_cells(&[(40.0, 20.0)], FRAME, (20, 20)),
+            [None, None]
+        );
     }
 
     #[test]
@@ -244,8 +300,14 @@ mod tests {
             let images = Images::new(width, height, vec![9; 2 * width * height]).unwrap();
             let stamp = Stamp::new(&images);
             assert!(stamp.cell.0.max(stamp.cell.1) >= CELL.0, "{width}x{height}");
-            assert!(stamp.cell.0.max(stamp.cell.1) <= 2 * CELL.1, "{width}x{height}");
-            assert_eq!(stamp.mean(images.get(1), stamp.cell.0 - 1, stamp.cell.1 - 1), 9.0);
+            assert!(
+                stamp.cell.0.max(stamp.cell.1) <= 2 * CELL.1,
+                "{width}x{height}"
+            );
+            assert_eq!(
+                stamp.mean(images.get(1), stamp.cell.0 - 1, stamp.cell.1 - 1),
+                9.0
+            );
         }
     }
 }

@@ -113,7 +113,10 @@ impl Raster {
     /// # Errors
     /// As [`write_atomic`].
     pub fn write_png(&self, path: &Path) -> Result<()> {
-        let png = self.pixmap.encode_png().map_err(|error| anyhow!("cannot pack a PNG: {error}"))?;
+        let png = self
+            .pixmap
+            .encode_png()
+            .map_err(|error| anyhow!("cannot pack a PNG: {error}"))?;
         write_atomic(path, |out| Ok(out.write_all(&png)?))
     }
 }
@@ -175,8 +178,16 @@ pub(super) struct Drawing {
 impl Drawing {
     /// An empty drawing; `background` is a colour or `none`.
     pub(super) fn new(width: u32, height: u32, background: &str) -> Self {
-        let mut drawing = Self { width, height, body: String::new() };
-        drawing.rect((0.0, 0.0), (f64::from(width), f64::from(height)), background);
+        let mut drawing = Self {
+            width,
+            height,
+            body: String::new(),
+        };
+        drawing.rect(
+            (0.0, 0.0),
+            (f64::from(width), f64::from(height)),
+            background,
+        );
         drawing
     }
 
@@ -194,7 +205,10 @@ impl Drawing {
 
     /// A line from point to point.
     pub(super) fn line(&mut self, points: &[(f64, f64)], colour: &str, width: f64) {
-        let path: Vec<String> = points.iter().map(|(x, y)| format!("{x:.2},{y:.2}")).collect();
+        let path: Vec<String> = points
+            .iter()
+            .map(|(x, y)| format!("{x:.2},{y:.2}"))
+            .collect();
         self.add(format_args!(
             r#"<polyline points="{}" fill="none" stroke="{colour}" stroke-width="{width}" stroke-linejoin="round"/>"#,
             path.join(" ")
@@ -207,7 +221,11 @@ impl Drawing {
             Anchor::Middle => "middle",
             Anchor::End => "end",
         };
-        let weight = if style.bold { r#" font-weight="bold""# } else { "" };
+        let weight = if style.bold {
+            r#" font-weight="bold""#
+        } else {
+            ""
+        };
         let turn = match style.rotation {
             0.0 => String::new(),
             angle => format!(r#" transform="rotate({angle} {x:.2} {y:.2})""#),
@@ -224,11 +242,18 @@ impl Drawing {
                 2.0 * style.halo
             ));
         }
-        self.add(format_args!(r#"<text {place} fill="{}">{text}</text>"#, style.fill));
+        self.add(format_args!(
+            r#"<text {place} fill="{}">{text}</text>"#,
+            style.fill
+        ));
     }
 
     pub(super) fn finish(self) -> Picture {
-        let Self { width, height, body } = self;
+        let Self {
+            width,
+            height,
+            body,
+        } = self;
         let svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
              viewBox=\"0 0 {width} {height}\">\n{body}</svg>\n"
@@ -271,7 +296,10 @@ mod tests {
 
     #[test]
     fn thousands_are_grouped() {
-        assert_eq!([0, 999, 1000, 1234567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [0, 999, 1000, 1234567].map(grouped),
+            ["0", "999", "1,000", "1,234,567"]
+        );
     }
 
     #[test]
