@@ -41,7 +41,7 @@ pub enum Outcome {
     /// All steps are done.
     Finished {
         /// The network with batch normalisation folded.
-        network: FloatNetwork,
+        network: Box<FloatNetwork>,
         /// The loss over the steps: `(step, loss)`.
         curve: Vec<(usize, f64)>,
         /// Where this process began; 0 unless it went on from an earlier one.
@@ -118,7 +118,7 @@ pub fn fit(
         run.step += 1;
         run.update_average(recipe.averaging, steps);
 
-        if run.step % REPORT_EVERY == 0 || run.step == steps {
+        if run.step.is_multiple_of(REPORT_EVERY) || run.step == steps {
             let loss = loss.double_value(&[]);
             ensure!(
                 loss.is_finite(),
@@ -148,7 +148,7 @@ pub fn fit(
     );
     run.adopt_average();
     Ok(Outcome::Finished {
-        network: run.network.fold(),
+        network: Box::new(run.network.fold()),
         curve,
         first_step,
     })

@@ -20,7 +20,6 @@ struct Pairs {
 }
 
 /// The loss of a batch of embeddings `[images, dim]` with classes `[images]`.
-#[must_use]
 pub fn loss(recipe: &Recipe, embeddings: &Tensor, labels: &Tensor) -> Tensor {
     let pairs = match recipe.pairing {
         Pairing::All => all_pairs(embeddings, labels),

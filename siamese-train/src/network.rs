@@ -113,7 +113,6 @@ impl Network {
 
     /// The embeddings `[images, dim]` of a training batch `[images, inputs]`.
     /// Updates the running statistics.
-    #[must_use]
     pub fn embed_batch(&self, inputs: &Tensor) -> Tensor {
         let [first, second, last] = &self.layers;
         let hidden = first.outputs(inputs).relu();
@@ -218,7 +217,6 @@ impl FoldedTensors {
 
     /// The outputs of all three layers for inputs `[images, inputs]`; the
     /// hidden ones after their ReLU.
-    #[must_use]
     pub fn forward(&self, inputs: &Tensor) -> [Tensor; LAYERS] {
         no_grad(|| {
             let mut activations = inputs.shallow_clone();

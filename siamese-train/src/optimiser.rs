@@ -75,13 +75,13 @@ impl Optimiser {
             for (&(parameter, decays), moments) in parameters.iter().zip(&mut self.moments) {
                 let mut parameter = parameter.shallow_clone();
                 let gradient = parameter.grad();
-                let mut update = match self.kind {
+                let direction = match self.kind {
                     recipe::Optimiser::Sgd => gradient,
                     recipe::Optimiser::Momentum => {
-                        let direction = &mut moments[0];
-                        *direction *= MOMENTUM;
-                        *direction += gradient;
-                        direction.shallow_clone()
+                        let kept = &mut moments[0];
+                        *kept *= MOMENTUM;
+                        *kept += gradient;
+                        kept.shallow_clone()
                     }
                     recipe::Optimiser::Adam => {
                         if decays && self.weight_decay > 0.0 {
@@ -90,8 +90,7 @@ impl Optimiser {
                         adam_direction(moments, &gradient, step)
                     }
                 };
-                update = update * learning_rate;
-                parameter -= update;
+                parameter -= direction * learning_rate;
             }
         });
     }

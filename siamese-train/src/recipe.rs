@@ -297,7 +297,7 @@ impl Recipe {
     pub fn check(&self) -> anyhow::Result<()> {
         ensure!(self.batch >= 4, "--batch must be at least 4 images");
         ensure!(
-            self.batch % 2 == 0,
+            self.batch.is_multiple_of(2),
             "--batch must be even: a batch holds pairs"
         );
         ensure!(

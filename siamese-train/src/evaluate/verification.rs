@@ -247,6 +247,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
         #[test]
         fn as_the_definitions(
             coords in prop::collection::vec(-6i8..6, 12),
