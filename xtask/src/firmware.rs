@@ -1,10 +1,10 @@
 //! The firmware, built for a board with a model inside.
 
-use std::env;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
-use clap::ValueEnum;
+use anyhow::{Context, Result};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use siamese_device::firmware::{self, Board, Footprint};
 
 use crate::setup::{self, Need};
 use crate::shell;
@@ -23,74 +23,54 @@ pub struct Args {
     #[arg(long, value_name = "FILE.siam", default_value = "model/small.siam")]
     model: PathBuf,
     /// The board
-    #[arg(long, value_enum, default_value_t = Board::Mps2An386)]
+    #[arg(long, value_parser = boards(), default_value = Board::Mps2An386.name())]
     board: Board,
 }
 
-/// A board that the firmware knows; its name is the firmware's feature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Board {
-    /// Arm's MPS2 with a Cortex-M4, as QEMU emulates it
-    #[value(name = "mps2-an386")]
-    Mps2An386,
-    /// Netduino Plus 2, an STM32F405
-    #[value(name = "netduinoplus2")]
-    NetduinoPlus2,
+fn boards() -> impl TypedValueParser<Value = Board> {
+    PossibleValuesParser::new(Board::ALL.map(Board::name))
+        .map(|name| Board::from_name(&name).unwrap_or_default())
 }
 
-impl Board {
-    /// All boards.
-    pub const ALL: &[Self] = &[Self::Mps2An386, Self::NetduinoPlus2];
-
-    /// The arguments of cargo that choose it.
-    pub fn features(self) -> impl Iterator<Item = &'static str> {
-        let name = match self {
-            Self::Mps2An386 => "mps2-an386",
-            Self::NetduinoPlus2 => "netduinoplus2",
-        };
-        ["--no-default-features", "--features", name].into_iter()
-    }
-}
-
-/// Builds it and says where it is.
+/// Builds it, and says where it is and what it takes.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     setup::run(workspace, &[Need::Rust])?;
-    let elf = shell::step("Firmware", "the model goes into its flash section", || {
-        build(workspace, &args.model, args.board)
-    })?;
-    println!("{}", elf.display());
+    // A path that the user gave starts where the user is; the default one in the root.
+    let model = [args.model.clone(), workspace.root().join(&args.model)]
+        .into_iter()
+        .find(|path| path.is_file())
+        .with_context(|| {
+            let model = args.model.display();
+            format!("there is no model file {model}; `cargo xtask demo` trains one")
+        })?;
+    let elf = build(workspace, &model, args.board)?;
+    let footprint = Footprint::of_elf(&elf)?;
+    println!("\n  {}", elf.display());
+    for (name, bytes) in [
+        ("flash", footprint.flash_bytes),
+        ("  the model", footprint.model_bytes),
+        ("  code and constants", footprint.code_bytes),
+        ("RAM, static", footprint.ram_static),
+    ] {
+        println!("  {name:<24}{bytes:>8} bytes");
+    }
     Ok(())
 }
 
-/// Builds the firmware with `model` inside; its ELF file. A relative path of a model
-/// starts in the current folder, or else in the root of the repository.
+/// Builds the firmware with `model` inside; its ELF file.
 pub fn build(workspace: &Workspace, model: &Path, board: Board) -> Result<PathBuf> {
-    let folder = workspace.firmware();
-    let found = [model.to_path_buf(), workspace.root().join(model)]
-        .into_iter()
-        .find(|path| path.is_file());
-    let found = found.with_context(|| {
-        format!(
-            "there is no model file {}; `cargo xtask demo` trains one",
-            model.display()
-        )
-    })?;
-    let found = found
-        .canonicalize()
-        .with_context(|| format!("can't find {}", found.display()))?;
-    let call = ["build", "--release"].into_iter().chain(board.features());
-    workspace
-        .cargo_in(&folder, call)
-        .env("SIAMESE_MODEL", &found)
-        .run()?;
-
-    let target = env::var_os("CARGO_TARGET_DIR").filter(|name| !name.is_empty());
-    let target = target.map_or_else(|| folder.join("target"), |name| folder.join(name));
-    let elf = target.join("thumbv7em-none-eabi/release/firmware-example");
-    ensure!(
-        elf.is_file(),
-        "the build succeeded, but there is no {}",
-        elf.display()
-    );
-    Ok(elf)
+    shell::step("Firmware", "the model goes into its flash section", || {
+        let features = ["--no-default-features", "--features", board.name()];
+        let model = model
+            .canonicalize()
+            .with_context(|| format!("can't find the model file {}", model.display()))?;
+        workspace
+            .cargo_in(
+                &workspace.firmware(),
+                ["build", "--release"].into_iter().chain(features),
+            )
+            .env("SIAMESE_MODEL", &model)
+            .show()?;
+        Ok(firmware::build(&model, board)?)
+    })
 }

@@ -4,67 +4,56 @@
 //! build script, which compiles C++ for minutes, then serves them all.
 
 use anyhow::Result;
+use siamese_device::firmware::Board;
 
-use crate::firmware::Board;
 use crate::shell;
 use crate::workspace::Workspace;
 
 /// Judges every crate.
 pub fn run(workspace: &Workspace) -> Result<()> {
+    let why = "so that a change shows only what it changes";
+    shell::step("Formatting", why, || formatting(workspace))?;
+    let why = "each crate, in each form that it is built in";
+    shell::step("Clippy", why, || clippy(workspace))?;
+    let why = "links that lead nowhere are errors, too";
+    shell::step("Rustdoc", why, || rustdoc(workspace))
+}
+
+fn formatting(workspace: &Workspace) -> Result<()> {
+    workspace.cargo(["fmt", "--all", "--check"]).run()?;
     let firmware = workspace.firmware();
-    shell::step(
-        "Formatting",
-        "so that a change shows only what it changes",
-        || {
-            workspace.cargo(["fmt", "--all", "--check"]).run()?;
-            workspace.cargo_in(&firmware, ["fmt", "--check"]).run()
-        },
-    )?;
-    shell::step(
-        "Clippy",
-        "each crate, in each form that it is built in",
-        || {
-            let forms: [&[&str]; 3] = [
-                &["--workspace", "--all-targets"],
-                &[
-                    "--package",
-                    "siamese-train",
-                    "--no-default-features",
-                    "--all-targets",
-                ],
-                &[
-                    "--package",
-                    "siamese-core",
-                    "--all-features",
-                    "--all-targets",
-                ],
-            ];
-            for form in forms {
-                let call = ["clippy", "--release"]
-                    .iter()
-                    .chain(form)
-                    .chain(&["--", "-D", "warnings"]);
-                workspace.cargo(call.copied()).run()?;
-            }
-            Board::ALL.iter().try_for_each(|board| {
-                let call = ["clippy", "--release"].into_iter().chain(board.features());
-                workspace
-                    .cargo_in(&firmware, call.chain(["--", "-D", "warnings"]))
-                    .run()
-            })
-        },
-    )?;
-    shell::step("Rustdoc", "links that lead nowhere are errors, too", || {
-        let strict = |run: shell::Run| run.env("RUSTDOCFLAGS", "-D warnings").run();
-        strict(workspace.cargo(["doc", "--release", "--workspace", "--no-deps"]))?;
-        strict(workspace.cargo([
-            "doc",
-            "--release",
-            "--package",
-            "siamese-core",
-            "--all-features",
-            "--no-deps",
-        ]))?;
-        strict(workspace.cargo_in(&firmware, ["doc", "--release", "--no-deps"]))
-    })
+    workspace.cargo_in(&firmware, ["fmt", "--check"]).run()
+}
+
+fn clippy(workspace: &Workspace) -> Result<()> {
+    let strict = ["--", "-D", "warnings"];
+    let forms: [&[&str]; 3] = [
+        &["--workspace", "--all-targets"],
+        &[
+            "--package=siamese-train",
+            "--no-default-features",
+            "--all-targets",
+        ],
+        &["--package=siamese-core", "--all-features", "--all-targets"],
+    ];
+    for form in forms {
+        let call = ["clippy", "--release"].iter().chain(form).chain(&strict);
+        workspace.cargo(call.copied()).run()?;
+    }
+    for board in Board::ALL {
+        let form = ["--no-default-features", "--features", board.name()];
+        let call = ["clippy", "--release"].iter().chain(&form).chain(&strict);
+        let firmware = workspace.firmware();
+        workspace.cargo_in(&firmware, call.copied()).run()?;
+    }
+    Ok(())
+}
+
+fn rustdoc(workspace: &Workspace) -> Result<()> {
+    let strict = |run: shell::Run| run.env("RUSTDOCFLAGS", "-D warnings").run();
+    let doc = ["doc", "--release", "--no-deps"];
+    let of = |crates: &[&'static str]| doc.iter().chain(crates).copied().collect::<Vec<_>>();
+    strict(workspace.cargo(of(&["--workspace"])))?;
+    strict(workspace.cargo(of(&["--package=siamese-core", "--all-features"])))?;
+    strict(workspace.cargo_in(&workspace.firmware(), doc))
 }

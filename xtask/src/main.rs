@@ -7,7 +7,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`setup`] | Rust's bare-metal target, QEMU, libtorch |
-//! | [`lint`], [`test`] | what has to pass before a change lands |
+//! | [`lint`], [`mod@test`] | what has to pass before a change lands |
 //! | [`firmware`] | the firmware, built for a board with a model inside |
 //! | [`demo`] | the whole way, from MNIST to the answers of an emulated board |
 //! | [`shell`], [`workspace`] | child processes and their echo; where things are |
@@ -69,10 +69,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            shell::error(&error);
-            ExitCode::FAILURE
-        }
+        Err(error) => shell::error(&error).into(),
     }
 }
 

@@ -50,9 +50,15 @@ pub fn ready(what: &str, text: &str) {
     eprintln!("{} {text}", styled("1;32", &format!("{what:>12}")));
 }
 
-/// The one line that says why nothing more happens, and its causes.
-pub fn error(error: &Error) {
+/// The one line that says why nothing more happens, and its causes; the exit code.
+pub fn error(error: &Error) -> u8 {
+    if INTERRUPTED.load(Ordering::Relaxed) {
+        // What the children then failed at is nobody's fault.
+        eprintln!("{}", styled("1;31", "interrupted"));
+        return 130;
+    }
     eprintln!("{} {error:#}", styled("1;31", "error:"));
+    1
 }
 
 /// Runs a step: says what it does and why, and how long it took.
@@ -204,6 +210,11 @@ impl Run {
         let output = self.command.stdin(Stdio::null()).output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         output.status.success().then_some(text)
+    }
+
+    /// Only shows the call, for one that a library makes.
+    pub fn show(self) -> Result<()> {
+        self.announce()
     }
 
     /// Shows the call as it would be typed in the root of the repository.

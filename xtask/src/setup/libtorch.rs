@@ -23,8 +23,16 @@ const VERSION: &str = "2.13.0";
 /// What is fetched. `libtorch_cpu.so` does not load without the two CUDA libraries.
 const WHEELS: [&str; 3] = [
     "torch==2.13.0",
-    "nvidia-cuda-runtime==13.0.*",
-    "nvidia-cuda-cupti==13.0.*",
+    "nvidia-cuda-runtime==13.0.96",
+    "nvidia-cuda-cupti==13.0.85",
+];
+
+/// The tags of these wheels: the oldest C library that each runs on.
+const PLATFORMS: [&str; 4] = [
+    "manylinux2014",
+    "manylinux_2_17",
+    "manylinux_2_25",
+    "manylinux_2_28",
 ];
 
 /// The wheels' size together, for the progress.
@@ -239,8 +247,7 @@ fn download(workspace: &Workspace, wheels: &Path, temporary: &Path) -> Result<()
         "--abi=cp312",
         "--abi=none",
     ]);
-    call = call.arg(format!("--platform=manylinux2014_{arch}"));
-    call = call.args((17..=28).map(|glibc| format!("--platform=manylinux_2_{glibc}_{arch}")));
+    call = call.args(PLATFORMS.map(|platform| format!("--platform={platform}_{arch}")));
     call = call.arg("--dest").arg(workspace.short(wheels));
     // A small /tmp in memory could not hold them, and pip is in nobody's environment here.
     call = call
@@ -258,7 +265,8 @@ fn download(workspace: &Workspace, wheels: &Path, temporary: &Path) -> Result<()
         .run_meanwhile(|| {
             if said.elapsed() >= Duration::from_secs(5) {
                 said = Instant::now();
-                let bytes = wheel_bytes(temporary) + wheel_bytes(wheels);
+                // A wheel is written to the one, then copied to the other.
+                let bytes = wheel_bytes(temporary).max(wheel_bytes(wheels));
                 shell::note(&format!("{} of about {WHEELS_MB} MB", bytes / 1_000_000));
             }
         })

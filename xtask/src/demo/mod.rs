@@ -1,13 +1,16 @@
 //! The whole way, once: MNIST, training, quantisation, and the emulated board.
 
+mod board;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+use siamese_device::firmware::Board;
 
-use crate::firmware::{self, Board};
+use crate::firmware;
 use crate::setup::{self, Need};
 use crate::shell;
 use crate::workspace::Workspace;
@@ -19,7 +22,8 @@ quantises it, builds the firmware with the new model inside, boots that on an em
 sends it all 10,000 test images over its UART and compares each answer, bit for bit, with this
 machine's. Everything is left in target/demo/: the model, the pictures, report.json.
 
-A second run trains no more: it goes on with the model that is there.";
+A second run trains no more: it goes on with the model that is there. Ctrl-C while it trains
+loses nothing: the same command goes on from there.";
 
 /// How to demonstrate.
 #[derive(Debug, clap::Args)]
@@ -29,6 +33,7 @@ pub struct Args {
     fresh: bool,
 }
 
+const BOARD: Board = Board::Mps2An386;
 const PRESET: &str = "small";
 const TEST_IMAGES: &str = "data/mnist/t10k-images-idx3-ubyte";
 
@@ -72,16 +77,6 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 struct Quality {
     float_knn25: f64,
     int8_knn25: f64,
-}
-
-/// What the emulated board answered, and what it took.
-struct Device {
-    images: u64,
-    mismatches: u64,
-    flash_bytes: u64,
-    ram_static: u64,
-    ram_stack: u64,
-    instructions_per_image: u64,
 }
 
 /// The demonstration's files.
@@ -192,24 +187,18 @@ impl<'a> Demo<'a> {
     }
 
     /// Has the emulated board embed every test image.
-    fn on_the_board(&self) -> Result<Device> {
-        let _elf = shell::step(
-            "Firmware",
-            "for a Cortex-M4, with the new model inside",
-            || {
-                firmware::build(
-                    self.workspace,
-                    &self.file(&format!("{PRESET}.siam")),
-                    Board::Mps2An386,
-                )
-            },
-        )?;
-        // To do: boot `_elf` by siamese-device, send TEST_IMAGES, compare, measure.
-        bail!("the emulated run is not written yet")
+    fn on_the_board(&self) -> Result<board::Outcome> {
+        let model = self.file(&format!("{PRESET}.siam"));
+        let elf = firmware::build(self.workspace, &model, BOARD)?;
+        let images = self.workspace.root().join(TEST_IMAGES);
+        let why = "all 10,000 test images over its UART, each answer compared bit for bit";
+        shell::step("Emulated board", why, || {
+            board::run(&elf, BOARD, &model, &images)
+        })
     }
 
     /// One screen, and the same for programs.
-    fn report(&self, quality: &Quality, device: &Device) -> Result<()> {
+    fn report(&self, quality: &Quality, device: &board::Outcome) -> Result<()> {
         let report = json!({
             "float_knn25": quality.float_knn25,
             "int8_knn25": quality.int8_knn25,

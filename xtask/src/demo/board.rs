@@ -1,0 +1,150 @@
+//! The emulated board answers for every test image, and is compared with this machine.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use siamese_core::embedder::{Buffers, embed_into};
+use siamese_core::link::checksum;
+use siamese_core::model::Model;
+use siamese_device::firmware::{Board, Footprint};
+use siamese_device::{Device, Embedded, Emulator, INSTRUCTIONS_PER_SECOND};
+
+use crate::shell;
+
+/// What the board answered, and what it took.
+pub struct Outcome {
+    /// The images that it embedded.
+    pub images: u64,
+    /// Those whose embedding, or a hidden layer behind it, differs from this machine's.
+    pub mismatches: u64,
+    /// All of the flash, the model included.
+    pub flash_bytes: u64,
+    /// Static data.
+    pub ram_static: u64,
+    /// The deepest that the stack was.
+    pub ram_stack: u64,
+    /// The mean over all images, from the image's pixels to the embedding.
+    pub instructions_per_image: u64,
+}
+
+/// Boots `elf`, has it embed all images of the IDX file `images`, and compares each answer
+/// with what `model` gives here.
+pub fn run(elf: &Path, board: Board, model: &Path, images: &Path) -> Result<Outcome> {
+    let file = fs::read(model).with_context(|| format!("can't read {}", model.display()))?;
+    let parsed = Model::parse(&file)
+        .map_err(|error| anyhow::anyhow!("can't use {}: {error}", model.display()))?;
+    let pixels = read_images(images, parsed.header().input.pixels())?;
+    let images: Vec<&[u8]> = pixels
+        .chunks_exact(parsed.header().input.pixels())
+        .collect();
+
+    let footprint = Footprint::of_elf(elf)?;
+    let mut device = Device::new(Emulator::start(elf, board)?)?;
+    let info = device.info()?;
+    ensure!(
+        info.model_crc == crc_of(&file),
+        "the board runs another model than {}: is the firmware older?",
+        model.display()
+    );
+    let mut said = Instant::now();
+    let answers = device.embed_all(&images, |index, _| {
+        if said.elapsed() >= Duration::from_secs(5) {
+            said = Instant::now();
+            shell::note(&format!("{} of {} images", index + 1, images.len()));
+        }
+    })?;
+    // Asked last, so that the deepest stack is that of the work.
+    let memory = device.memory()?;
+
+    let mut host = Host::new(parsed);
+    let mut mismatches = 0;
+    for (index, (image, answer)) in images.iter().zip(&answers).enumerate() {
+        let expected = host.embed(image)?;
+        if expected != (answer.coordinates.as_slice(), answer.hidden_crc) {
+            if mismatches == 0 {
+                let answer = answer.coordinates.as_slice();
+                shell::note(&format!(
+                    "image {index}: {answer:?} instead of {:?}",
+                    expected.0
+                ));
+            }
+            mismatches += 1;
+        }
+    }
+    ensure!(
+        answers.len() == images.len(),
+        "the board left images unanswered"
+    );
+    Ok(Outcome {
+        images: answers.len() as u64,
+        mismatches,
+        flash_bytes: footprint.flash_bytes,
+        ram_static: footprint.ram_static,
+        ram_stack: memory.stack_peak.into(),
+        instructions_per_image: instructions(&answers, info.tick_hz),
+    })
+}
+
+/// The mean of the instructions, from ticks of a clock that counts them.
+fn instructions(answers: &[Embedded], tick_hz: u32) -> u64 {
+    let ticks: u64 = answers.iter().map(|answer| u64::from(answer.ticks)).sum();
+    let per_tick = INSTRUCTIONS_PER_SECOND / u64::from(tick_hz.max(1));
+    (ticks * per_tick).div_ceil(answers.len().max(1) as u64)
+}
+
+/// The CRC-32 at the end of a model file.
+fn crc_of(file: &[u8]) -> u32 {
+    file.last_chunk()
+        .map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
+/// The pixels of all images of an unpacked IDX file, which the trainer has checked.
+fn read_images(path: &Path, size: usize) -> Result<Vec<u8>> {
+    const HEADER: usize = 16;
+    let mut bytes = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    ensure!(
+        bytes.len() > HEADER && (bytes.len() - HEADER).is_multiple_of(size),
+        "{} holds no images of {size} pixels",
+        path.display()
+    );
+    bytes.drain(..HEADER);
+    Ok(bytes)
+}
+
+/// The integer path on this machine.
+struct Host<'m> {
+    model: Model<'m>,
+    shared: Vec<u8>,
+    hidden1: Vec<u8>,
+    embedding: Vec<i16>,
+}
+
+impl<'m> Host<'m> {
+    fn new(model: Model<'m>) -> Self {
+        let (shared, hidden1) = model.buffer_sizes();
+        Self {
+            shared: vec![0; shared],
+            hidden1: vec![0; hidden1],
+            embedding: vec![0; model.dim()],
+            model,
+        }
+    }
+
+    /// An image's coordinates, and checksums of its hidden layers.
+    fn embed(&mut self, pixels: &[u8]) -> Result<(&[i16], [u32; 2])> {
+        let buffers = Buffers {
+            shared: &mut self.shared,
+            hidden1: &mut self.hidden1,
+        };
+        embed_into(&self.model, pixels, buffers, &mut self.embedding)
+            .map_err(|error| anyhow::anyhow!("this machine can't embed an image: {error}"))?;
+        let [first, second, _] = self.model.layers();
+        let hidden = [
+            checksum(&self.hidden1[..first.outputs()]),
+            checksum(&self.shared[..second.outputs()]),
+        ];
+        Ok((&self.embedding, hidden))
+    }
+}
