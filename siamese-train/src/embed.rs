@@ -145,3 +145,89 @@ pub fn embed_images(model: &Model<'_>, images: &Images) -> Result<IntEmbeddings>
         steps,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use siamese_core::image::{Input, Pooling};
+    use siamese_core::model::{Header, LayerParts, Scales, encode, encoded_len};
+    use siamese_core::{Embedder, Requantise};
+
+    use super::*;
+
+    /// A model of 3x2 pixels whose weights are a simple pattern.
+    fn bytes() -> Vec<u8> {
+        let header = Header {
+            name: "pattern",
+            input: Input {
+                width: 3,
+                height: 2,
+                pooling: Pooling::None,
+            },
+            sizes: [5, 4, 2],
+            scales: Scales {
+                hidden: [0.1; 2],
+                embedding: 0.25,
+            },
+            training_digest: [0; 32],
+            quality: None,
+        };
+        let half = Requantise::new(1, 1).unwrap();
+        let weights: Vec<i8> = (0..30).map(|i| (i * 7 % 11 - 4) as i8).collect();
+        let layers = [0, 1, 2].map(|layer| {
+            let (inputs, outputs) = header.layer_shape(layer);
+            LayerParts {
+                weights: &weights[..inputs * outputs],
+                biases: &[3, -2, 1, 0, 5][..outputs],
+                requantise: &[half; 5][..outputs],
+            }
+        });
+        let mut bytes = vec![0; encoded_len(&header).unwrap()];
+        encode(&header, &layers, &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn embeddings_are_those_of_the_core_in_order() {
+        let file = ModelFile::new(Path::new("m.siam"), bytes()).unwrap();
+        let model = file.model();
+        let pixels: Vec<u8> = (0..6 * 500).map(|i| (i * 31 % 256) as u8).collect();
+        let images = Images::new(3, 2, pixels).unwrap();
+        let embeddings = embed_images(&model, &images).unwrap();
+        let mut embedder = Embedder::<2, 6, 5>::new(model).unwrap();
+        for (index, image) in images.iter().enumerate() {
+            assert_eq!(
+                embeddings.get(index),
+                embedder.embed(image).unwrap().0,
+                "image {index}"
+            );
+        }
+        let points = embeddings.to_points().unwrap();
+        assert_eq!((points.len(), points.unit()), (500, 0.25));
+        assert_eq!(points.get(7)[1], f32::from(embeddings.get(7)[1]));
+    }
+
+    #[test]
+    fn images_of_another_shape_are_refused() {
+        let file = ModelFile::new(Path::new("m.siam"), bytes()).unwrap();
+        // As many pixels, but two columns and three rows.
+        let images = Images::new(2, 3, vec![0; 12]).unwrap();
+        let error = embed_images(&file.model(), &images)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("2x3") && error.contains("takes 3x2"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_bad_model_is_named_with_its_reason() {
+        let mut damaged = bytes();
+        damaged[40] ^= 1;
+        let error = ModelFile::new(Path::new("some/m.siam"), damaged).unwrap_err();
+        assert!(error.to_string().contains("some/m.siam"), "{error}");
+        assert!(error.to_string().contains("damaged"), "{error}");
+        let missing = ModelFile::read(Path::new("no/such.siam")).unwrap_err();
+        assert!(missing.to_string().contains("no/such.siam"), "{missing}");
+    }
+}

@@ -231,7 +231,10 @@ mod tests {
             assert!(error.contains(sentence), "{text:?}: {error}");
         }
         assert!(Points::parse([0xff, 0xfe, b'\n'].as_slice()).is_err());
-        assert_eq!(Points::parse("1  2\r\n3 4".as_bytes()).unwrap().coords(), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(
+            Points::parse("1  2\r\n3 4".as_bytes()).unwrap().coords(),
+            [1.0, 2.0, 3.0, 4.0]
+        );
     }
 
     #[test]

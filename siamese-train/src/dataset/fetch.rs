@@ -465,7 +465,14 @@ mod tests {
         assert_eq!(SMALL.read(b"abc".as_slice()).unwrap(), b"abc");
         assert_eq!(SMALL.read(gzip(b"abc").as_slice()).unwrap(), b"abc");
         let packed = gzip(b"abc");
-        for wrong in [b"ab".as_slice(), b"abcd", b"abd", b"", &gzip(b"abcd"), &packed[..20]] {
+        for wrong in [
+            b"ab".as_slice(),
+            b"abcd",
+            b"abd",
+            b"",
+            &gzip(b"abcd"),
+            &packed[..20],
+        ] {
             assert!(SMALL.read(wrong).is_err());
         }
     }

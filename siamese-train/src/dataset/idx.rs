@@ -129,7 +129,9 @@ fn fill(file: &mut impl Read, buffer: &mut [u8]) -> Result<()> {
 /// A read that failed: most often a packed file that is damaged or cut off.
 fn damaged(error: io::Error) -> anyhow::Error {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => anyhow!("its gzip data is cut off; get the file again"),
+        io::ErrorKind::UnexpectedEof => {
+            anyhow!("its gzip data is cut off, or something follows it; get the file again")
+        }
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
             anyhow!("its gzip data is damaged ({error}); get the file again")
         }
@@ -197,24 +199,59 @@ mod tests {
         let longer = [good.as_slice(), &[0]].concat();
         let cases: &[(&str, Vec<u8>, &str)] = &[
             ("empty", vec![], "cut off within its header"),
-            ("half a header", good[..9].to_vec(), "cut off within its header"),
-            ("labels", idx(&[3], &[0, 1, 2]), "it is no IDX file of images"),
-            ("text", b"hello, world".to_vec(), "it is no IDX file of images"),
+            (
+                "half a header",
+                good[..9].to_vec(),
+                "cut off within its header",
+            ),
+            (
+                "labels",
+                idx(&[3], &[0, 1, 2]),
+                "it is no IDX file of images",
+            ),
+            (
+                "text",
+                b"hello, world".to_vec(),
+                "it is no IDX file of images",
+            ),
             ("cut off", good[..good.len() - 1].to_vec(), "5 of 6 bytes"),
             ("too long", longer.clone(), "bytes follow the 6"),
             ("no images", idx(&[0, 28, 28], &[]), "an empty set"),
             ("no width", idx(&[2, 28, 0], &[]), "an empty set"),
-            ("huge", idx(&[u32::MAX, u32::MAX, u32::MAX], &[]), "impossible size"),
-            ("large", idx(&[2_000_000, 28, 28], &[1]), "1 of 1568000000 bytes"),
-            ("packed and cut off", packed[..packed.len() - 9].to_vec(), "cut off"),
-            ("packed and damaged", [&packed[..10], &[0xff; 20]].concat(), "damaged"),
+            (
+                "huge",
+                idx(&[u32::MAX, u32::MAX, u32::MAX], &[]),
+                "impossible size",
+            ),
+            (
+                "large",
+                idx(&[2_000_000, 28, 28], &[1]),
+                "1 of 1568000000 bytes",
+            ),
+            (
+                "packed and cut off",
+                packed[..packed.len() - 9].to_vec(),
+                "cut off",
+            ),
+            (
+                "packed and damaged",
+                [&packed[..10], &[0xff; 20]].concat(),
+                "damaged",
+            ),
             ("packed and too long", gzip(&longer), "bytes follow the 6"),
-            ("packed, then rubbish", [packed.as_slice(), b"rubbish"].concat(), "damaged"),
+            (
+                "packed, then rubbish",
+                [packed.as_slice(), b"rubbish"].concat(),
+                "something follows",
+            ),
         ];
         for (name, bytes, sentence) in cases {
             let error = format!("{:#}", images(bytes).unwrap_err());
             assert!(error.contains(sentence), "{name}: {error}");
-            assert!(error.contains("images-"), "{name} doesn't name the file: {error}");
+            assert!(
+                error.contains("images-"),
+                "{name} doesn't name the file: {error}"
+            );
         }
     }
 
@@ -233,7 +270,10 @@ mod tests {
         std::fs::write(&l, gzip(&idx(&[2], &[4, 2]))).unwrap();
         assert_eq!(read_labels(&l).unwrap(), [4, 2]);
         let error = format!("{:#}", super::super::Dataset::read(&i, &l).unwrap_err());
-        assert!(error.contains("3 images") && error.contains("2 labels"), "{error}");
+        assert!(
+            error.contains("3 images") && error.contains("2 labels"),
+            "{error}"
+        );
         let error = read_labels(&folder.path().join("none")).unwrap_err();
         assert!(format!("{error:#}").contains("check the path"));
         assert!(read_labels(folder.path()).is_err());

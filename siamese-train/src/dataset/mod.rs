@@ -331,6 +331,9 @@ mod tests {
         let error = Dataset::load(folder.path(), Source::FashionMnist, Split::Test).unwrap_err();
         let error = format!("{error:#}");
         assert!(error.contains("t10k-images-idx3-ubyte"), "{error}");
-        assert!(error.contains("siamese-train data --dataset fashion-mnist"), "{error}");
+        assert!(
+            error.contains("siamese-train data --dataset fashion-mnist"),
+            "{error}"
+        );
     }
 }

@@ -82,8 +82,20 @@ mod tests {
         let points = Points::new(2, vec![0.0, 0.0, 2.0, 0.0, 9.0, 9.0]).unwrap();
         let gallery = Labelled::new(&points, &[4, 4, 1]).unwrap();
         let means = centroids(gallery);
-        assert_eq!(means[0], Centroid { class: 1, mean: vec![9.0, 9.0] });
-        assert_eq!(means[1], Centroid { class: 4, mean: vec![1.0, 0.0] });
+        assert_eq!(
+            means[0],
+            Centroid {
+                class: 1,
+                mean: vec![9.0, 9.0]
+            }
+        );
+        assert_eq!(
+            means[1],
+            Centroid {
+                class: 4,
+                mean: vec![1.0, 0.0]
+            }
+        );
         let queries = Points::new(2, vec![1.0, 1.0, 8.0, 8.0, 5.0, 4.5]).unwrap();
         // The last is as far from (9, 9) as from (1, 0).
         assert_eq!(classify(gallery, &queries).unwrap(), [4, 1, 1]);

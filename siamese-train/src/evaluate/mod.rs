@@ -193,12 +193,16 @@ mod tests {
         let labels: Vec<u8> = (0..300).map(|i| (i % 3) as u8).collect();
         let points = Points::from_steps(2, 0.01, &steps).unwrap();
         let labelled = Labelled::new(&points, &labels).unwrap();
-        for evaluation in
-            [evaluate(labelled, labelled).unwrap(), evaluate_leave_one_out(labelled).unwrap()]
-        {
+        for evaluation in [
+            evaluate(labelled, labelled).unwrap(),
+            evaluate_leave_one_out(labelled).unwrap(),
+        ] {
             let metrics = evaluation.metrics;
             assert_eq!((metrics.knn1, metrics.knn5, metrics.knn25), (1.0, 1.0, 1.0));
-            assert_eq!((metrics.centroid, metrics.auc, metrics.eer), (1.0, 1.0, 0.0));
+            assert_eq!(
+                (metrics.centroid, metrics.auc, metrics.eer),
+                (1.0, 1.0, 0.0)
+            );
             assert_eq!((metrics.tar_at_far_1e3, metrics.images), (1.0, 300));
             assert!(metrics.silhouette > 0.9 && metrics.silhouette < 1.0);
             assert!(evaluation.confusion.mistakes().is_empty());

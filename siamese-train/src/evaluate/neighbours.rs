@@ -175,24 +175,26 @@ mod tests {
     use super::*;
 
     /// The definition, word for word.
-    fn naive(
-        gallery: Labelled<'_>,
-        query: &[f32],
-        k: usize,
-        leave_out: Option<usize>,
-    ) -> u8 {
+    fn naive(gallery: Labelled<'_>, query: &[f32], k: usize, leave_out: Option<usize>) -> u8 {
         let mut order: Vec<(f64, usize)> = gallery
             .points()
             .iter()
             .map(|point| {
-                point.iter().zip(query).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
+                point
+                    .iter()
+                    .zip(query)
+                    .map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2))
+                    .sum()
             })
             .zip(0..)
             .filter(|&(_, index)| Some(index) != leave_out)
             .collect();
         order.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         order.truncate(k);
-        let classes: Vec<u8> = order.iter().map(|&(_, index)| gallery.labels()[index]).collect();
+        let classes: Vec<u8> = order
+            .iter()
+            .map(|&(_, index)| gallery.labels()[index])
+            .collect();
         let votes = |class: u8| classes.iter().filter(|&&other| other == class).count();
         let most = classes.iter().map(|&class| votes(class)).max().unwrap();
         *classes.iter().find(|&&class| votes(class) == most).unwrap()

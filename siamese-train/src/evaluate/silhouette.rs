@@ -100,9 +100,10 @@ mod tests {
         // Of 5: a = 2, b = (5 + 4) / 2 = 4.5. Of 7: a = 2, b = 6.5.
         let expected = (5.0 / 6.0 + 4.0 / 5.0 + 2.5 / 4.5 + 4.5 / 6.5) / 4.0;
         // The order of the points makes no difference.
-        for (coords, labels) in
-            [([0.0, 1.0, 5.0, 7.0], [2, 2, 8, 8]), ([5.0, 0.0, 7.0, 1.0], [1, 9, 1, 9])]
-        {
+        for (coords, labels) in [
+            ([0.0, 1.0, 5.0, 7.0], [2, 2, 8, 8]),
+            ([5.0, 0.0, 7.0, 1.0], [1, 9, 1, 9]),
+        ] {
             assert!((of(&coords, &labels).unwrap() - expected).abs() < 1e-12);
         }
     }

@@ -43,7 +43,9 @@ pub fn confusion(confusion: &Confusion, names: &ClassNames, title: &str) -> Pict
     );
     drawing.text((40.0, 88.0), remark, &score);
 
-    let short = classes.iter().all(|&class| names.get(class).chars().count() <= 3);
+    let short = classes
+        .iter()
+        .all(|&class| names.get(class).chars().count() <= 3);
     let mistakes = confusion.mistakes();
     let most = mistakes.first().map_or(1, |&(_, _, times)| times) as f64;
     let size = (cell * 0.3).clamp(9.0, 22.0);
@@ -56,14 +58,19 @@ pub fn confusion(confusion: &Confusion, names: &ClassNames, title: &str) -> Pict
             ..TextStyle::default()
         };
         drawing.text((LEFT - 14.0, middle + 7.0), label, &name);
-        let label = TextStyle {
-            anchor: Anchor::Start,
-            rotation: -40.0,
-            ..label
+        let above = (LEFT + (row as f64 + 0.5) * cell, TOP - 12.0);
+        let (anchor, rotation) = if short {
+            (Anchor::Middle, 0.0)
+        } else {
+            (Anchor::Start, -40.0)
         };
         drawing.text(
-            (LEFT + (row as f64 + 0.5) * cell - 4.0, TOP - 12.0),
-            label,
+            above,
+            TextStyle {
+                anchor,
+                rotation,
+                ..label
+            },
             &name,
         );
 
@@ -82,11 +89,7 @@ pub fn confusion(confusion: &Confusion, names: &ClassNames, title: &str) -> Pict
                 &fill,
             );
             if count > 0 {
-                let fill = if strength > 0.6 {
-                    "#ffffff"
-                } else {
-                    "#333333"
-                };
+                let fill = if strength > 0.6 { "#ffffff" } else { "#333333" };
                 let style = TextStyle {
                     size,
                     anchor: Anchor::Middle,

@@ -102,8 +102,12 @@ mod tests {
                 assert_eq!(bytes.starts_with(b"\x89PNG"), png, "{}", path.display());
             }
             let evaluation = evaluate_leave_one_out(labelled).unwrap();
-            distances(&evaluation.verification, "title").rasterise().unwrap();
-            confusion(&evaluation.confusion, &names, "title").rasterise().unwrap();
+            distances(&evaluation.verification, "title")
+                .rasterise()
+                .unwrap();
+            confusion(&evaluation.confusion, &names, "title")
+                .rasterise()
+                .unwrap();
         }
     }
 
@@ -111,7 +115,9 @@ mod tests {
     fn degenerate_maps_are_drawn() {
         let points = Points::new(2, vec![3.0; 8]).unwrap();
         let labelled = Labelled::new(&points, &[0, 1, 2, 3]).unwrap();
-        map(labelled, &ClassNames::numbers(), "").rasterise().unwrap();
+        map(labelled, &ClassNames::numbers(), "")
+            .rasterise()
+            .unwrap();
         let images = Images::new(1, 1, vec![0; 4]).unwrap();
         preview(labelled, &images, &ClassNames::numbers(), "").unwrap();
         assert!(preview(labelled, &images.subset(&[0]), &ClassNames::numbers(), "").is_err());
