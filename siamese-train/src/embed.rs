@@ -172,13 +172,14 @@ mod tests {
             quality: None,
         };
         let half = Requantise::new(1, 1).unwrap();
+        let rounding = [half; 5];
         let weights: Vec<i8> = (0..30).map(|i| (i * 7 % 11 - 4) as i8).collect();
         let layers = [0, 1, 2].map(|layer| {
             let (inputs, outputs) = header.layer_shape(layer);
             LayerParts {
                 weights: &weights[..inputs * outputs],
                 biases: &[3, -2, 1, 0, 5][..outputs],
-                requantise: &[half; 5][..outputs],
+                requantise: &rounding[..outputs],
             }
         });
         let mut bytes = vec![0; encoded_len(&header).unwrap()];

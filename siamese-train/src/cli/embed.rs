@@ -8,6 +8,7 @@ use siamese_train::dataset::Images;
 use siamese_train::embed::{ModelFile, embed_images};
 
 use super::Output;
+use super::output::digits;
 
 /// Embed images by the integer path of a model
 #[derive(Debug, clap::Args)]
@@ -44,7 +45,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     let json = json!({
         "images": embeddings.len(),
         "dim": embeddings.dim,
-        "scale": embeddings.scale,
+        "scale": digits(embeddings.scale),
         "out": args.out,
     });
     output.report(&human, &json)

@@ -10,6 +10,7 @@ use siamese_core::model::{ALIGNMENT, LAYERS};
 use siamese_train::embed::ModelFile;
 
 use super::Output;
+use super::output::digits;
 
 /// Show what a model needs: flash, RAM, multiplications, and what it says of itself
 #[derive(Debug, clap::Args)]
@@ -146,12 +147,12 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         "ram_bytes": shared + hidden1,
         "ram_buffers": [shared, hidden1],
         "macs": header.macs(),
-        "scales": { "hidden": scales.hidden, "embedding": scales.embedding },
+        "scales": { "hidden": scales.hidden.map(digits), "embedding": digits(scales.embedding) },
         "training_digest": digest,
         "quality": header.quality.map(|quality| json!({
-            "float_knn25": quality.float_knn25,
-            "int8_knn25": quality.int8_knn25,
-            "int8_eer": quality.int8_eer,
+            "float_knn25": digits(quality.float_knn25),
+            "int8_knn25": digits(quality.int8_knn25),
+            "int8_eer": digits(quality.int8_eer),
         })),
     });
     output.report(&human, &json)

@@ -51,3 +51,8 @@ impl Output {
         eprintln!("error: {error:#}");
     }
 }
+
+/// A number for JSON with the digits that an `f32` has, and no others.
+pub fn digits(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or_else(|_| value.into())
+}

@@ -66,6 +66,10 @@ pub fn fetch(
         fetched: Vec::new(),
     };
     let mut missing = job.keep_what_is_right();
+    if !missing.is_empty() {
+        // Before the transfer, not after it.
+        check_writable(&job.folder)?;
+    }
     job.try_mirrors(&mut missing)?;
     job.try_package(&mut missing)?;
     if !missing.is_empty() {
@@ -318,6 +322,19 @@ impl Published {
             .iter()
             .find_map(|name| self.read(File::open(folder.join(name)).ok()?).ok())
     }
+}
+
+/// Makes the folder and sees whether a file can be made in it.
+fn check_writable(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)
+        .and_then(|()| tempfile::tempfile_in(folder))
+        .map_err(|error| {
+            anyhow!(
+                "cannot write to {} ({error}); choose another folder",
+                folder.display()
+            )
+        })?;
+    Ok(())
 }
 
 /// A reader that moves a bar.
