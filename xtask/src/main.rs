@@ -9,6 +9,7 @@
 //! | [`setup`] | Rust's bare-metal target, QEMU, libtorch |
 //! | [`lint`], [`mod@test`] | what has to pass before a change lands |
 //! | [`firmware`] | the firmware, built for a board with a model inside |
+//! | [`train_all`] | the committed models, trained anew |
 //! | [`demo`] | the whole way, from MNIST to the answers of an emulated board |
 //! | [`shell`], [`workspace`] | child processes and their echo; where things are |
 
@@ -18,6 +19,7 @@ mod lint;
 mod setup;
 mod shell;
 mod test;
+mod train_all;
 mod workspace;
 
 use std::process::ExitCode;
@@ -63,6 +65,9 @@ enum Command {
     /// Build the firmware with a model inside
     #[command(after_help = firmware::HELP)]
     Firmware(firmware::Args),
+    /// Train the models of model/ anew
+    #[command(after_help = train_all::HELP)]
+    TrainAll(train_all::Args),
 }
 
 fn main() -> ExitCode {
@@ -85,5 +90,6 @@ fn run(command: Command) -> Result<()> {
             lint::run(&workspace)
         }
         Command::Firmware(args) => firmware::run(&workspace, &args),
+        Command::TrainAll(args) => train_all::run(&workspace, &args),
     }
 }

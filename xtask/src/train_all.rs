@@ -1,0 +1,50 @@
+//! The committed models, trained anew.
+
+use anyhow::Result;
+
+use crate::setup::{self, Need};
+use crate::shell;
+use crate::workspace::Workspace;
+
+/// What `cargo xtask train-all --help` says in the end.
+pub const HELP: &str = "\
+Trains the models of model/ on MNIST, each as `siamese-train train` does by itself, and writes
+their files there: less than an hour on 2 cores, most of it for `reference`. Name some to train only
+those. Ctrl-C loses nothing: the same command, with the names that are left, goes on from there.
+
+Examples:
+  cargo xtask train-all
+  cargo xtask train-all tiny small-d16";
+
+/// A model's name, the preset and the coordinates that make it.
+const MODELS: [(&str, &str, &str); 5] = [
+    ("tiny", "tiny", "2"),
+    ("small", "small", "2"),
+    ("small-d16", "small", "16"),
+    ("medium", "medium", "2"),
+    ("reference", "reference", "2"),
+];
+
+/// Which models.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The models to train [default: all]
+    #[arg(value_name = "MODEL", value_parser = MODELS.map(|(name, ..)| name))]
+    models: Vec<String>,
+}
+
+/// Trains them one after the other.
+pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    setup::run(workspace, Need::ALL)?;
+    shell::step("Trainer and data", "libtorch's binding, and MNIST", || {
+        workspace.build_trainer()?;
+        workspace.trainer(["data", "--dataset", "mnist"]).run()
+    })?;
+    for (name, preset, dim) in MODELS {
+        if args.models.is_empty() || args.models.iter().any(|chosen| chosen == name) {
+            let call = ["train", "--preset", preset, "--dim", dim, "--out", "model"];
+            shell::step("Training", name, || workspace.trainer(call).run())?;
+        }
+    }
+    Ok(())
+}
