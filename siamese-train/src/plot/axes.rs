@@ -2,6 +2,9 @@
 
 use super::svg::{Anchor, Drawing, TextStyle};
 
+/// Pixels that are kept free around the points, both sides together.
+const MARGIN: f64 = 70.0;
+
 /// A rectangle of the page.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frame {
@@ -32,13 +35,20 @@ pub(super) struct Axes {
 
 impl Axes {
     /// Axes of one scale: a unit is as long up as it is across. The narrower
-    /// range is widened around its middle until the frame is full.
-    pub(super) fn equal(frame: Frame, points: &[(f64, f64)]) -> Self {
+    /// range is widened around its middle until the frame is full; before
+    /// that, the frame gives up height that the points don't need, in whole
+    /// pixels and down to half of it.
+    pub(super) fn equal(mut frame: Frame, points: &[(f64, f64)]) -> Self {
         let (x, y) = (
             range(points.iter().map(|point| point.0)),
             range(points.iter().map(|point| point.1)),
         );
-        let per_pixel = f64::max((x.1 - x.0) / frame.width, (y.1 - y.0) / frame.height) * 1.06;
+        let needed = frame.width * (y.1 - y.0) / (x.1 - x.0) + MARGIN;
+        frame.height = needed.clamp(frame.height / 2.0, frame.height).round();
+        let per_pixel = f64::max(
+            (x.1 - x.0) / (frame.width - MARGIN),
+            (y.1 - y.0) / (frame.height - MARGIN),
+        );
         let widen = |(low, high): (f64, f64), pixels: f64| {
             let (middle, half) = (f64::midpoint(low, high), per_pixel * pixels / 2.0);
             (middle - half, middle + half)

@@ -15,7 +15,7 @@ pub fn confusion(confusion: &Confusion, names: &ClassNames, title: &str) -> Pict
     let classes = &confusion.classes;
     let cell = (1000.0 / classes.len() as f64).clamp(24.0, 96.0);
     let side = cell * classes.len() as f64;
-    let (width, height) = (LEFT + side.max(620.0) + 40.0, TOP + side + 40.0);
+    let (width, height) = (LEFT + side.max(620.0) + 60.0, TOP + side + 40.0);
     let mut drawing = Drawing::new(width as u32, height as u32, "#ffffff");
 
     let heading = TextStyle {
@@ -77,7 +77,7 @@ pub fn confusion(confusion: &Confusion, names: &ClassNames, title: &str) -> Pict
         let of_class = counts.iter().sum::<u64>().max(1) as f64;
         for (column, &count) in counts.iter().enumerate() {
             let (base, strength) = if row == column {
-                (colour(2), 0.75 * (count as f64 / of_class).powi(4))
+                (colour(2), 0.8 * count as f64 / of_class)
             } else {
                 (colour(7), 0.85 * (count as f64 / most).sqrt())
             };

@@ -8,8 +8,10 @@ use super::plane::Plane;
 use super::svg::{Anchor, Drawing, Picture, TextStyle, grouped};
 use crate::evaluate::Labelled;
 
-const WIDTH: u32 = 1560;
-const HEIGHT: u32 = 1400;
+const WIDTH: u32 = 1600;
+/// Room for the numbers and the name of the lower axis.
+const FOOT: f64 = 110.0;
+/// The largest frame; its height follows the points.
 const FRAME: Frame = Frame {
     left: 120.0,
     top: 110.0,
@@ -27,7 +29,7 @@ const LAYERS: usize = 24;
 pub fn map(points: Labelled<'_>, names: &ClassNames, title: &str) -> Picture {
     let plane = Plane::new(points.points());
     let axes = Axes::equal(FRAME, &plane.points);
-    let mut drawing = Drawing::new(WIDTH, HEIGHT, "#ffffff");
+    let mut drawing = Drawing::new(WIDTH, (axes.frame.bottom() + FOOT) as u32, "#ffffff");
     drawing.text(
         (FRAME.left, 58.0),
         TextStyle {

@@ -11,7 +11,7 @@ use super::svg::{Drawing, Raster, TextStyle, grouped};
 use crate::dataset::Images;
 use crate::evaluate::Labelled;
 
-/// The side of the picture, in pixels.
+/// The width of the picture and its largest height, in pixels.
 const SIDE: u32 = 1600;
 /// The room for the title, in pixels.
 const TITLE: u32 = 90;
@@ -50,9 +50,11 @@ pub fn preview(
         height: f64::from(SIDE - TITLE),
     };
     let axes = Axes::equal(frame, &plane.points);
+    let frame = axes.frame;
+    let height = frame.bottom() as u32;
 
-    let mut raster = Raster::new(SIDE, SIDE)?;
-    raster.draw(Drawing::new(SIDE, SIDE, "#ffffff").finish().svg())?;
+    let mut raster = Raster::new(SIDE, height)?;
+    raster.draw(Drawing::new(SIDE, height, "#ffffff").finish().svg())?;
     let places: Vec<(f64, f64)> = plane
         .points
         .iter()
@@ -74,7 +76,7 @@ pub fn preview(
         }
     }
 
-    let mut over = Drawing::new(SIDE, SIDE, "none");
+    let mut over = Drawing::new(SIDE, height, "none");
     over.text(
         (28.0, 44.0),
         TextStyle {
@@ -244,7 +246,7 @@ impl Stamp {
 }
 
 /// The range that is left when the background at both ends is cut off: at most
-/// 1 in 250 of the brightness at each end, and at most a fifth of the length.
+/// 1 in 1000 of the brightness at each end, and at most a fifth of the length.
 fn content(brightness: &[u64]) -> (usize, usize) {
     let total: u64 = brightness.iter().sum();
     let cut = |values: &mut dyn Iterator<Item = &u64>| {
@@ -253,7 +255,7 @@ fn content(brightness: &[u64]) -> (usize, usize) {
             .take(brightness.len() / 5)
             .take_while(|&&value| {
                 sum += value;
-                sum * 250 <= total
+                sum * 1000 <= total
             })
             .count()
     };
