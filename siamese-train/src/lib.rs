@@ -4,11 +4,13 @@
 //!
 //! 1. [`dataset`] reads labelled images from IDX files, and fetches the two
 //!    public sets that are known by name.
-//! 2. *Pairs* says which two images of a batch are the same and which differ;
-//!    *fit* trains the network so that the same come close and the different
-//!    go apart; *quantise* turns its layers into integers, and *export* writes
-//!    them as the `.siam` file that [`siamese_core::Model`] reads. These need
-//!    libtorch, and with it the feature `torch`.
+//! 2. [`pairs`] says which images a step sees, [`augment`] distorts them, and
+//!    [`loader`] prepares the batches ahead. `network`, `loss`, `optimiser` and
+//!    `fit` train by a [`recipe`], so that the same come close and the different
+//!    go apart; they are built on libtorch, and come with the feature `torch`.
+//!    [`quantise`] turns the [`float_network`] into integers, [`export`] writes
+//!    them as the `.siam` file that [`siamese_core::Model`] reads, and `golden`
+//!    computes by libtorch what the core must give. `finish` does it in order.
 //! 3. [`embed`] maps images to points, through the integer path of the core and
 //!    nothing else: [`points`] holds them and is the text form of them.
 //! 4. [`evaluate`] says how good the points are, and [`plot`] draws them.

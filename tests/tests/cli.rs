@@ -203,6 +203,20 @@ mod train {
         command
     }
 
+    /// Starts a run, stops it as ctrl-C does, and returns what it said after that.
+    fn interrupt(command: &mut Command) -> Vec<String> {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        let started = stderr.find(|line| line.as_ref().unwrap().starts_with("training "));
+        assert!(started.is_some(), "the run says when it starts");
+        let pid = child.id().to_string();
+        let kill = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+        assert!(kill.success());
+        let said: Vec<String> = stderr.map(Result::unwrap).collect();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{said:?}");
+        said
+    }
+
     #[test]
     fn train_leaves_a_model_that_learned_something_and_all_its_files() {
         let folder = tempfile::tempdir().unwrap();
@@ -244,23 +258,7 @@ mod train {
         succeed(&mut train(&whole, "5", "m", "150"));
 
         let broken = folder.path().join("broken");
-        let mut child = train(&broken, "5", "m", "150")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
-        let started = stderr.find(|line| line.as_ref().unwrap().starts_with("training "));
-        assert!(started.is_some(), "the run says when it starts");
-        let pid = child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-INT", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
-        let said: Vec<String> = stderr.map(Result::unwrap).collect();
-        assert_eq!(child.wait().unwrap().code(), Some(130), "{said:?}");
+        let said = interrupt(&mut train(&broken, "5", "m", "150"));
         assert!(
             said.iter().any(|line| line.contains("goes on from")),
             "{said:?}"
@@ -277,25 +275,7 @@ mod train {
     #[test]
     fn an_interrupted_run_of_another_preset_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = train(folder.path(), "5", "m", "500")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
-        stderr
-            .find(|line| line.as_ref().unwrap().starts_with("training "))
-            .unwrap()
-            .unwrap();
-        let pid = child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-INT", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
-        for _ in stderr {}
-        assert_eq!(child.wait().unwrap().code(), Some(130));
+        interrupt(&mut train(folder.path(), "5", "m", "500"));
 
         let message =
             siamese_tests::fail(train(folder.path(), "5", "m", "500").args(["--dim", "3"]));
