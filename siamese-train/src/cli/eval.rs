@@ -81,6 +81,11 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
             .with_context(|| format!("cannot embed the {what} images"))?
             .to_points()
     };
+    output.note(&format!(
+        "embedding {} images and comparing all pairs of {}",
+        gallery.len() + queries.len(),
+        queries.len()
+    ));
     let gallery_points = embed(&gallery, "gallery")?;
     let query_points = embed(&queries, "query")?;
     let evaluation = evaluate(
