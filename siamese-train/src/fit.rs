@@ -27,7 +27,7 @@ const REPORT_EVERY: usize = 20;
 /// What a run tells while it goes on.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
-    /// Steps done, and in all.
+    /// Steps done.
     pub step: usize,
     /// Steps in all.
     pub steps: usize,
@@ -42,8 +42,6 @@ pub enum Outcome {
     Finished {
         /// The network with batch normalisation folded.
         network: Box<FloatNetwork>,
-        /// The loss over the steps: `(step, loss)`.
-        curve: Vec<(usize, f64)>,
         /// Where this process began; 0 unless it went on from an earlier one.
         first_step: usize,
     },
@@ -103,7 +101,6 @@ pub fn fit(
         LOADERS,
     );
     let inputs = plan.input.activations() as i64;
-    let mut curve = Vec::new();
     let mut saved = Instant::now();
     while let Some(batch) = loader.next_batch() {
         let images = Tensor::from_slice(&batch.inputs)
@@ -125,7 +122,6 @@ pub fn fit(
                 "the loss is no longer a number at step {}; try a lower --learning-rate",
                 run.step
             );
-            curve.push((run.step, loss));
             report(Progress {
                 step: run.step,
                 steps,
@@ -149,7 +145,6 @@ pub fn fit(
     run.adopt_average();
     Ok(Outcome::Finished {
         network: Box::new(run.network.fold()),
-        curve,
         first_step,
     })
 }

@@ -263,7 +263,6 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         Outcome::Finished {
             network,
             first_step,
-            ..
         } => (network, first_step),
         Outcome::Interrupted { step } => {
             output.note(&format!(
