@@ -3,7 +3,8 @@
 //!
 //! The messages are those of [`siamese_core::link`]. [`Device`] sends and
 //! receives them over any [`Transport`]; [`Emulator`] and [`SerialPort`] are two.
-//! [`firmware`] builds the firmware and measures its ELF file.
+//! [`firmware`] builds the firmware and measures its ELF file. [`Reference`] says
+//! what a device must answer.
 //!
 //! Nothing here waits for ever: an answer that doesn't come is
 //! [`Error::Timeout`], and a device that died is [`Error::Died`] with what it
@@ -30,12 +31,14 @@ mod device;
 mod emulator;
 mod error;
 pub mod firmware;
+mod reference;
 mod serial;
 mod transport;
 
 pub use device::{DEFAULT_TIMEOUT, Device, DeviceInfo};
 pub use emulator::{Emulator, INSTRUCTIONS_PER_SECOND};
 pub use error::Error;
+pub use reference::Reference;
 pub use serial::SerialPort;
 pub use siamese_core::link::{Embedded, Fault, FrameError, Memory};
 pub use transport::{Halves, Transport};

@@ -11,12 +11,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use siamese_core::Model;
-use siamese_core::embedder::{Buffers, embed_into};
 use siamese_core::link::{
-    Fault, FrameError, Request, Response, checksum, frame_capacity, read_frame, write_frame,
+    Fault, FrameError, Request, Response, frame_capacity, read_frame, write_frame,
 };
 use siamese_device::firmware::{Board, Footprint, model_of_elf, model_range};
-use siamese_device::{Device, Error};
+use siamese_device::{Device, Error, Reference};
 
 use common::{ELF, Random, build, random_images, start};
 
@@ -30,20 +29,9 @@ fn device() -> Device {
 /// What the host's integer path makes of an image: coordinates and the hidden
 /// layers' checksums.
 fn on_host(model: &Model<'_>, pixels: &[u8]) -> (Vec<i16>, [u32; 2]) {
-    let (shared_len, hidden1_len) = model.buffer_sizes();
-    let (mut shared, mut hidden1) = (vec![0; shared_len], vec![0; hidden1_len]);
-    let mut coordinates = vec![0; model.dim()];
-    let buffers = Buffers {
-        shared: &mut shared,
-        hidden1: &mut hidden1,
-    };
-    embed_into(model, pixels, buffers, &mut coordinates).unwrap();
-    let [first, second, _] = model.layers();
-    let hidden_crc = [
-        checksum(&hidden1[..first.outputs()]),
-        checksum(&shared[..second.outputs()]),
-    ];
-    (coordinates, hidden_crc)
+    let mut reference = Reference::new(*model);
+    let (coordinates, hidden_crc) = reference.embed(pixels).unwrap();
+    (coordinates.to_vec(), hidden_crc)
 }
 
 /// Embeds images on the device and here, and compares every integer.

@@ -5,11 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use siamese_core::embedder::{Buffers, embed_into};
-use siamese_core::link::checksum;
 use siamese_core::model::Model;
 use siamese_device::firmware::{Board, Footprint};
-use siamese_device::{Device, Embedded, Emulator, INSTRUCTIONS_PER_SECOND};
+use siamese_device::{Device, Embedded, Emulator, INSTRUCTIONS_PER_SECOND, Reference};
 
 use crate::shell;
 
@@ -58,10 +56,12 @@ pub fn run(elf: &Path, board: Board, model: &Path, images: &Path) -> Result<Outc
     // Asked last, so that the deepest stack is that of the work.
     let memory = device.memory()?;
 
-    let mut host = Host::new(parsed);
+    let mut reference = Reference::new(parsed);
     let mut mismatches = 0;
     for (index, (image, answer)) in images.iter().zip(&answers).enumerate() {
-        let expected = host.embed(image)?;
+        let expected = reference
+            .embed(image)
+            .context("this machine can't embed an image")?;
         if expected != (answer.coordinates.as_slice(), answer.hidden_crc) {
             if mismatches == 0 {
                 let answer = answer.coordinates.as_slice();
@@ -111,40 +111,4 @@ fn read_images(path: &Path, size: usize) -> Result<Vec<u8>> {
     );
     bytes.drain(..HEADER);
     Ok(bytes)
-}
-
-/// The integer path on this machine.
-struct Host<'m> {
-    model: Model<'m>,
-    shared: Vec<u8>,
-    hidden1: Vec<u8>,
-    embedding: Vec<i16>,
-}
-
-impl<'m> Host<'m> {
-    fn new(model: Model<'m>) -> Self {
-        let (shared, hidden1) = model.buffer_sizes();
-        Self {
-            shared: vec![0; shared],
-            hidden1: vec![0; hidden1],
-            embedding: vec![0; model.dim()],
-            model,
-        }
-    }
-
-    /// An image's coordinates, and checksums of its hidden layers.
-    fn embed(&mut self, pixels: &[u8]) -> Result<(&[i16], [u32; 2])> {
-        let buffers = Buffers {
-            shared: &mut self.shared,
-            hidden1: &mut self.hidden1,
-        };
-        embed_into(&self.model, pixels, buffers, &mut self.embedding)
-            .map_err(|error| anyhow::anyhow!("this machine can't embed an image: {error}"))?;
-        let [first, second, _] = self.model.layers();
-        let hidden = [
-            checksum(&self.hidden1[..first.outputs()]),
-            checksum(&self.shared[..second.outputs()]),
-        ];
-        Ok((&self.embedding, hidden))
-    }
 }
