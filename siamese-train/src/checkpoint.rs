@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 use siamese_core::image::Input;
 use siamese_core::model::LAYERS;
 
-use crate::files::write_atomic;
+use crate::dataset::Dataset;
+use crate::files::{hex, write_atomic};
 use crate::float_network::{FloatNetwork, Linear};
 use crate::preset::Preset;
 use crate::recipe::Recipe;
@@ -34,6 +35,43 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The plan to train `preset` with `dim` coordinates on `train`.
+    ///
+    /// # Errors
+    /// If the images don't fit the first layer.
+    pub fn new(
+        preset: Preset,
+        dim: usize,
+        recipe: Recipe,
+        seed: u64,
+        train: &Dataset,
+    ) -> Result<Self> {
+        let side = |pixels: usize| {
+            u16::try_from(pixels)
+                .with_context(|| format!("images of {pixels} pixels a side are too large"))
+        };
+        let input = preset.input(side(train.images.width())?, side(train.images.height())?);
+        ensure!(
+            (1..=usize::from(u16::MAX)).contains(&input.activations()),
+            "images of {}x{} pixels don't fit the first layer, which takes 1 to {} inputs",
+            input.width,
+            input.height,
+            u16::MAX
+        );
+        let digest = Sha256::new()
+            .chain_update(train.images.pixels())
+            .chain_update(&train.labels)
+            .finalize();
+        Ok(Self {
+            preset,
+            dim,
+            input,
+            recipe,
+            seed,
+            data_digest: hex(&digest),
+        })
+    }
+
     /// SHA-256 of the plan's JSON: the training digest in a model's header.
     ///
     /// # Panics

@@ -100,6 +100,12 @@ fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
+/// Bytes in hexadecimal, as digests are written.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use anyhow::bail;

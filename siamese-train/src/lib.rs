@@ -48,3 +48,5 @@ pub mod preset;
 pub mod progress;
 pub mod quantise;
 pub mod recipe;
+#[cfg(feature = "torch")]
+pub mod study;

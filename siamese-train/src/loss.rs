@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::recipe::{Loss, Pairing, Recipe, Sampling, Term};
+use crate::recipe::{Loss, Pairing, Recipe, Term, Weighting};
 
 /// Added under the square root of a distance, whose slope at 0 is infinite.
 const TINY: f64 = 1e-8;
@@ -77,17 +77,15 @@ impl Pairs {
         }
     }
 
-    /// Random sampling keeps the pairs' own shares; balanced sampling gives
-    /// half of the weight to each kind, which drawn pairs have by themselves.
     fn contrastive(&self, recipe: &Recipe) -> Tensor {
         let distance = (&self.squared + TINY).sqrt();
         let gap = (recipe.margin - distance).clamp_min(0.0).square();
-        match recipe.sampling {
-            Sampling::Random => {
+        match recipe.weighting {
+            Weighting::Counted => {
                 let sum = (&self.squared * &self.same + gap * &self.different).sum(Kind::Float);
                 sum / (self.same.sum(Kind::Float) + self.different.sum(Kind::Float))
             }
-            Sampling::Balanced => {
+            Weighting::Halves => {
                 0.5 * mean(&self.squared, &self.same) + 0.5 * mean(&gap, &self.different)
             }
         }
@@ -115,13 +113,13 @@ mod tests {
 
     const TAIL: f64 = 2.0;
 
-    fn value(loss_text: &str, sampling: Sampling, pairing: Pairing) -> f64 {
+    fn value(loss_text: &str, weighting: Weighting, pairing: Pairing) -> f64 {
         // Two images of class 0 at distance 1, two of class 1 at distance 2.
         let points =
             Tensor::from_slice(&[0.0f32, 0.0, 0.0, 1.0, 3.0, 0.0, 3.0, 2.0]).reshape([4, 2]);
         let recipe = Recipe {
             loss: loss_text.parse().unwrap(),
-            sampling,
+            weighting,
             pairing,
             tail: TAIL,
             ..RecipeName::Original.recipe()
@@ -144,16 +142,16 @@ mod tests {
     #[test]
     fn contrastive_of_all_pairs() {
         let gap_sum: f64 = gaps().iter().sum();
-        let balanced = value("contrastive", Sampling::Balanced, Pairing::All);
+        let balanced = value("contrastive", Weighting::Halves, Pairing::All);
         close(balanced, 0.5 * (1.0 + 4.0) / 2.0 + 0.5 * gap_sum / 4.0);
-        let random = value("contrastive", Sampling::Random, Pairing::All);
+        let random = value("contrastive", Weighting::Counted, Pairing::All);
         close(random, (1.0 + 4.0 + gap_sum) / 6.0);
     }
 
     #[test]
     fn contrastive_of_drawn_pairs_is_the_originals() {
         // Image 0 with 2 (distance 3) and 1 with 3 (distance sqrt(10)).
-        let found = value("contrastive", Sampling::Random, Pairing::Drawn);
+        let found = value("contrastive", Weighting::Counted, Pairing::Drawn);
         close(found, (4.0 + (5.0 - 10.0f64.sqrt()).powi(2)) / 2.0);
     }
 
@@ -170,16 +168,16 @@ mod tests {
             term(4.0, [9.0, 10.0]),
             term(4.0, [13.0, 10.0]),
         ];
-        let found = value("student-t", Sampling::Balanced, Pairing::All);
+        let found = value("student-t", Weighting::Halves, Pairing::All);
         close(found, expected.iter().sum::<f64>() / 4.0);
     }
 
     #[test]
     fn terms_add_with_their_weights() {
-        let sampling = Sampling::Balanced;
-        let sum = value("student-t+2*contrastive", sampling, Pairing::All);
-        let parts = value("student-t", sampling, Pairing::All)
-            + 2.0 * value("contrastive", sampling, Pairing::All);
+        let weighting = Weighting::Halves;
+        let sum = value("student-t+2*contrastive", weighting, Pairing::All);
+        let parts = value("student-t", weighting, Pairing::All)
+            + 2.0 * value("contrastive", weighting, Pairing::All);
         close(sum, parts);
     }
 

@@ -2,7 +2,7 @@
 //! that a resumed run continues with the very batches it would have had.
 
 use anyhow::ensure;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -67,6 +67,11 @@ impl Sampler {
             (Sampling::Random, _) => (0..self.batch)
                 .map(|_| generator.random_range(0..self.images))
                 .collect(),
+            (Sampling::Stratified, _) => {
+                let mut images = self.draw_uniform_classes(generator);
+                images.shuffle(generator);
+                images
+            }
             (Sampling::Balanced, Pairing::All) => self.draw_uniform_classes(generator),
             (Sampling::Balanced, Pairing::Drawn) => self.draw_balanced_pairs(generator),
         }
@@ -130,6 +135,22 @@ mod tests {
                 assert_eq!(batch.iter().filter(|&&label| label == class).count(), 10);
             }
         }
+    }
+
+    #[test]
+    fn stratified_pairs_are_of_one_class_by_chance() {
+        let mut same = 0;
+        for batch in drawn(Sampling::Stratified, Pairing::Drawn, 200) {
+            for class in 0..10 {
+                assert_eq!(batch.iter().filter(|&&label| label == class).count(), 10);
+            }
+            let (first, second) = batch.split_at(50);
+            same += first.iter().zip(second).filter(|(a, b)| a == b).count();
+        }
+        // Of 99 possible partners nine are of an image's class; five standard
+        // deviations around that share of 10,000 pairs.
+        let share = same as f64 / 10_000.0;
+        assert!((share - 9.0 / 99.0).abs() < 0.015, "{share}");
     }
 
     #[test]

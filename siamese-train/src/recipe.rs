@@ -16,9 +16,21 @@ use crate::preset::Preset;
 pub enum Sampling {
     /// Classes uniform, and as many same-class as different-class pairs
     Balanced,
+    /// As many images of every class, paired without regard to it
+    Stratified,
     /// Independent draws, as the original did: with ten classes, one pair in
     /// ten is of one class
     Random,
+}
+
+/// What same-class and different-class pairs weigh in the contrastive loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weighting {
+    /// Half of the loss for each kind, however many pairs it has
+    Halves,
+    /// Every pair the same
+    Counted,
 }
 
 /// Which pairs of a batch the loss compares.
@@ -146,6 +158,8 @@ pub struct Recipe {
     pub sampling: Sampling,
     /// Which of its pairs count.
     pub pairing: Pairing,
+    /// What the two kinds of pairs weigh.
+    pub weighting: Weighting,
     /// Images in a batch.
     pub batch: usize,
     /// Passes over as many images as the training set has.
@@ -227,6 +241,7 @@ impl RecipeName {
                 tail: 3.0,
                 sampling: Sampling::Balanced,
                 pairing: Pairing::All,
+                weighting: Weighting::Halves,
                 batch: 500,
                 epochs: 100.0,
                 optimiser: Optimiser::Adam,
@@ -244,6 +259,7 @@ impl RecipeName {
                 tail: 3.0,
                 sampling: Sampling::Random,
                 pairing: Pairing::Drawn,
+                weighting: Weighting::Counted,
                 batch: 256,
                 epochs: 50_000.0 * 256.0 / 60_000.0,
                 optimiser: Optimiser::Sgd,

@@ -4,8 +4,12 @@ mod data;
 mod embed;
 mod eval;
 mod inspect;
+#[cfg(feature = "torch")]
+mod interrupt;
 mod output;
 mod plot;
+#[cfg(feature = "torch")]
+mod study;
 #[cfg(feature = "torch")]
 mod train;
 
@@ -57,6 +61,8 @@ enum Command {
     Eval(eval::Args),
     Inspect(inspect::Args),
     Plot(plot::Args),
+    #[cfg(feature = "torch")]
+    Study(study::Args),
 }
 
 /// Train a network and export its model (not in this build: it needs libtorch)
@@ -95,6 +101,8 @@ fn dispatch(command: Command, output: Output) -> Result<()> {
         Command::Eval(args) => eval::run(&args, output),
         Command::Inspect(args) => inspect::run(&args, output),
         Command::Plot(args) => plot::run(&args, output),
+        #[cfg(feature = "torch")]
+        Command::Study(args) => study::run(&args, output),
     }
 }
 

@@ -4,7 +4,6 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::exit;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -12,23 +11,22 @@ use clap::ValueEnum;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use sha2::{Digest, Sha256};
 use siamese_core::model::MAX_DIM;
 use siamese_train::augment::Augmentation;
 use siamese_train::checkpoint::Plan;
 use siamese_train::dataset::{Dataset, Source, Split};
-use siamese_train::files::write_atomic;
+use siamese_train::files::{hex, write_atomic};
 use siamese_train::finish::{Files, Report, finish};
 use siamese_train::fit::{Outcome, fit};
 use siamese_train::plot::ClassNames;
 use siamese_train::preset::Preset;
-use siamese_train::recipe::{Loss, Optimiser, Pairing, Recipe, RecipeName, Sampling, Schedule};
+use siamese_train::recipe::{
+    Loss, Optimiser, Pairing, Recipe, RecipeName, Sampling, Schedule, Weighting,
+};
 use tch::Device;
 
+use super::interrupt::{INTERRUPTED, stop_at_ctrl_c};
 use super::{Output, SourceArg};
-
-/// The exit code of a program that ctrl-C ended.
-const INTERRUPTED: i32 = 130;
 
 /// Train a network and export it for devices
 #[derive(Debug, clap::Args)]
@@ -133,6 +131,9 @@ struct Knobs {
     /// Which pairs of a batch count
     #[arg(long, value_enum)]
     pairing: Option<Pairing>,
+    /// What same and different pairs weigh in the contrastive loss
+    #[arg(long, value_enum)]
+    weighting: Option<Weighting>,
     /// Images in a batch
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
@@ -174,6 +175,7 @@ impl Knobs {
         set(&mut recipe.tail, &self.tail);
         set(&mut recipe.sampling, &self.sampling);
         set(&mut recipe.pairing, &self.pairing);
+        set(&mut recipe.weighting, &self.weighting);
         set(&mut recipe.batch, &self.batch);
         set(&mut recipe.optimiser, &self.optimiser);
         set(&mut recipe.learning_rate, &self.learning_rate);
@@ -279,11 +281,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     })?;
     let report = Report {
         name,
-        training_digest: plan
-            .digest()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
+        training_digest: hex(&plan.digest()),
         plan,
         version: env!("CARGO_PKG_VERSION"),
         threads: tch::get_num_threads(),
@@ -350,30 +348,7 @@ fn plan(args: &Args, train: &Dataset) -> Result<Plan> {
         recipe.epochs = epochs;
     }
     recipe.check()?;
-    let side = |pixels: usize| {
-        u16::try_from(pixels)
-            .with_context(|| format!("images of {pixels} pixels a side are too large"))
-    };
-    let input = preset.input(side(train.images.width())?, side(train.images.height())?);
-    ensure!(
-        (1..=usize::from(u16::MAX)).contains(&input.activations()),
-        "images of {}x{} pixels don't fit the first layer, which takes 1 to {} inputs",
-        input.width,
-        input.height,
-        u16::MAX
-    );
-    let digest = Sha256::new()
-        .chain_update(train.images.pixels())
-        .chain_update(&train.labels)
-        .finalize();
-    Ok(Plan {
-        preset,
-        dim: args.dim,
-        input,
-        recipe,
-        seed: args.seed,
-        data_digest: format!("{digest:x}"),
-    })
+    Plan::new(preset, args.dim, recipe, args.seed, train)
 }
 
 impl Data {
@@ -412,17 +387,4 @@ fn hold_out(all: &Dataset, seed: u64) -> Result<(Dataset, Dataset)> {
     order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
     let (test, train) = order.split_at(all.len() / 10);
     Ok((all.subset(train), all.subset(test)))
-}
-
-/// A flag that ctrl-C sets; a second ctrl-C ends the program at once.
-fn stop_at_ctrl_c() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            exit(INTERRUPTED);
-        }
-    })
-    .context("can't catch ctrl-C")?;
-    Ok(stop)
 }

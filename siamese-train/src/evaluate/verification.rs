@@ -29,6 +29,9 @@ pub struct Verification {
     /// The distance of the equal error rate, in real units: the smallest at
     /// which there are at least as many false accepts as false rejects.
     pub eer_distance: f64,
+    /// Mean distance of the same pairs over that of the different pairs:
+    /// 0 if classes are points, about 1 if the embedding knows no classes.
+    pub distance_ratio: f64,
     /// Pairs of one class.
     pub same_pairs: u64,
     /// Pairs of two classes.
@@ -76,6 +79,7 @@ impl Verification {
             eer: rates.eer,
             tar_at_far_1e3: rates.tar_at_far_1e3,
             eer_distance: rates.eer_squared_distance.sqrt() * unit,
+            distance_ratio: distance_ratio(&pairs, same_pairs, different_pairs),
             same_pairs,
             different_pairs,
             histogram: Histogram::new(&pairs, unit),
@@ -116,6 +120,21 @@ fn sorted_pairs(points: Labelled<'_>) -> Vec<u64> {
 /// The squared distance of a pair.
 fn squared_distance(pair: u64) -> f64 {
     f64::from_bits(pair >> 1)
+}
+
+/// Mean distance of the same pairs over that of the different; 0 where all
+/// distances are.
+fn distance_ratio(pairs: &[u64], same_pairs: u64, different_pairs: u64) -> f64 {
+    let mut sums = [0.0; 2];
+    for &pair in pairs {
+        sums[(pair & 1) as usize] += squared_distance(pair).sqrt();
+    }
+    let [same, different] = sums;
+    if different > 0.0 {
+        same / same_pairs as f64 / (different / different_pairs as f64)
+    } else {
+        0.0
+    }
 }
 
 /// What one pass over the sorted pairs finds.
@@ -212,6 +231,7 @@ mod tests {
         // Same pairs: 1 (0 to 1) and 4 (3 to 7). Different: 3, 7, 2, 6.
         let found = of(&[0.0, 1.0, 3.0, 7.0], &[0, 0, 1, 1]).unwrap();
         assert_eq!((found.same_pairs, found.different_pairs), (2, 4));
+        assert!((found.distance_ratio - 2.5 / 4.5).abs() < 1e-12);
         // Right orders: 1 is below all four, 4 below 6 and 7.
         assert_eq!(found.auc, 6.0 / 8.0);
         // At 3, two of four are falsely accepted and one of two rejected.

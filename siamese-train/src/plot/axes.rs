@@ -45,6 +45,15 @@ impl Axes {
         );
         let needed = frame.width * (y.1 - y.0) / (x.1 - x.0) + MARGIN;
         frame.height = needed.clamp(frame.height / 2.0, frame.height).round();
+        Self::square(frame, points)
+    }
+
+    /// Axes of one scale in a frame that stays as it is.
+    pub(super) fn square(frame: Frame, points: &[(f64, f64)]) -> Self {
+        let (x, y) = (
+            range(points.iter().map(|point| point.0)),
+            range(points.iter().map(|point| point.1)),
+        );
         let per_pixel = f64::max(
             (x.1 - x.0) / (frame.width - MARGIN),
             (y.1 - y.0) / (frame.height - MARGIN),

@@ -53,7 +53,7 @@ pub fn map(points: Labelled<'_>, names: &ClassNames, title: &str) -> Picture {
     );
     let step = round_step(axes.x.1 - axes.x.0, 7.0);
     axes.draw(&mut drawing, (step, step), (&plane.axes[0], &plane.axes[1]));
-    draw_points(&mut drawing, &axes, &plane.points, points.labels());
+    draw_points(&mut drawing, &axes, &plane.points, points.labels(), 1.0);
 
     let medians = medians(&plane.points, points.labels());
     let at_clusters = medians.iter().map(|&(class, median)| Label {
@@ -67,10 +67,16 @@ pub fn map(points: Labelled<'_>, names: &ClassNames, title: &str) -> Picture {
 }
 
 /// Draws the points as dots: short paths without length and with round ends,
-/// which keeps the file small.
-fn draw_points(drawing: &mut Drawing, axes: &Axes, points: &[(f64, f64)], classes: &[u8]) {
+/// which keeps the file small. `size` makes them larger or smaller.
+pub(super) fn draw_points(
+    drawing: &mut Drawing,
+    axes: &Axes,
+    points: &[(f64, f64)],
+    classes: &[u8],
+    size: f64,
+) {
     // Fewer points are drawn larger.
-    let diameter = (560.0 / (points.len() as f64).sqrt()).clamp(3.0, 12.0);
+    let diameter = size * (560.0 / (points.len() as f64).sqrt()).clamp(3.0, 12.0);
     drawing.add(format_args!(
         r#"<g fill="none" stroke-width="{diameter:.1}" stroke-linecap="round" stroke-opacity="0.72">"#
     ));

@@ -3,7 +3,7 @@
 //! [`map`] draws every image as a point in the colour of its class, and
 //! [`preview`] draws the images themselves at their points. [`write_maps`]
 //! writes both under their usual names. [`distances`] and [`confusion`] show what
-//! an evaluation found. All of them bring their fonts along.
+//! an evaluation found; [`panels`] puts several maps side by side. All of them bring their fonts along.
 
 mod axes;
 mod confusion;
@@ -11,6 +11,7 @@ mod distances;
 mod labels;
 mod map;
 mod palette;
+mod panels;
 mod plane;
 mod preview;
 mod svg;
@@ -25,6 +26,7 @@ use crate::evaluate::Labelled;
 pub use confusion::confusion;
 pub use distances::distances;
 pub use map::map;
+pub use panels::{Panel, panels};
 pub use preview::preview;
 pub use svg::{Picture, Raster};
 
