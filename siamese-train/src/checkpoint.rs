@@ -14,6 +14,7 @@ use siamese_core::model::LAYERS;
 use crate::dataset::Dataset;
 use crate::files::{hex, write_atomic};
 use crate::float_network::{FloatNetwork, Linear};
+use crate::history::Epoch;
 use crate::preset::Preset;
 use crate::recipe::Recipe;
 
@@ -94,19 +95,41 @@ impl Plan {
     }
 }
 
+/// Where a run stands that is not at its end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Steps taken.
+    pub step: usize,
+    /// The step at which the integer phase began.
+    pub tuning_from: Option<usize>,
+    /// The units of the hidden activations in that phase.
+    pub hidden_scales: Option<[f32; LAYERS - 1]>,
+    /// Sum of the losses since the last epoch ended, and their number.
+    pub epoch_loss: (f32, usize),
+    /// The best epoch's share of right validation images, if it is kept.
+    pub best: Option<f64>,
+    /// The epochs so far.
+    pub history: Vec<Epoch>,
+}
+
 /// A named float tensor: its name, shape and values in row-major order.
 pub type NamedTensor = (String, Vec<usize>, Vec<f32>);
 
 /// The metadata keys of our checkpoints.
 const PLAN_KEY: &str = "siamese.plan";
-const STEP_KEY: &str = "siamese.step";
+const PROGRESS_KEY: &str = "siamese.progress";
 
-/// Writes tensors with the plan, and the step at which a run stands if it is
-/// not at its end. A file that is there is replaced only by a whole one.
+/// Writes tensors with the plan, and where a run stands if it is not at its
+/// end. A file that is there is replaced only by a whole one.
 ///
 /// # Errors
 /// If the file can't be written.
-pub fn write(path: &Path, plan: &Plan, step: Option<usize>, tensors: &[NamedTensor]) -> Result<()> {
+pub fn write(
+    path: &Path,
+    plan: &Plan,
+    progress: Option<&Progress>,
+    tensors: &[NamedTensor],
+) -> Result<()> {
     let bytes: Vec<Vec<u8>> = tensors
         .iter()
         .map(|(_, _, values)| {
@@ -127,7 +150,9 @@ pub fn write(path: &Path, plan: &Plan, step: Option<usize>, tensors: &[NamedTens
         })
         .collect::<Result<Vec<_>>>()?;
     let mut metadata = HashMap::from([(PLAN_KEY.to_owned(), serde_json::to_string(plan)?)]);
-    metadata.extend(step.map(|step| (STEP_KEY.to_owned(), step.to_string())));
+    if let Some(progress) = progress {
+        metadata.insert(PROGRESS_KEY.to_owned(), serde_json::to_string(progress)?);
+    }
     let file = safetensors::serialize(views, Some(metadata))?;
     write_atomic(path, |out| Ok(out.write_all(&file)?))
 }
@@ -137,8 +162,8 @@ pub fn write(path: &Path, plan: &Plan, step: Option<usize>, tensors: &[NamedTens
 pub struct Checkpoint {
     /// The plan of the run that wrote it.
     pub plan: Plan,
-    /// The step at which the run stands; `None` at its end.
-    pub step: Option<usize>,
+    /// Where the run stands; `None` at its end.
+    pub progress: Option<Progress>,
     /// The tensors by name: shape and values.
     pub tensors: HashMap<String, (Vec<usize>, Vec<f32>)>,
 }
@@ -166,9 +191,9 @@ impl Checkpoint {
             .get(PLAN_KEY)
             .context("it holds no training plan")?;
         let plan = serde_json::from_str(plan).context("its training plan is of another version")?;
-        let step = metadata
-            .get(STEP_KEY)
-            .map(|step| step.parse())
+        let progress = metadata
+            .get(PROGRESS_KEY)
+            .map(|progress| serde_json::from_str(progress))
             .transpose()?;
         let mut tensors = HashMap::new();
         for (name, view) in SafeTensors::deserialize(bytes)?.tensors() {
@@ -185,7 +210,7 @@ impl Checkpoint {
         }
         Ok(Self {
             plan,
-            step,
+            progress,
             tensors,
         })
     }

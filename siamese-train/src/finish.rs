@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
-use siamese_core::model::Quality;
+use siamese_core::model::{LAYERS, Quality};
 use tch::{Device, Tensor};
 
 use crate::checkpoint::{self, Plan};
@@ -13,13 +13,15 @@ use crate::embed::{ModelFile, embed_images};
 use crate::evaluate::{Labelled, Metrics, evaluate};
 use crate::export::to_model_bytes;
 use crate::files::write_atomic;
+use crate::fit::Trained;
 use crate::float_network::FloatNetwork;
-use crate::golden::{TorchModel, adversarial_images, write_golden};
-use crate::loader::real_input;
+use crate::golden::{GoldenVectors, TorchModel, adversarial_images, write_golden};
+use crate::history::Epoch;
+use crate::loader::inputs_of;
 use crate::network::{FoldedTensors, to_vec};
-use crate::plot::{ClassNames, write_maps};
+use crate::plot::{ClassNames, curves, write_film, write_maps};
 use crate::points::Points;
-use crate::quantise::{Calibration, quantise};
+use crate::quantise::{Calibration, IntegerNetwork, quantise};
 
 /// Training images that the scales of the integers are fitted to.
 const CALIBRATION_IMAGES: usize = 5_000;
@@ -97,6 +99,8 @@ pub struct Report {
     pub training_digest: String,
     /// Version of this crate.
     pub version: &'static str,
+    /// Version of libtorch.
+    pub libtorch: &'static str,
     /// Threads of libtorch's operations.
     pub threads: i32,
     /// Steps taken.
@@ -109,23 +113,51 @@ pub struct Report {
     pub float: Metrics,
     /// The integer network on the test images.
     pub int8: Metrics,
+    /// What the integers lose, by layer.
+    pub precision: [Precision; LAYERS],
+    /// What was seen at the end of every epoch.
+    pub history: Vec<Epoch>,
 }
 
-/// Quantises, evaluates and writes everything; returns the metrics of the
-/// float and of the integer network on `test`, with `train` as the gallery.
+/// How closely a layer's integers stand for its floats: the power of the
+/// float values over that of the difference, in decibels. Six more halve the
+/// difference.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Precision {
+    /// Of the weights.
+    pub weights_db: f64,
+    /// Of the outputs for calibration images, with all that the layers before
+    /// have lost.
+    pub outputs_db: f64,
+}
+
+/// What the evaluation of both networks on the test images gave.
+#[derive(Debug, Clone, Copy)]
+pub struct Finished {
+    /// The float network.
+    pub float: Metrics,
+    /// The integer network.
+    pub int8: Metrics,
+    /// What the integers lose, by layer.
+    pub precision: [Precision; LAYERS],
+}
+
+/// Quantises, evaluates and writes everything but the report. Both networks
+/// are judged by `test`, with `train` as the gallery.
 ///
 /// # Errors
 /// If the network can't be quantised, core and libtorch disagree in any
 /// integer, or a file can't be written.
 pub fn finish(
     plan: &Plan,
-    network: &FloatNetwork,
+    trained: &Trained,
     train: &Dataset,
     test: &Dataset,
     names: &ClassNames,
     files: &Files,
     mut stage: impl FnMut(&str),
-) -> Result<(Metrics, Metrics)> {
+) -> Result<Finished> {
+    let network = &trained.network;
     checkpoint::write(
         &files.checkpoint(),
         plan,
@@ -144,8 +176,9 @@ pub fn finish(
     .metrics;
 
     stage("quantising");
-    let calibration = calibrate(&tensors, network, &train.images);
-    let integers = quantise(network, &calibration)?;
+    let calibration_images = spread(&train.images, CALIBRATION_IMAGES);
+    let calibration = calibrate(&tensors, network, &calibration_images);
+    let integers = quantise(network, &calibration, trained.hidden_scales)?;
     let name = &files.name;
     let path = files.model();
     let unmeasured = to_model_bytes(name, &integers, plan.digest(), None)?;
@@ -164,6 +197,12 @@ pub fn finish(
         torch.forward(&test.images)?.embeddings == embeddings.steps,
         "the core and libtorch disagree on the integers of {name}; this is a bug, please report it"
     );
+    let precision = precision(
+        network,
+        &integers,
+        &calibration,
+        &torch.forward(&calibration_images)?,
+    );
     let golden_images = golden_images(&test.images)?;
     write_golden(
         &files.golden(),
@@ -180,30 +219,111 @@ pub fn finish(
     let bytes = to_model_bytes(name, &integers, plan.digest(), Some(quality))?;
     write_atomic(&path, |out| Ok(out.write_all(&bytes)?))?;
     queries.write(&files.pictures().join("embed.txt"))?;
-    write_maps(&files.pictures(), labelled, &test.images, names, name)
-        .context("can't draw the pictures")?;
-    Ok((float, int8))
+    draw(
+        trained,
+        &files.pictures(),
+        labelled,
+        &test.images,
+        names,
+        name,
+    )
+    .context("can't draw the pictures")?;
+    Ok(Finished {
+        float,
+        int8,
+        precision,
+    })
+}
+
+/// Draws the map, and what the run was seen to do.
+fn draw(
+    trained: &Trained,
+    folder: &Path,
+    points: Labelled<'_>,
+    images: &Images,
+    names: &ClassNames,
+    title: &str,
+) -> Result<()> {
+    write_maps(folder, points, images, names, title)?;
+    let curves = curves(&trained.history, title);
+    curves.write_svg(&folder.join("curves.svg"))?;
+    curves.write_png(&folder.join("curves.png"))?;
+    if trained.film.frames.is_empty() {
+        return Ok(());
+    }
+    write_film(&folder.join("film.gif"), &trained.film, names)
+}
+
+/// Compares floats and integers layer by layer.
+fn precision(
+    network: &FloatNetwork,
+    integers: &IntegerNetwork,
+    floats: &Calibration,
+    outputs: &GoldenVectors,
+) -> [Precision; LAYERS] {
+    let [scale1, scale2] = integers.scales.hidden;
+    let [hidden1, hidden2] = &outputs.hidden;
+    let real = |values: &[u8], scale: f32| -> Vec<f32> {
+        values
+            .iter()
+            .map(|&value| f32::from(value) * scale)
+            .collect()
+    };
+    let embeddings = outputs.embeddings.iter();
+    let embeddings = embeddings.map(|&step| f32::from(step) * integers.scales.embedding);
+    let outputs = [
+        (&floats.hidden[0], real(hidden1, scale1)),
+        (&floats.hidden[1], real(hidden2, scale2)),
+        (&floats.embeddings, embeddings.collect()),
+    ];
+    std::array::from_fn(|index| {
+        let (layer, quantised) = (&network.layers[index], &integers.layers[index]);
+        let rows = layer.weight.chunks_exact(layer.inputs);
+        let rounded: Vec<f32> = rows
+            .zip(quantised.weights.chunks_exact(layer.inputs))
+            .flat_map(|(row, integers)| {
+                let unit = row.iter().fold(0.0f32, |m, w| m.max(w.abs())) / 127.0;
+                integers
+                    .iter()
+                    .map(move |&integer| f32::from(integer) * unit)
+            })
+            .collect();
+        let (float, integer) = &outputs[index];
+        Precision {
+            weights_db: decibels(&layer.weight, &rounded),
+            outputs_db: decibels(float, integer),
+        }
+    })
+}
+
+/// The power of the values over that of their difference from `approximate`.
+fn decibels(values: &[f32], approximate: &[f32]) -> f64 {
+    let power = |value: f32| f64::from(value).powi(2);
+    let signal: f64 = values.iter().map(|&value| power(value)).sum();
+    let pairs = values.iter().zip(approximate);
+    let noise: f64 = pairs.map(|(&value, &other)| power(value - other)).sum();
+    10.0 * (signal / noise.max(f64::MIN_POSITIVE)).log10()
+}
+
+/// At most `count` images, spread over the set.
+fn spread(images: &Images, count: usize) -> Images {
+    let step = images.len().div_ceil(count).max(1);
+    let indices: Vec<usize> = (0..images.len()).step_by(step).collect();
+    images.subset(&indices)
 }
 
 /// Images spread over the set, and the adversarial ones.
 fn golden_images(images: &Images) -> Result<Images> {
-    let step = images.len().div_ceil(GOLDEN_IMAGES).max(1);
-    let spread: Vec<usize> = (0..images.len()).step_by(step).collect();
-    let mut pixels = images.subset(&spread).pixels().to_vec();
+    let mut pixels = spread(images, GOLDEN_IMAGES).pixels().to_vec();
     pixels.extend(adversarial_images(images.width(), images.height())?.pixels());
     Images::new(images.width(), images.height(), pixels)
 }
 
 /// The three layers' outputs for a chunk of images.
 fn forward(tensors: &FoldedTensors, network: &FloatNetwork, chunk: &[u8]) -> [Tensor; 3] {
-    let input = network.input;
-    let mut activations = vec![0; input.activations()];
-    let mut inputs = Vec::new();
-    for pixels in chunk.chunks_exact(input.pixels()) {
-        input.quantise(pixels, &mut activations);
-        inputs.extend(activations.iter().map(|&activation| real_input(activation)));
-    }
-    tensors.forward(&Tensor::from_slice(&inputs).reshape([-1, input.activations() as i64]))
+    let inputs = inputs_of(network.input, chunk);
+    let size = network.input.activations() as i64;
+    tensors.forward(&Tensor::from_slice(&inputs).reshape([-1, size]))
 }
 
 /// The float network's points for all images.
@@ -224,11 +344,9 @@ pub fn embed_float(
     Points::new(dim, coords)
 }
 
-/// Activations and embeddings of training images spread over the set.
+/// Activations and embeddings of the calibration images.
 fn calibrate(tensors: &FoldedTensors, network: &FloatNetwork, images: &Images) -> Calibration {
-    let step = images.len().div_ceil(CALIBRATION_IMAGES).max(1);
-    let spread: Vec<usize> = (0..images.len()).step_by(step).collect();
-    let [hidden1, hidden2, embeddings] = forward(tensors, network, images.subset(&spread).pixels());
+    let [hidden1, hidden2, embeddings] = forward(tensors, network, images.pixels());
     Calibration {
         hidden: [to_vec(&hidden1), to_vec(&hidden2)],
         embeddings: to_vec(&embeddings),

@@ -34,6 +34,7 @@ pub mod fit;
 pub mod float_network;
 #[cfg(feature = "torch")]
 pub mod golden;
+pub mod history;
 pub mod loader;
 #[cfg(feature = "torch")]
 pub mod loss;

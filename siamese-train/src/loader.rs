@@ -134,3 +134,16 @@ impl Maker {
 pub fn real_input(activation: u8) -> f32 {
     f32::from(activation) / 127.0
 }
+
+/// The first layer's inputs for pixels of whole images, `[images][inputs]`.
+#[must_use]
+pub fn inputs_of(input: Input, pixels: &[u8]) -> Vec<f32> {
+    let mut activations = vec![0; input.activations()];
+    let images = pixels.chunks_exact(input.pixels());
+    let mut inputs = Vec::with_capacity(images.len() * activations.len());
+    for image in images {
+        input.quantise(image, &mut activations);
+        inputs.extend(activations.iter().map(|&activation| real_input(activation)));
+    }
+    inputs
+}

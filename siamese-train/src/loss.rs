@@ -6,6 +6,8 @@ use crate::recipe::{Loss, Pairing, Recipe, Term, Weighting};
 
 /// Added under the square root of a distance, whose slope at 0 is infinite.
 const TINY: f64 = 1e-8;
+/// Images that each same-class pair is compared with as a triplet.
+const FOLLOWERS: i64 = 9;
 /// Stands for minus infinity where a pair must not count.
 const NEVER: f64 = -1e9;
 
@@ -74,6 +76,7 @@ impl Pairs {
             Term::Contrastive => self.contrastive(recipe),
             Term::StudentT => self.collapse(&(self.squared.log1p() * -recipe.tail)),
             Term::Gaussian => self.collapse(&-&self.squared),
+            Term::Triplet => self.triplets(recipe.margin),
         }
     }
 
@@ -89,6 +92,23 @@ impl Pairs {
                 0.5 * mean(&self.squared, &self.same) + 0.5 * mean(&gap, &self.different)
             }
         }
+    }
+
+    /// For each same-class pair (anchor, other), the images that follow the
+    /// other in the batch serve as the different one, where they are: all
+    /// triplets would be too many, and the hardest alone let the map collapse.
+    fn triplets(&self, margin: f64) -> Tensor {
+        let distance = (&self.squared + TINY).sqrt();
+        let mut sum = Tensor::zeros([], (Kind::Float, distance.device()));
+        let mut count = sum.zeros_like();
+        for offset in 1..=FOLLOWERS {
+            let follower = distance.roll(-offset, 1);
+            let counts = &self.same * self.different.roll(-offset, 1);
+            let violation = (&distance - follower + margin).clamp_min(0.0) * counts;
+            count += violation.gt(0.0).to_kind(Kind::Float).sum(Kind::Float);
+            sum += violation.sum(Kind::Float);
+        }
+        sum / count.clamp_min(1.0)
     }
 
     /// `−log(s / Σ s)`, mean over the same-class pairs; the sum runs over all
@@ -170,6 +190,24 @@ mod tests {
         ];
         let found = value("student-t", Weighting::Halves, Pairing::All);
         close(found, expected.iter().sum::<f64>() / 4.0);
+    }
+
+    #[test]
+    fn triplets_by_hand() {
+        // Followers at offsets 1 to 9 of image 1 are 2, 3, 0, 1, 2, 3, ...:
+        // for (0, 1) the different ones are 2 three times and 3 twice, and so
+        // on round the batch of four.
+        let violation = |same: f64, squared: f64| (same - squared.sqrt() + 5.0).max(0.0);
+        let follow = |same: f64, near: f64, far: f64, times: (f64, f64)| {
+            times.0 * violation(same, near) + times.1 * violation(same, far)
+        };
+        let sum = follow(1.0, 9.0, 13.0, (3.0, 2.0))
+            + follow(1.0, 10.0, 10.0, (2.0, 2.0))
+            + follow(2.0, 9.0, 10.0, (3.0, 2.0))
+            + follow(2.0, 13.0, 10.0, (2.0, 2.0));
+        let count = 18.0;
+        let found = value("triplet", Weighting::Halves, Pairing::All);
+        close(found, sum / count);
     }
 
     #[test]

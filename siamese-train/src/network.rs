@@ -10,6 +10,8 @@ use crate::float_network::{FloatNetwork, Linear};
 
 /// The variance floor of batch normalisation.
 const EPSILON: f64 = 1e-5;
+/// The largest integer weight and hidden activation.
+const MAX: f64 = 127.0;
 /// The share of a new batch in the running mean and variance.
 const MOMENTUM: f64 = 0.1;
 
@@ -37,6 +39,9 @@ struct Normalisation {
 pub struct Network {
     input: Input,
     layers: [Layer; LAYERS],
+    /// The units of the hidden activations, if everything is rounded to what
+    /// the integer model holds.
+    hidden_scales: Option<[f32; LAYERS - 1]>,
 }
 
 impl Network {
@@ -77,7 +82,37 @@ impl Network {
                 }),
             }
         });
-        Self { input, layers }
+        Self {
+            input,
+            layers,
+            hidden_scales: None,
+        }
+    }
+
+    /// The same network with batch normalisation folded and everything rounded
+    /// to what an integer model with these units of the hidden activations
+    /// holds: weights to `-127..=127` steps of their row, biases to steps of
+    /// the accumulator, hidden activations to `0..=127`. Gradients pass the
+    /// rounding as if it weren't there (the straight-through estimator; Bengio,
+    /// Léonard and Courville, 2013) and end where activations are cut off.
+    #[must_use]
+    pub fn to_integers(&self, hidden_scales: [f32; LAYERS - 1]) -> Self {
+        let folded = no_grad(|| self.layers.each_ref().map(Layer::folded));
+        Self {
+            input: self.input,
+            layers: folded.map(|(weight, bias)| Layer {
+                weight: weight.copy().set_requires_grad(true),
+                bias: bias.copy().set_requires_grad(true),
+                normalisation: None,
+            }),
+            hidden_scales: Some(hidden_scales),
+        }
+    }
+
+    /// The units of the hidden activations, if everything is rounded.
+    #[must_use]
+    pub const fn hidden_scales(&self) -> Option<[f32; LAYERS - 1]> {
+        self.hidden_scales
     }
 
     /// The parameters that the optimiser moves, in a fixed order; the flag
@@ -115,6 +150,14 @@ impl Network {
     /// Updates the running statistics.
     pub fn embed_batch(&self, inputs: &Tensor) -> Tensor {
         let [first, second, last] = &self.layers;
+        if let Some(units) = self.hidden_scales {
+            let [input, hidden1, hidden2] = [1.0 / MAX, units[0].into(), units[1].into()];
+            let integers = (inputs * MAX).round();
+            let integers = first.integer_outputs(&integers, input, hidden1);
+            let integers = second.integer_outputs(&integers, hidden1, hidden2);
+            // The embedding's steps are too fine to matter here.
+            return last.accumulators(&integers, hidden2);
+        }
         let hidden = first.outputs(inputs).relu();
         let hidden = second.outputs(&hidden).relu();
         last.outputs(&hidden)
@@ -153,8 +196,36 @@ impl Layer {
         }
     }
 
+    /// What the integer layer's accumulators mean, for integer inputs of unit
+    /// `input`.
+    fn accumulators(&self, inputs: &Tensor, input: f64) -> Tensor {
+        let row_units = self.weight.detach().abs().amax(1i64, true) / MAX;
+        let row_units = row_units.clamp_min(f64::MIN_POSITIVE.sqrt());
+        let weight = rounded(&(&self.weight / &row_units));
+        let units = (row_units * input).squeeze_dim(1);
+        let bias = rounded(&(&self.bias / &units));
+        inputs.linear(&weight, Some(&bias)) * units
+    }
+
+    /// The integer activations after requantising to the unit `output`.
+    fn integer_outputs(&self, inputs: &Tensor, input: f64, output: f64) -> Tensor {
+        rounded(&(self.accumulators(inputs, input) / output).clamp(0.0, MAX))
+    }
+
     fn fold(&self) -> Linear {
-        let (weight, bias) = match &self.normalisation {
+        let (weight, bias) = self.folded();
+        let size = weight.size();
+        Linear {
+            inputs: size[1] as usize,
+            outputs: size[0] as usize,
+            weight: to_vec(&weight),
+            bias: to_vec(&bias),
+        }
+    }
+
+    /// Weight and bias with batch normalisation folded into them.
+    fn folded(&self) -> (Tensor, Tensor) {
+        match &self.normalisation {
             None => (self.weight.shallow_clone(), self.bias.shallow_clone()),
             Some(Normalisation {
                 gain,
@@ -167,15 +238,13 @@ impl Layer {
                     &self.bias - mean * &factor,
                 )
             }
-        };
-        let size = weight.size();
-        Linear {
-            inputs: size[1] as usize,
-            outputs: size[0] as usize,
-            weight: to_vec(&weight),
-            bias: to_vec(&bias),
         }
     }
+}
+
+/// Rounded to whole numbers, halves up as the core does; the gradient passes.
+fn rounded(values: &Tensor) -> Tensor {
+    values + ((values + 0.5).floor() - values).detach()
 }
 
 /// The values of a float tensor, in row-major order.

@@ -30,7 +30,11 @@ impl Optimiser {
     /// A fresh state for the parameters of `network`.
     #[must_use]
     pub fn new(recipe: &Recipe, network: &Network) -> Self {
-        let count = match recipe.optimiser {
+        Self::with(recipe.optimiser, recipe.weight_decay, recipe.clip, network)
+    }
+
+    fn with(kind: recipe::Optimiser, weight_decay: f64, clip: f64, network: &Network) -> Self {
+        let count = match kind {
             recipe::Optimiser::Sgd => 0,
             recipe::Optimiser::Momentum => 1,
             recipe::Optimiser::Adam => 2,
@@ -41,11 +45,17 @@ impl Optimiser {
                 .collect()
         };
         Self {
-            kind: recipe.optimiser,
-            weight_decay: recipe.weight_decay,
-            clip: recipe.clip,
+            kind,
+            weight_decay,
+            clip,
             moments: network.parameters().into_iter().map(zeros).collect(),
         }
+    }
+
+    /// The same optimiser in a fresh state for `network`, without weight decay.
+    #[must_use]
+    pub fn restarted(&self, network: &Network) -> Self {
+        Self::with(self.kind, 0.0, self.clip, network)
     }
 
     /// The state, with names for checkpoints.

@@ -46,15 +46,21 @@ pub struct Calibration {
     pub embeddings: Vec<f32>,
 }
 
-/// Quantises `network` with scales that fit the calibration images.
+/// Quantises `network` with the units `hidden` of the hidden activations, or
+/// with those that fit the calibration images.
 ///
 /// # Errors
 /// If the calibration images leave a layer without any activation.
-pub fn quantise(network: &FloatNetwork, calibration: &Calibration) -> Result<IntegerNetwork> {
-    let mut hidden = [0.0; LAYERS - 1];
-    for (scale, activations) in hidden.iter_mut().zip(&calibration.hidden) {
-        *scale = activation_scale(activations)?;
-    }
+pub fn quantise(
+    network: &FloatNetwork,
+    calibration: &Calibration,
+    hidden: Option<[f32; LAYERS - 1]>,
+) -> Result<IntegerNetwork> {
+    let [first, second] = &calibration.hidden;
+    let hidden = match hidden {
+        Some(hidden) => hidden,
+        None => [activation_scale(first)?, activation_scale(second)?],
+    };
     let farthest = calibration
         .embeddings
         .iter()
@@ -81,7 +87,10 @@ pub fn quantise(network: &FloatNetwork, calibration: &Calibration) -> Result<Int
 
 /// The activation scale with the smallest mean squared error among 48 that cut
 /// off the highest activations more or less.
-fn activation_scale(activations: &[f32]) -> Result<f32> {
+///
+/// # Errors
+/// If no activation is above 0.
+pub fn activation_scale(activations: &[f32]) -> Result<f32> {
     const STEPS: u32 = 48;
     let highest = f64::from(activations.iter().copied().fold(0.0, f32::max));
     ensure!(

@@ -80,13 +80,18 @@ pub enum Term {
     StudentT,
     /// The same with the similarity `s = exp(−d²)`.
     Gaussian,
+    /// `max(0, d(anchor, same) − d(anchor, different) + margin)`, mean over the
+    /// triplets that are above 0. Schroff, Kalenichenko and Philbin, "FaceNet"
+    /// (2015).
+    Triplet,
 }
 
 impl Term {
-    const ALL: [(&'static str, Self); 3] = [
+    const ALL: [(&'static str, Self); 4] = [
         ("contrastive", Self::Contrastive),
         ("student-t", Self::StudentT),
         ("gaussian", Self::Gaussian),
+        ("triplet", Self::Triplet),
     ];
 }
 
@@ -150,7 +155,8 @@ impl fmt::Display for Loss {
 pub struct Recipe {
     /// What is minimised.
     pub loss: Loss,
-    /// The distance beyond which different pairs no longer repel, in real units.
+    /// The distance beyond which different pairs no longer repel; for triplets,
+    /// how much farther than same ones they must be. In real units.
     pub margin: f64,
     /// How fast the similarity of the student-t loss falls off: its exponent.
     pub tail: f64,
@@ -181,6 +187,14 @@ pub struct Recipe {
     pub averaging: f64,
     /// The gradient's largest norm; 0 doesn't clip.
     pub clip: f64,
+    /// The part of the steps, at the end, that train with everything rounded
+    /// to what the integer model holds.
+    pub tuning: f64,
+    /// The part of the training images that is held out to watch by.
+    pub validation: f64,
+    /// Epochs without a better validation figure after which the first phase
+    /// ends with the best one; 0 never does.
+    pub patience: usize,
 }
 
 /// The named recipes.
@@ -252,6 +266,9 @@ impl RecipeName {
                 augmentation: Augmentation::ROBUST,
                 averaging: 0.999,
                 clip: 5.0,
+                tuning: 0.05,
+                validation: 0.05,
+                patience: 0,
             },
             Self::Original => Recipe {
                 loss: Loss(vec![(1.0, Term::Contrastive)]),
@@ -270,6 +287,9 @@ impl RecipeName {
                 augmentation: Augmentation::NONE,
                 averaging: 0.0,
                 clip: 0.0,
+                tuning: 0.0,
+                validation: 0.0,
+                patience: 0,
             },
         }
     }
@@ -282,6 +302,15 @@ impl Recipe {
         (self.epochs * images as f64 / self.batch as f64)
             .round()
             .max(1.0) as usize
+    }
+
+    /// The steps on `images` training images, split into those with floats and
+    /// those with integers.
+    #[must_use]
+    pub fn phases(&self, images: usize) -> [usize; 2] {
+        let all = self.steps(images);
+        let tuning = (self.tuning * all as f64).round() as usize;
+        [all - tuning, tuning]
     }
 
     /// The learning rate at `step` of `steps`.
@@ -327,14 +356,26 @@ impl Recipe {
             (0.0..1.0).contains(&self.averaging),
             "--averaging must be at least 0 and below 1"
         );
-        let only_pairs = self
+        ensure!(
+            (0.0..=0.5).contains(&self.tuning),
+            "--tuning must be 0 to 0.5"
+        );
+        ensure!(
+            (0.0..=0.5).contains(&self.validation),
+            "--validation must be 0 to 0.5"
+        );
+        ensure!(
+            self.patience == 0 || self.validation > 0.0,
+            "--patience needs validation images: use a --validation above 0"
+        );
+        let all_pairs_only = self
             .loss
             .0
             .iter()
-            .any(|(_, term)| matches!(term, Term::StudentT | Term::Gaussian));
+            .any(|(_, term)| *term != Term::Contrastive);
         ensure!(
-            !(only_pairs && self.pairing == Pairing::Drawn),
-            "the losses student-t and gaussian compare all pairs of a batch: use --pairing all"
+            !(all_pairs_only && self.pairing == Pairing::Drawn),
+            "of the losses, only contrastive compares drawn pairs: use --pairing all"
         );
         Ok(())
     }

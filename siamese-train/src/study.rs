@@ -18,7 +18,7 @@ use crate::dataset::Dataset;
 use crate::evaluate::{Labelled, evaluate};
 use crate::files::{hex, write_atomic};
 use crate::finish::embed_float;
-use crate::fit::{Outcome, Progress, fit};
+use crate::fit::{Event, Outcome, fit};
 use crate::network::FoldedTensors;
 use crate::pairs::Sampler;
 use crate::points::Points;
@@ -172,7 +172,7 @@ impl Study {
         arm: &Arm,
         seed: u64,
         stop: &AtomicBool,
-        report: impl FnMut(Progress),
+        report: impl FnMut(Event<'_>),
     ) -> Result<Option<(Run, Points)>> {
         let Self {
             steps,
@@ -194,12 +194,13 @@ impl Study {
 
         let partial = file("partial.safetensors");
         let outcome = fit(&plan, train, Device::Cpu, &partial, stop, report)?;
-        let Outcome::Finished { network, .. } = outcome else {
+        let Outcome::Finished(trained) = outcome else {
             return Ok(None);
         };
-        let tensors = FoldedTensors::new(&network, Device::Cpu);
-        let gallery = embed_float(&tensors, &network, &train.images)?;
-        let queries = embed_float(&tensors, &network, &test.images)?;
+        let network = &trained.network;
+        let tensors = FoldedTensors::new(network, Device::Cpu);
+        let gallery = embed_float(&tensors, network, &train.images)?;
+        let queries = embed_float(&tensors, network, &test.images)?;
         let evaluation = evaluate(
             Labelled::new(&gallery, &train.labels)?,
             Labelled::new(&queries, &test.labels)?,

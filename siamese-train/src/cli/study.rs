@@ -10,6 +10,7 @@ use serde::Serialize;
 use siamese_train::dataset::{Dataset, Source, Split};
 use siamese_train::evaluate::Labelled;
 use siamese_train::files::write_atomic;
+use siamese_train::fit::Event;
 use siamese_train::plot::{ClassNames, Panel, panels};
 use siamese_train::points::Points;
 use siamese_train::recipe::{RecipeName, Sampling};
@@ -92,8 +93,10 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         for seed in 1..=args.seeds {
             bar.set_message(format!("{} seed {seed}", arm.name()));
             let before = bar.position();
-            let found = study.run(&arm, seed, &stop, |progress| {
-                bar.set_position(before + progress.step as u64);
+            let found = study.run(&arm, seed, &stop, |event| {
+                if let Event::Steps { done, .. } = event {
+                    bar.set_position(before + done as u64);
+                }
             })?;
             bar.set_position(before + args.steps as u64);
             let Some((run, points)) = found else {

@@ -3,21 +3,18 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::exit;
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 use siamese_core::model::MAX_DIM;
 use siamese_train::augment::Augmentation;
 use siamese_train::checkpoint::Plan;
 use siamese_train::dataset::{Dataset, Source, Split};
 use siamese_train::files::{hex, write_atomic};
 use siamese_train::finish::{Files, Report, finish};
-use siamese_train::fit::{Outcome, fit};
+use siamese_train::fit::{Event, Outcome, fit};
+use siamese_train::history::Epoch;
 use siamese_train::plot::ClassNames;
 use siamese_train::preset::Preset;
 use siamese_train::recipe::{
@@ -116,10 +113,10 @@ struct Data {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Recipe")]
 struct Knobs {
-    /// Loss terms: contrastive, student-t, gaussian; `student-t+0.2*contrastive` adds two
+    /// Loss: contrastive, student-t, gaussian, triplet; `student-t+0.2*contrastive` adds two
     #[arg(long, value_name = "TERMS")]
     loss: Option<Loss>,
-    /// Distance at which the contrastive loss lets different pairs be
+    /// Distance that the contrastive and triplet losses want
     #[arg(long, value_name = "UNITS")]
     margin: Option<f64>,
     /// Exponent of the student-t similarity: higher gathers classes more tightly
@@ -161,6 +158,15 @@ struct Knobs {
     /// Largest norm of the gradient, 0 for any
     #[arg(long, value_name = "NORM")]
     clip: Option<f64>,
+    /// Part of the steps, at the end, that train with rounded weights and activations
+    #[arg(long, value_name = "PART")]
+    tuning: Option<f64>,
+    /// Part of the training images held out to watch by
+    #[arg(long, value_name = "PART")]
+    validation: Option<f64>,
+    /// Stop after so many epochs without a better knn25 of the held-out images, 0 for never
+    #[arg(long, value_name = "EPOCHS")]
+    patience: Option<usize>,
 }
 
 impl Knobs {
@@ -184,6 +190,9 @@ impl Knobs {
         set(&mut recipe.batch_norm, &self.batch_norm);
         set(&mut recipe.averaging, &self.averaging);
         set(&mut recipe.clip, &self.clip);
+        set(&mut recipe.tuning, &self.tuning);
+        set(&mut recipe.validation, &self.validation);
+        set(&mut recipe.patience, &self.patience);
         if let Some(augment) = self.augment {
             recipe.augmentation = augment.strength();
         }
@@ -248,24 +257,32 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     }
 
     let stop = stop_at_ctrl_c()?;
-    let steps = plan.recipe.steps(train.len());
+    let held_out = (train.len() as f64 * plan.recipe.validation) as usize;
+    let steps = plan.recipe.steps(train.len() - held_out);
     output.note(&format!(
         "training {name}: {steps} steps of {} images",
         plan.recipe.batch
     ));
     let bar = output.progress().count("training", "steps", steps as u64);
     let start = Instant::now();
-    let train = Arc::new(train);
-    let outcome = fit(&plan, &train, device, &partial, &stop, |progress| {
-        bar.set_position(progress.step as u64);
-        bar.set_message(format!("loss {:.4}", progress.loss));
-    })?;
+    let outcome = fit(
+        &plan,
+        &train,
+        device,
+        &partial,
+        &stop,
+        |event| match event {
+            Event::Steps { done, all, loss } => {
+                bar.set_length(all as u64);
+                bar.set_position(done as u64);
+                bar.set_message(format!("loss {loss:.4}"));
+            }
+            Event::Epoch(epoch) => bar.suspend(|| output.note(&line(epoch))),
+        },
+    )?;
     bar.finish_and_clear();
-    let (network, first_step) = match outcome {
-        Outcome::Finished {
-            network,
-            first_step,
-        } => (network, first_step),
+    let trained = match outcome {
+        Outcome::Finished(trained) => trained,
         Outcome::Interrupted { step } => {
             output.note(&format!(
                 "stopped at step {step} of {steps}; the same command goes on from {}",
@@ -275,8 +292,8 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         }
     };
     let seconds = start.elapsed().as_secs_f64();
-    let embedded = (steps - first_step) * plan.recipe.batch;
-    let (float, int8) = finish(&plan, &network, &train, &test, &names, &files, |stage| {
+    let embedded = (trained.steps - trained.first_step) * plan.recipe.batch;
+    let finished = finish(&plan, &trained, &train, &test, &names, &files, |stage| {
         output.note(stage);
     })?;
     let report = Report {
@@ -284,12 +301,15 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         training_digest: hex(&plan.digest()),
         plan,
         version: env!("CARGO_PKG_VERSION"),
+        libtorch: env!("SIAMESE_LIBTORCH"),
         threads: tch::get_num_threads(),
-        steps,
+        steps: trained.steps,
         seconds,
         images_per_second: embedded as f64 / seconds,
-        float,
-        int8,
+        float: finished.float,
+        int8: finished.int8,
+        precision: finished.precision,
+        history: trained.history,
     };
     let path = files.report();
     write_atomic(&path, |out| Ok(serde_json::to_writer_pretty(out, &report)?))?;
@@ -298,6 +318,30 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
             .with_context(|| format!("can't remove {}", partial.display()))?;
     }
     output.report(&summary(&report, &files)?, &report)
+}
+
+/// An epoch for people.
+fn line(epoch: &Epoch) -> String {
+    let right = epoch
+        .knn25
+        .map_or_else(String::new, |knn25| format!("knn25 {knn25:.4}   "));
+    let [first, second] = epoch.active.map(|part| 100.0 * part);
+    format!(
+        "epoch {:>5.1}   loss {:.4}   {right}active units {first:.0} % {second:.0} %   {}{}",
+        epoch.epoch,
+        epoch.loss,
+        if epoch.integers { "integers   " } else { "" },
+        left(epoch.seconds_left)
+    )
+}
+
+/// Seconds as the time that is left.
+fn left(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match seconds / 60 {
+        0 => format!("{seconds} s left"),
+        minutes => format!("{minutes} min {} s left", seconds % 60),
+    }
 }
 
 fn summary(report: &Report, files: &Files) -> Result<String> {
@@ -318,6 +362,16 @@ fn summary(report: &Report, files: &Files) -> Result<String> {
         report.float.silhouette,
         report.int8.silhouette,
     )?;
+    writeln!(text, "\n  lost to rounding      weights  outputs")?;
+    for (layer, precision) in report.precision.iter().enumerate() {
+        writeln!(
+            text,
+            "  layer {}             {:>6.1} dB {:>5.1} dB",
+            layer + 1,
+            -precision.weights_db,
+            -precision.outputs_db
+        )?;
+    }
     writeln!(text, "\n  model     {}", files.model().display())?;
     writeln!(text, "  pictures  {}", files.pictures().display())?;
     Ok(text)
@@ -363,7 +417,7 @@ impl Data {
         let all = Dataset::read(images, labels)?;
         let (train, test) = match (&self.test_images, &self.test_labels) {
             (Some(images), Some(labels)) => (all, Dataset::read(images, labels)?),
-            _ => hold_out(&all, seed)?,
+            _ => tenth_for_testing(&all, seed)?,
         };
         let size = |set: &Dataset| (set.images.width(), set.images.height());
         ensure!(
@@ -376,15 +430,12 @@ impl Data {
     }
 }
 
-/// Holds a tenth of the images out, drawn by `seed`.
-fn hold_out(all: &Dataset, seed: u64) -> Result<(Dataset, Dataset)> {
+/// A tenth of the images to test with, drawn by `seed`, and the rest to train.
+fn tenth_for_testing(all: &Dataset, seed: u64) -> Result<(Dataset, Dataset)> {
     ensure!(
         all.len() >= 20,
         "{} images are too few to hold some out; give --test-images and --test-labels",
         all.len()
     );
-    let mut order: Vec<usize> = (0..all.len()).collect();
-    order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-    let (test, train) = order.split_at(all.len() / 10);
-    Ok((all.subset(train), all.subset(test)))
+    Ok(all.hold_out(0.1, seed))
 }

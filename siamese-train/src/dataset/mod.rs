@@ -10,6 +10,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
 
 pub use fetch::{Fetched, fetch};
 pub use idx::read_labels;
@@ -193,6 +196,18 @@ impl Dataset {
             images: self.images.subset(indices),
             labels: indices.iter().map(|&index| self.labels[index]).collect(),
         }
+    }
+
+    /// Holds out `fraction` of the images, drawn by `seed`: the others, and
+    /// those held out, each in their order here.
+    #[must_use]
+    pub fn hold_out(&self, fraction: f64, seed: u64) -> (Self, Self) {
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        let (held_out, others) = order.split_at_mut((self.len() as f64 * fraction) as usize);
+        held_out.sort_unstable();
+        others.sort_unstable();
+        (self.subset(others), self.subset(held_out))
     }
 
     /// The classes that occur, ascending.

@@ -3,11 +3,14 @@
 //! [`map`] draws every image as a point in the colour of its class, and
 //! [`preview`] draws the images themselves at their points. [`write_maps`]
 //! writes both under their usual names. [`distances`] and [`confusion`] show what
-//! an evaluation found; [`panels`] puts several maps side by side. All of them bring their fonts along.
+//! an evaluation found, [`curves`] and [`write_film`] what training
+//! did; [`panels`] puts several maps side by side. All of them bring their fonts along.
 
 mod axes;
 mod confusion;
+mod curves;
 mod distances;
+mod film;
 mod labels;
 mod map;
 mod palette;
@@ -24,7 +27,9 @@ use crate::dataset::{Images, Source};
 use crate::evaluate::Labelled;
 
 pub use confusion::confusion;
+pub use curves::curves;
 pub use distances::distances;
+pub use film::write_film;
 pub use map::map;
 pub use panels::{Panel, panels};
 pub use preview::preview;

@@ -1,0 +1,242 @@
+//! What is seen while a run goes on: the validation images, the hidden units,
+//! the loss, and the map as it forms.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tch::{Device, Kind, Tensor, no_grad};
+
+use super::run::Run;
+use crate::checkpoint::{Checkpoint, NamedTensor, Plan, Progress};
+use crate::dataset::{Dataset, Images};
+use crate::evaluate::{Labelled, neighbours};
+use crate::float_network::FloatNetwork;
+use crate::history::{Epoch, FILM, Film};
+use crate::loader::inputs_of;
+use crate::network::{FoldedTensors, Network, to_vec};
+use crate::points::Points;
+use crate::quantise::activation_scale;
+
+/// Training images that validation images are compared with, and that the
+/// units of the integer phase are fitted to.
+const GALLERY: usize = 5_000;
+/// Pictures of a film, and points in each.
+const FRAMES: usize = 60;
+const FILMED: usize = 1_500;
+
+/// The watcher of one run.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// Steps of an epoch.
+    epoch: usize,
+    /// Steps of the float phase.
+    steps: usize,
+    gallery: Watched,
+    validation: Option<Watched>,
+    /// Sum of the losses since the last epoch ended, and their number.
+    loss: (Tensor, usize),
+    pub history: Vec<Epoch>,
+    /// The tensors of the best epoch so far, kept if the run may stop early.
+    best: Option<(f64, Vec<Tensor>)>,
+    keeps_best: bool,
+    pub film: Film,
+}
+
+/// Images as the first layer takes them.
+#[derive(Debug)]
+struct Watched {
+    inputs: Tensor,
+    labels: Vec<u8>,
+}
+
+impl Watched {
+    fn new(plan: &Plan, images: &Images, labels: Vec<u8>, device: Device) -> Self {
+        let inputs = Tensor::from_slice(&inputs_of(plan.input, images.pixels()));
+        Self {
+            inputs: inputs
+                .reshape([-1, plan.input.activations() as i64])
+                .to_device(device),
+            labels,
+        }
+    }
+
+    fn points(&self, tensors: &FoldedTensors, dim: usize) -> Result<Points> {
+        let [_, _, embeddings] = tensors.forward(&self.inputs);
+        Points::new(dim, to_vec(&embeddings))
+    }
+}
+
+impl Watch {
+    pub(super) fn new(
+        plan: &Plan,
+        training: &Dataset,
+        validation: &Dataset,
+        device: Device,
+    ) -> Result<Self> {
+        let step = training.len().div_ceil(GALLERY).max(1);
+        let spread: Vec<usize> = (0..training.len()).step_by(step).collect();
+        let part = training.subset(&spread);
+        let gallery = Watched::new(plan, &part.images, part.labels, device);
+        let validation = (!validation.is_empty())
+            .then(|| Watched::new(plan, &validation.images, validation.labels.clone(), device));
+        let filmed = validation.as_ref().unwrap_or(&gallery);
+        let film = Film {
+            labels: filmed.labels.iter().copied().take(FILMED).collect(),
+            frames: Vec::new(),
+        };
+        Ok(Self {
+            epoch: training.len().div_ceil(plan.recipe.batch),
+            steps: plan.recipe.phases(training.len())[0],
+            gallery,
+            validation,
+            loss: (Tensor::zeros([], (Kind::Float, device)), 0),
+            history: Vec::new(),
+            best: None,
+            keeps_best: plan.recipe.patience > 0,
+            film: if plan.dim == 2 { film } else { Film::default() },
+        })
+    }
+
+    /// Counts a step's loss, without waiting for it.
+    pub(super) fn add(&mut self, loss: &Tensor) {
+        no_grad(|| self.loss.0 += loss.detach());
+        self.loss.1 += 1;
+    }
+
+    pub(super) fn epoch_loss(&self) -> (f32, usize) {
+        (self.loss.0.double_value(&[]) as f32, self.loss.1)
+    }
+
+    pub(super) const fn ends_epoch(&self, step: usize) -> bool {
+        step.is_multiple_of(self.epoch)
+    }
+
+    /// Looks at the validation images. `left` is the time that the rest takes.
+    pub(super) fn end_epoch(&mut self, run: &Run, left: Duration) -> Result<&Epoch> {
+        let network = run.outcome();
+        let tensors = FoldedTensors::new(&network, self.gallery.inputs.device());
+        let watched = self.validation.as_ref().unwrap_or(&self.gallery);
+        let dim = network.layers[2].outputs;
+        let [first, second, embeddings] = tensors.forward(&watched.inputs);
+        let knn25 = match &self.validation {
+            None => None,
+            Some(validation) => {
+                let gallery = self.gallery.points(&tensors, dim)?;
+                let queries = Points::new(dim, to_vec(&embeddings))?;
+                let right = neighbours::knn(
+                    Labelled::new(&gallery, &self.gallery.labels)?,
+                    Labelled::new(&queries, &validation.labels)?,
+                    &[25],
+                )?;
+                right.first().copied()
+            }
+        };
+        let active = |hidden: Tensor| {
+            hidden
+                .gt(0.0)
+                .to_kind(Kind::Float)
+                .mean(Kind::Float)
+                .double_value(&[])
+        };
+        let (sum, count) = self.epoch_loss();
+        self.loss = (self.loss.0.zeros_like(), 0);
+        if let Some(knn25) = knn25.filter(|_| self.keeps_best)
+            && self.best.as_ref().is_none_or(|(best, _)| knn25 > *best)
+        {
+            self.best = Some((knn25, run.kept()));
+        }
+        self.history.push(Epoch {
+            epoch: run.step as f64 / self.epoch as f64,
+            loss: f64::from(sum) / count.max(1) as f64,
+            knn25,
+            active: [active(first), active(second)],
+            integers: run.tuning_from.is_some(),
+            seconds_left: left.as_secs_f64(),
+        });
+        self.history.last().context("an epoch was just added")
+    }
+
+    /// Whether the best epoch lies more than `patience` epochs back; never for
+    /// a patience of 0.
+    pub(super) fn has_stalled(&self, patience: usize) -> bool {
+        let Some((best, _)) = &self.best else {
+            return false;
+        };
+        let at = self
+            .history
+            .iter()
+            .position(|epoch| epoch.knn25 == Some(*best));
+        patience > 0 && at.is_some_and(|at| self.history.len() - 1 - at >= patience)
+    }
+
+    pub(super) const fn best(&self) -> &Option<(f64, Vec<Tensor>)> {
+        &self.best
+    }
+
+    pub(super) fn take_best(&mut self) -> Option<Vec<Tensor>> {
+        self.keeps_best = false;
+        self.best.take().map(|(_, kept)| kept)
+    }
+
+    /// Whether a picture of the film is due after `step`: early ones come
+    /// quickly, when the map changes most.
+    pub(super) fn shoots(&self, step: usize) -> bool {
+        let due = |frame: usize| {
+            let part = frame as f64 / (FRAMES - 1) as f64;
+            (part * part * self.steps as f64).ceil() as usize
+        };
+        !self.film.labels.is_empty() && (0..FRAMES).any(|frame| due(frame).max(1) == step)
+    }
+
+    /// Adds a picture to the film.
+    pub(super) fn shoot(&mut self, network: &FloatNetwork) {
+        let filmed = self.validation.as_ref().unwrap_or(&self.gallery);
+        let inputs = filmed.inputs.narrow(0, 0, self.film.labels.len() as i64);
+        let tensors = FoldedTensors::new(network, inputs.device());
+        let [_, _, embeddings] = tensors.forward(&inputs);
+        self.film.frames.push(to_vec(&embeddings));
+    }
+
+    /// The units of the hidden activations that fit `network` best.
+    pub(super) fn calibrate(&self, network: &Network) -> Result<[f32; 2]> {
+        let tensors = FoldedTensors::new(&network.fold(), self.gallery.inputs.device());
+        let [first, second, _] = tensors.forward(&self.gallery.inputs);
+        Ok([
+            activation_scale(&to_vec(&first))?,
+            activation_scale(&to_vec(&second))?,
+        ])
+    }
+
+    pub(super) fn restore(
+        &mut self,
+        progress: &Progress,
+        best: Option<(f64, Vec<Tensor>)>,
+        checkpoint: &Checkpoint,
+    ) -> Result<()> {
+        let (sum, count) = progress.epoch_loss;
+        self.loss = (self.loss.0.full_like(f64::from(sum)), count);
+        self.history.clone_from(&progress.history);
+        self.keeps_best = progress.tuning_from.is_none() && self.keeps_best;
+        self.best = best;
+        let images = self.film.labels.len();
+        let frames = (0..).map_while(|frame| {
+            let name = format!("{FILM}.{frame}");
+            checkpoint.tensors.contains_key(&name).then_some(name)
+        });
+        self.film.frames = frames
+            .map(|name| Ok(checkpoint.tensor(&name, &[images, 2])?.to_vec()))
+            .collect::<Result<_>>()?;
+        Ok(())
+    }
+}
+
+impl Film {
+    /// The frames as tensors of a checkpoint.
+    pub(super) fn tensors(&self) -> impl Iterator<Item = NamedTensor> {
+        let shape = vec![self.labels.len(), 2];
+        self.frames
+            .iter()
+            .enumerate()
+            .map(move |(index, frame)| (format!("{FILM}.{index}"), shape.clone(), frame.clone()))
+    }
+}
