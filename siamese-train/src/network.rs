@@ -101,8 +101,8 @@ impl Network {
         Self {
             input: self.input,
             layers: folded.map(|(weight, bias)| Layer {
-                weight: weight.copy().set_requires_grad(true),
-                bias: bias.copy().set_requires_grad(true),
+                weight: weight.detach().copy().set_requires_grad(true),
+                bias: bias.detach().copy().set_requires_grad(true),
                 normalisation: None,
             }),
             hidden_scales: Some(hidden_scales),

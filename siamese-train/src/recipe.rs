@@ -238,7 +238,7 @@ impl RecipeName {
                 ..recipe
             },
             Preset::Reference => Recipe {
-                epochs: 60.0,
+                epochs: 80.0,
                 learning_rate: 0.008,
                 ..recipe
             },

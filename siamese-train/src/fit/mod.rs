@@ -35,7 +35,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// Steps between two reports; reading the loss waits for the device.
 const REPORT_EVERY: usize = 20;
 /// The learning rate of the integer phase, as a part of the recipe's.
-const TUNING_RATE: f64 = 0.02;
+const TUNING_RATE: f64 = 0.004;
 
 /// What a run tells while it goes on.
 #[derive(Debug, Clone, Copy)]
