@@ -300,3 +300,77 @@ impl FoldedTensors {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::Images;
+    use crate::embed::ModelFile;
+    use crate::export::to_model_bytes;
+    use crate::golden::TorchModel;
+    use crate::loader::inputs_of;
+    use crate::quantise::{Calibration, quantise};
+
+    const INPUT: Input = Input {
+        width: 8,
+        height: 8,
+        pooling: siamese_core::image::Pooling::None,
+    };
+
+    fn images() -> Images {
+        let pixels = (0..40 * 64u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8);
+        Images::new(8, 8, pixels.collect()).unwrap()
+    }
+
+    fn inputs() -> Tensor {
+        Tensor::from_slice(&inputs_of(INPUT, images().pixels())).reshape([40, 64])
+    }
+
+    #[test]
+    fn rounded_training_gives_the_integers_of_the_model() {
+        let scales = [0.02, 0.01];
+        let network = Network::new(INPUT, [24, 12], 3, true, 5, Device::Cpu).to_integers(scales);
+        let folded = network.fold();
+        let embeddings = to_vec(&network.embed_batch(&inputs()));
+        let calibration = Calibration {
+            hidden: [Vec::new(), Vec::new()],
+            embeddings: embeddings.clone(),
+        };
+        let integers = quantise(&folded, &calibration, Some(scales)).unwrap();
+        let bytes = to_model_bytes("rounded", &integers, [0; 32], None).unwrap();
+        let file = ModelFile::new("rounded".as_ref(), bytes).unwrap();
+        let golden = TorchModel::new(&file.model()).forward(&images()).unwrap();
+
+        let [first, second, _] = &network.layers;
+        let one = first.integer_outputs(&(inputs() * MAX).round(), 1.0 / MAX, scales[0].into());
+        let two = second.integer_outputs(&one, scales[0].into(), scales[1].into());
+        for (trained, model) in [one, two].iter().zip(&golden.hidden) {
+            let model: Vec<f32> = model.iter().map(|&activation| activation.into()).collect();
+            assert_eq!(to_vec(trained), model);
+            assert!(
+                model
+                    .iter()
+                    .any(|&activation| activation > 0.0 && activation < 127.0)
+            );
+        }
+        for (trained, step) in embeddings.iter().zip(&golden.embeddings) {
+            let unit = integers.scales.embedding;
+            assert!((trained - f32::from(*step) * unit).abs() <= 0.51 * unit);
+        }
+    }
+
+    #[test]
+    fn gradients_pass_the_rounding() {
+        let network =
+            Network::new(INPUT, [24, 12], 3, true, 5, Device::Cpu).to_integers([0.02, 0.01]);
+        network
+            .embed_batch(&inputs())
+            .square()
+            .sum(Kind::Float)
+            .backward();
+        for (parameter, _) in network.parameters() {
+            let largest = parameter.grad().abs().max().double_value(&[]);
+            assert!(largest.is_finite() && largest > 0.0);
+        }
+    }
+}

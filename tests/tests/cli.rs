@@ -203,18 +203,23 @@ mod train {
         command
     }
 
-    /// Starts a run, stops it as ctrl-C does, and returns what it said after that.
-    fn interrupt(command: &mut Command) -> Vec<String> {
+    /// Starts a run, stops it as ctrl-C does once it says `word`, and returns
+    /// what it said after that.
+    fn interrupt_at(word: &str, command: &mut Command) -> Vec<String> {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
-        let started = stderr.find(|line| line.as_ref().unwrap().starts_with("training "));
-        assert!(started.is_some(), "the run says when it starts");
+        let said = stderr.find(|line| line.as_ref().unwrap().contains(word));
+        assert!(said.is_some(), "the run never says '{word}'");
         let pid = child.id().to_string();
         let kill = Command::new("kill").args(["-INT", &pid]).status().unwrap();
         assert!(kill.success());
         let said: Vec<String> = stderr.map(Result::unwrap).collect();
         assert_eq!(child.wait().unwrap().code(), Some(130), "{said:?}");
         said
+    }
+
+    fn interrupt(command: &mut Command) -> Vec<String> {
+        interrupt_at("training ", command)
     }
 
     #[test]
@@ -227,9 +232,11 @@ mod train {
         let there = ["safetensors", "siam", "golden.safetensors", "json"]
             .map(|ending| format!("mine.{ending}"));
         let pictures = ["embed.txt", "embed.png", "embed.svg", "embed_preview.png"]
+            .into_iter()
+            .chain(["curves.png", "film.gif"])
             .map(|file| format!("mine/{file}"));
-        for file in there.iter().chain(&pictures) {
-            assert!(folder.path().join(file).is_file(), "{file} is missing");
+        for file in there.into_iter().chain(pictures) {
+            assert!(folder.path().join(&file).is_file(), "{file} is missing");
         }
         assert!(!folder.path().join("mine.partial.safetensors").exists());
         let file = ModelFile::read(&folder.path().join("mine.siam")).unwrap();
@@ -270,6 +277,43 @@ mod train {
         let [whole, broken] =
             [whole, broken].map(|folder| fs::read(folder.join("m.siam")).unwrap());
         assert!(whole == broken, "the resumed run gave another model");
+    }
+
+    #[test]
+    fn a_run_interrupted_among_integers_goes_on_and_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = |name: &str| {
+            let mut command = train(&folder.path().join(name), "5", "m", "60");
+            command.args(["--tuning", "0.5", "--patience", "50", "--json"]);
+            command
+        };
+        let history = |text: &str| -> Value {
+            serde_json::from_str::<Value>(text).unwrap()["history"].clone()
+        };
+        let whole = history(&succeed(&mut run("whole")));
+        interrupt_at("integers", &mut run("broken"));
+        let broken = history(&succeed(&mut run("broken")));
+        assert_eq!(whole, broken);
+        let [whole, broken] =
+            ["whole", "broken"].map(|name| fs::read(folder.path().join(name).join("m.siam")));
+        assert!(whole.unwrap() == broken.unwrap(), "another model");
+        let films = ["whole", "broken"]
+            .map(|name| fs::read(folder.path().join(name).join("m/film.gif")).unwrap());
+        assert!(films[0] == films[1], "another film");
+    }
+
+    #[test]
+    fn a_run_that_gets_no_better_stops() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = train(folder.path(), "5", "m", "300");
+        command.args(["--patience", "2", "--tuning", "0.01", "--json"]);
+        let text = succeed(command.args(["--learning-rate", "1e-9", "--averaging", "0"]));
+        let report: Value = serde_json::from_str(&text).unwrap();
+        let history = report["history"].as_array().unwrap();
+        let floats = history.iter().filter(|epoch| epoch["integers"] == false);
+        // Batch normalisation alone still learns for some epochs.
+        assert!(floats.count() < 60, "{} epochs", history.len());
+        assert!(history.last().unwrap()["integers"] == true);
     }
 
     #[test]

@@ -7,16 +7,20 @@ use clap::ArgGroup;
 use serde_json::json;
 use siamese_train::dataset::{Dataset, Source, Split};
 use siamese_train::embed::{ModelFile, embed_images};
-use siamese_train::evaluate::{Labelled, evaluate_leave_one_out};
-use siamese_train::plot::{self, ClassNames, write_maps};
+use siamese_train::evaluate::neighbours::knn_leave_one_out;
+use siamese_train::evaluate::{Labelled, Verification, evaluate_leave_one_out};
+use siamese_train::plot::{self, ClassNames, Panel, write_maps};
 use siamese_train::points::Points;
 
 use super::{Output, SourceArg};
 
+/// Maps in a row of a comparison.
+const COLUMNS: usize = 3;
+
 /// Draw the map: points by class, and the images at their points
 #[derive(Debug, clap::Args)]
 #[command(
-    group = ArgGroup::new("what").required(true).args(["model", "embeddings"]),
+    group = ArgGroup::new("what").required(true).args(["model", "embeddings", "compare"]),
     after_help = "\
 Writes embed.svg and embed.png (every image a point in the colour of its class) and
 embed_preview.png (the images themselves at their points). The images are the test part of a
@@ -26,12 +30,16 @@ principal components.
 
 Examples:
   siamese-train plot --model model/small.siam --out-dir pictures
+  siamese-train plot --compare model/tiny.siam model/small.siam model/medium.siam
   siamese-train plot --embeddings embed.txt --images i.idx.gz --labels l.idx.gz"
 )]
 pub struct Args {
     /// The quantised model that embeds the images
     #[arg(long, value_name = "FILE.siam")]
     model: Option<PathBuf>,
+    /// Draw the maps of several models side by side instead, as maps.svg/.png
+    #[arg(long, value_name = "FILE.siam", num_args = 1.., conflicts_with_all = ["report", "title"])]
+    compare: Vec<PathBuf>,
     /// Embeddings, one line an image, in the images' order
     #[arg(long, value_name = "FILE")]
     embeddings: Option<PathBuf>,
@@ -73,6 +81,9 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
             (set, source.into(), format!(" on {}", source.title()))
         }
     };
+    if !args.compare.is_empty() {
+        return compare(args, &set, &names, output);
+    }
     let (points, subject) = match (&model, &args.embeddings) {
         (Some(file), _) => {
             let model = file.model();
@@ -123,5 +134,43 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         .iter()
         .map(|path| format!("{}\n", path.display()))
         .collect();
+    output.report(&human, &json!({ "pictures": paths }))
+}
+
+/// Maps side by side, with how good each is for its own 25 nearest.
+fn compare(args: &Args, set: &Dataset, names: &ClassNames, output: Output) -> Result<()> {
+    let mut maps = Vec::new();
+    let bar = output
+        .progress()
+        .count("embedding", "models", args.compare.len() as u64);
+    for path in &args.compare {
+        let file = ModelFile::read(path)?;
+        let points = embed_images(&file.model(), &set.images)?.to_points()?;
+        let labelled = Labelled::new(&points, &set.labels)?;
+        let right = knn_leave_one_out(labelled, &[25])?;
+        let eer = Verification::of(labelled)?.eer;
+        let remark = format!("knn25 {:.3} (leave-one-out), EER {eer:.3}", right[0]);
+        maps.push((file.model().header().name.to_owned(), remark, points));
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let panels = maps
+        .iter()
+        .map(|(title, remark, points)| {
+            Ok(Panel {
+                points: Labelled::new(points, &set.labels)?,
+                title,
+                remark,
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let picture = plot::panels(&panels, panels.len().min(COLUMNS), names);
+    let paths = ["maps.svg", "maps.png"].map(|name| args.out_dir.join(name));
+    picture.write_svg(&paths[0])?;
+    picture.write_png(&paths[1])?;
+    let human = paths
+        .each_ref()
+        .map(|path| path.display().to_string())
+        .join("\n");
     output.report(&human, &json!({ "pictures": paths }))
 }

@@ -333,6 +333,20 @@ mod tests {
     }
 
     #[test]
+    fn held_out_images_are_in_no_other_part() {
+        let images = Images::new(1, 1, (0..100).collect()).unwrap();
+        let set = Dataset::new(images, (0..100).collect()).unwrap();
+        let (others, held_out) = set.hold_out(0.2, 3);
+        assert_eq!((others.len(), held_out.len()), (80, 20));
+        let mut all = [others.labels.clone(), held_out.labels.clone()].concat();
+        all.sort_unstable();
+        assert_eq!(all, set.labels);
+        assert_eq!(held_out.images.pixels(), held_out.labels);
+        assert_ne!(held_out, set.hold_out(0.2, 4).1);
+        assert_eq!(set.hold_out(0.0, 3).0, set);
+    }
+
+    #[test]
     fn impossible_sets_are_refused() {
         assert!(Images::new(0, 3, vec![]).is_err());
         assert!(Images::new(usize::MAX, 2, vec![1]).is_err());
