@@ -9,7 +9,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use siamese_core::image::Input;
-use siamese_core::model::LAYERS;
+use siamese_core::model::{LAYERS, MAX_DIM};
 
 use crate::dataset::Dataset;
 use crate::files::{hex, write_atomic};
@@ -21,8 +21,11 @@ use crate::recipe::Recipe;
 /// All that a training run follows from, but the machine's arithmetic.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The sizes of the hidden layers.
+    /// The named sizes that it starts from.
     pub preset: Preset,
+    /// Outputs of the two hidden layers, if not the preset's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<[usize; 2]>,
     /// The coordinates of an embedding.
     pub dim: usize,
     /// The image that the network takes.
@@ -39,7 +42,7 @@ impl Plan {
     /// The plan to train `preset` with `dim` coordinates on `train`.
     ///
     /// # Errors
-    /// If the images don't fit the first layer.
+    /// If the images are too large.
     pub fn new(
         preset: Preset,
         dim: usize,
@@ -52,25 +55,45 @@ impl Plan {
                 .with_context(|| format!("images of {pixels} pixels a side are too large"))
         };
         let input = preset.input(side(train.images.width())?, side(train.images.height())?);
-        ensure!(
-            (1..=usize::from(u16::MAX)).contains(&input.activations()),
-            "images of {}x{} pixels don't fit the first layer, which takes 1 to {} inputs",
-            input.width,
-            input.height,
-            u16::MAX
-        );
         let digest = Sha256::new()
             .chain_update(train.images.pixels())
             .chain_update(&train.labels)
             .finalize();
         Ok(Self {
             preset,
+            hidden: None,
             dim,
             input,
             recipe,
             seed,
             data_digest: hex(&digest),
         })
+    }
+
+    /// Checks that a model file can hold the network.
+    ///
+    /// # Errors
+    /// One sentence on the layer that it can't.
+    pub fn check(&self) -> Result<()> {
+        let Input { width, height, .. } = self.input;
+        ensure!(
+            (1..=usize::from(u16::MAX)).contains(&self.input.activations()),
+            "images of {width}x{height} pixels don't fit the first layer, which takes 1 to {} inputs",
+            u16::MAX
+        );
+        for outputs in self.hidden() {
+            ensure!(
+                (1..=usize::from(u16::MAX)).contains(&outputs),
+                "a hidden layer of {outputs} units is not possible; it has 1 to {}",
+                u16::MAX
+            );
+        }
+        ensure!(
+            (1..=MAX_DIM).contains(&self.dim),
+            "an embedding of {} coordinates is not possible; it has 1 to {MAX_DIM}",
+            self.dim
+        );
+        Ok(())
     }
 
     /// SHA-256 of the plan's JSON: the training digest in a model's header.
@@ -83,10 +106,16 @@ impl Plan {
         Sha256::digest(json).into()
     }
 
+    /// Outputs of the two hidden layers.
+    #[must_use]
+    pub fn hidden(&self) -> [usize; 2] {
+        self.hidden.unwrap_or(self.preset.hidden())
+    }
+
     /// Inputs and outputs of the three layers.
     #[must_use]
     pub fn shapes(&self) -> [(usize, usize); LAYERS] {
-        let [first, second] = self.preset.hidden();
+        let [first, second] = self.hidden();
         [
             (self.input.activations(), first),
             (first, second),

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use siamese_core::model::MAX_DIM;
+use siamese_core::image::Pooling;
 use siamese_train::augment::Augmentation;
 use siamese_train::checkpoint::Plan;
 use siamese_train::dataset::{Dataset, Source, Split};
@@ -50,6 +50,12 @@ pub struct Args {
     /// Coordinates of an embedding, 1 to 64: 2 to look at, 16 to identify
     #[arg(long, default_value_t = 2)]
     dim: usize,
+    /// Units of the two hidden layers, such as 96,48 [default: the preset's]
+    #[arg(long, value_name = "N,N", value_delimiter = ',', num_args = 2)]
+    hidden: Vec<usize>,
+    /// What the first layer takes of an image [default: the preset's]
+    #[arg(long, value_enum)]
+    pooling: Option<PoolingArg>,
     /// How to train
     #[arg(long, value_enum, default_value_t = RecipeName::Default)]
     recipe: RecipeName,
@@ -220,6 +226,25 @@ impl Augment {
     }
 }
 
+/// [`Pooling`] as an option's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PoolingArg {
+    /// Every pixel
+    None,
+    /// The sums of 2x2 pixels: a quarter of the weights and of the time
+    #[value(name = "2x2")]
+    Sum2x2,
+}
+
+impl From<PoolingArg> for Pooling {
+    fn from(pooling: PoolingArg) -> Self {
+        match pooling {
+            PoolingArg::None => Self::None,
+            PoolingArg::Sum2x2 => Self::Sum2x2,
+        }
+    }
+}
+
 /// Where to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum DeviceArg {
@@ -230,11 +255,6 @@ enum DeviceArg {
 }
 
 pub fn run(args: &Args, output: Output) -> Result<()> {
-    ensure!(
-        (1..=MAX_DIM).contains(&args.dim),
-        "--dim {} is not possible; an embedding has 1 to {MAX_DIM} coordinates",
-        args.dim
-    );
     let device = device(args.device)?;
     if let Some(threads) = args.threads {
         ensure!(threads > 0, "--threads must be at least 1");
@@ -402,7 +422,15 @@ fn plan(args: &Args, train: &Dataset) -> Result<Plan> {
         recipe.epochs = epochs;
     }
     recipe.check()?;
-    Plan::new(preset, args.dim, recipe, args.seed, train)
+    let mut plan = Plan::new(preset, args.dim, recipe, args.seed, train)?;
+    if let [first, second] = args.hidden[..] {
+        plan.hidden = Some([first, second]);
+    }
+    if let Some(pooling) = args.pooling {
+        plan.input.pooling = pooling.into();
+    }
+    plan.check()?;
+    Ok(plan)
 }
 
 impl Data {

@@ -28,7 +28,7 @@ impl Run {
     pub(super) fn new(plan: &Plan, device: Device) -> Self {
         let network = Network::new(
             plan.input,
-            plan.preset.hidden(),
+            plan.hidden(),
             plan.dim,
             plan.recipe.batch_norm,
             plan.seed,
