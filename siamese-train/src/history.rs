@@ -2,9 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The name of a film's tensors in a checkpoint.
-pub(crate) const FILM: &str = "film";
-
 /// What was seen at the end of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {

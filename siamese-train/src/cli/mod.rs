@@ -54,7 +54,7 @@ struct Cli {
 enum Command {
     Data(data::Args),
     #[cfg(feature = "torch")]
-    Train(train::Args),
+    Train(Box<train::Args>),
     #[cfg(not(feature = "torch"))]
     Train(NoTrain),
     Embed(embed::Args),

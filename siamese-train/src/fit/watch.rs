@@ -11,7 +11,7 @@ use crate::checkpoint::{Checkpoint, NamedTensor, Plan, Progress};
 use crate::dataset::{Dataset, Images};
 use crate::evaluate::{Labelled, neighbours};
 use crate::float_network::FloatNetwork;
-use crate::history::{Epoch, FILM, Film};
+use crate::history::{Epoch, Film};
 use crate::loader::inputs_of;
 use crate::network::{FoldedTensors, Network, to_vec};
 use crate::points::Points;
@@ -20,6 +20,8 @@ use crate::quantise::activation_scale;
 /// Training images that validation images are compared with, and that the
 /// units of the integer phase are fitted to.
 const GALLERY: usize = 5_000;
+/// The name of a film's tensors in a checkpoint.
+const FILM: &str = "film";
 /// Pictures of a film, and points in each.
 const FRAMES: usize = 60;
 const FILMED: usize = 1_500;
