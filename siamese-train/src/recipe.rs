@@ -212,20 +212,26 @@ pub enum RecipeName {
 impl RecipeName {
     /// The recipe of that name for a preset and a number of coordinates: small
     /// networks profit from gentler distortions, large ones from smaller and
-    /// fewer steps, and more coordinates allow tighter classes.
+    /// fewer steps; more coordinates allow tighter classes, and go on learning
+    /// when two are long exhausted.
     #[must_use]
     pub fn recipe_for(self, preset: Preset, dim: usize) -> Recipe {
         let recipe = self.recipe();
         if self == Self::Original {
             return recipe;
         }
-        let tail = if dim > 4 { 12.0 } else { recipe.tail };
-        let epochs = if dim > 4 { 140.0 } else { recipe.epochs };
-        let recipe = Recipe {
-            tail,
-            epochs,
-            ..recipe
-        };
+        if dim > 4 {
+            return Recipe {
+                tail: 12.0,
+                epochs: 200.0,
+                validation: 0.02,
+                learning_rate: match preset {
+                    Preset::Reference => 0.008,
+                    _ => recipe.learning_rate,
+                },
+                ..recipe
+            };
+        }
         match preset {
             Preset::Tiny => Recipe {
                 augmentation: Augmentation::LIGHT,

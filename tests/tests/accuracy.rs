@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use siamese_tests::{committed_models, model_path, siamese_train, succeed};
+use siamese_train::embed::ModelFile;
 
 /// What `siamese-train eval --json` says of a committed model.
 fn evaluated(file: &str) -> Value {
@@ -19,13 +20,30 @@ fn number(report: &Value, pointer: &str) -> f64 {
         .unwrap_or_else(|| panic!("no {pointer}"))
 }
 
+/// What training wrote beside a committed model.
+fn report(model: &ModelFile) -> Value {
+    let text = std::fs::read_to_string(model.path().with_extension("json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
 #[test]
-fn small_keeps_its_bar() {
-    let report = evaluated("small.siam");
-    assert_eq!(number(&report, "/images"), 10_000.0);
-    let (knn25, eer) = (number(&report, "/knn25"), number(&report, "/eer"));
-    assert!(knn25 >= 0.970, "knn25 is {knn25}");
-    assert!(eer <= 0.045, "the equal error rate is {eer}");
+fn the_presets_keep_their_bars() {
+    // Lowest knn25 and highest equal error rate, as measured by the reports,
+    // which the next test holds against `eval`.
+    let bars = [
+        ("tiny.siam", 0.976, 0.025),
+        ("small.siam", 0.985, 0.016),
+        ("medium.siam", 0.987, 0.016),
+        ("reference.siam", 0.989, 0.014),
+        ("small-d16.siam", 0.992, 0.0065),
+    ];
+    for (name, knn25, eer) in bars {
+        let report = report(&ModelFile::read(&model_path(name)).unwrap());
+        let found = number(&report, "/int8/knn25");
+        assert!(found >= knn25, "{name}: knn25 is {found}");
+        let found = number(&report, "/int8/eer");
+        assert!(found <= eer, "{name}: the equal error rate is {found}");
+    }
 }
 
 #[test]
@@ -48,8 +66,7 @@ fn headers_and_reports_tell_the_truth() {
             "{name}"
         );
         assert_eq!(quality.int8_eer, number(&found, "/eer") as f32, "{name}");
-        let report = std::fs::read_to_string(model.path().with_extension("json")).unwrap();
-        let report: Value = serde_json::from_str(&report).unwrap();
+        let report = report(&model);
         assert_eq!(report["int8"], found, "{name}");
         assert_eq!(
             quality.float_knn25,
@@ -60,17 +77,14 @@ fn headers_and_reports_tell_the_truth() {
 }
 
 #[test]
-fn integers_cost_at_most_three_tenths_of_a_point() {
+fn integers_are_as_good_as_floats() {
     for model in committed_models() {
-        let report = std::fs::read_to_string(model.path().with_extension("json")).unwrap();
-        let report: Value = serde_json::from_str(&report).unwrap();
-        for metric in ["knn25", "centroid", "eer"] {
-            let float = number(&report, &format!("/float/{metric}"));
-            let int8 = number(&report, &format!("/int8/{metric}"));
-            assert!(
-                (float - int8).abs() <= 0.003,
-                "{metric}: {float} and {int8}"
-            );
-        }
+        let report = report(&model);
+        let (float, int8) = (
+            number(&report, "/float/knn25"),
+            number(&report, "/int8/knn25"),
+        );
+        let name = model.model().header().name.to_owned();
+        assert!(int8 > float - 0.0005, "{name}: {float} and {int8}");
     }
 }

@@ -51,8 +51,8 @@ pub struct Args {
     #[arg(long, default_value_t = 2)]
     dim: usize,
     /// Units of the two hidden layers, such as 96,48 [default: the preset's]
-    #[arg(long, value_name = "N,N", value_delimiter = ',', num_args = 2)]
-    hidden: Vec<usize>,
+    #[arg(long, value_name = "N,N", value_parser = two_sizes)]
+    hidden: Option<[usize; 2]>,
     /// What the first layer takes of an image [default: the preset's]
     #[arg(long, value_enum)]
     pooling: Option<PoolingArg>,
@@ -113,6 +113,16 @@ struct Data {
     /// Their labels
     #[arg(long, value_name = "IDX", requires = "test_images")]
     test_labels: Option<PathBuf>,
+}
+
+/// Reads `96,48`.
+fn two_sizes(text: &str) -> Result<[usize; 2]> {
+    let sizes: Vec<usize> = text
+        .split(',')
+        .map(|size| size.trim().parse())
+        .collect::<Result<_, _>>()?;
+    let two = sizes.try_into().ok();
+    two.context("give the units of both hidden layers, such as 96,48")
 }
 
 /// Changes to the recipe.
@@ -423,9 +433,7 @@ fn plan(args: &Args, train: &Dataset) -> Result<Plan> {
     }
     recipe.check()?;
     let mut plan = Plan::new(preset, args.dim, recipe, args.seed, train)?;
-    if let [first, second] = args.hidden[..] {
-        plan.hidden = Some([first, second]);
-    }
+    plan.hidden = args.hidden;
     if let Some(pooling) = args.pooling {
         plan.input.pooling = pooling.into();
     }
