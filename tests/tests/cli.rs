@@ -9,7 +9,11 @@ use siamese_train::embed::ModelFile;
 #[test]
 fn every_command_explains_itself() {
     let help = succeed(siamese_train().arg("--help"));
-    for command in ["data", "train", "embed", "eval", "inspect", "plot"] {
+    let mut commands = vec!["data", "train", "embed", "eval", "inspect", "plot"];
+    if cfg!(feature = "torch") {
+        commands.push("study");
+    }
+    for command in commands {
         assert!(help.contains(command), "--help doesn't name {command}");
         let text = succeed(siamese_train().args([command, "--help"]));
         assert!(text.contains("Usage:"), "{command} --help: {text}");
@@ -164,6 +168,21 @@ fn plot_draws_pictures_that_are_no_blanks() {
     assert!(svg.contains("<svg"));
 }
 
+#[test]
+fn plot_compares_models() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = test_images().subset(&(0..300).collect::<Vec<_>>());
+    let [images, labels] = write_dataset(folder.path(), "some", &data);
+    let mut plot = siamese_train();
+    plot.arg("plot").arg("--compare");
+    plot.args(["tiny.siam", "small.siam"].map(model_path));
+    plot.arg("--images").arg(images).arg("--labels").arg(labels);
+    succeed(plot.arg("--out-dir").arg(folder.path()));
+    let svg = fs::read_to_string(folder.path().join("maps.svg")).unwrap();
+    assert!(svg.contains(">tiny<") && svg.contains(">small<"));
+    assert!(folder.path().join("maps.png").is_file());
+}
+
 #[cfg(feature = "torch")]
 mod train {
     use std::io::{BufRead, BufReader};
@@ -300,6 +319,38 @@ mod train {
         let films = ["whole", "broken"]
             .map(|name| fs::read(folder.path().join(name).join("m/film.gif")).unwrap());
         assert!(films[0] == films[1], "another film");
+    }
+
+    #[test]
+    fn the_study_runs_every_arm_once_and_remembers() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        fs::create_dir_all(&data).unwrap();
+        for (part, range) in [("train", 0..600), ("t10k", 600..800)] {
+            let set = test_images().subset(&range.collect::<Vec<_>>());
+            let [images, labels] = write_dataset(&data, part, &set);
+            fs::rename(images, data.join(format!("{part}-images-idx3-ubyte"))).unwrap();
+            fs::rename(labels, data.join(format!("{part}-labels-idx1-ubyte"))).unwrap();
+        }
+        let out = folder.path().join("study");
+        let study = || {
+            let mut command = siamese_train();
+            command.args(["study", "--steps", "2", "--seeds", "2", "--json"]);
+            command.arg("--data").arg(&data).arg("--out").arg(&out);
+            succeed(&mut command)
+        };
+        let text = study();
+        let report: Value = serde_json::from_str(&text).unwrap();
+        let runs = report["runs"].as_array().unwrap();
+        assert_eq!(runs.len(), 2 * 12);
+        assert!(runs.iter().all(|run| run["steps"] == 2));
+        assert_ne!(runs[0]["knn25"], runs[1]["knn25"], "two seeds");
+        assert!(out.join("maps.png").is_file() && out.join("study.json").is_file());
+
+        let left = out.join("runs/adam-random-1.json");
+        let before = fs::metadata(&left).unwrap().modified().unwrap();
+        assert_eq!(study(), text);
+        assert_eq!(fs::metadata(&left).unwrap().modified().unwrap(), before);
     }
 
     #[test]
