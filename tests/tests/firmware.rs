@@ -43,6 +43,11 @@ fn the_board_gives_the_hosts_integers_in_twelve_kibibytes() {
         assert!(answer.ticks > 0);
     }
 
+    let ticks: u64 = answers.iter().map(|answer| u64::from(answer.ticks)).sum();
+    let mean = ticks as f64 / answers.len() as f64;
+    // The emulator takes a nanosecond an instruction.
+    let instructions = mean * 1e9 / f64::from(info.tick_hz);
+    println!("{instructions:.0} instructions an image");
     let footprint = Footprint::of_elf(&elf).unwrap();
     let memory = device.memory().unwrap();
     let ram = footprint.ram_static + u64::from(memory.stack_peak);

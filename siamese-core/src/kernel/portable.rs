@@ -3,19 +3,89 @@
 use super::Kernel;
 use crate::model::Layer;
 
-/// The plain kernel: one row after the other, one product at a time.
+/// The plain kernel: two rows at a time, and only where activations are not
+/// zero, which with strokes on a black background is about a quarter of the
+/// image.
 pub struct Portable;
+
+/// Neighbouring columns that are skipped, or not, together. Larger blocks hold
+/// a stroke more often; smaller ones take longer to go through.
+const BLOCK: usize = 4;
+/// Blocks that are looked at for skipping, those of the first 1024 columns;
+/// each takes a byte of stack.
+const LISTED: usize = 256;
+
+/// The activations of one block, or one row's weights for it.
+type Block = [u8; BLOCK];
 
 impl Kernel for Portable {
     const NAME: &'static str = "portable";
 
     fn accumulate(layer: &Layer<'_>, inputs: &[u8], mut emit: impl FnMut(usize, i32)) {
-        for (index, row) in layer.rows().enumerate() {
-            let products = row.weights.iter().zip(inputs);
-            let acc = products
-                .map(|(&weight, &input)| i32::from(weight as i8) * i32::from(input))
-                .fold(row.bias, i32::wrapping_add);
-            emit(index, acc);
+        let inputs = inputs.get(..layer.inputs()).unwrap_or(inputs);
+        let (blocks, tail) = inputs.as_chunks::<BLOCK>();
+        let (near, far) = blocks.split_at(blocks.len().min(LISTED));
+        let mut list = [0; LISTED];
+        let list = list_active(near, &mut list);
+
+        let mut rows = layer.rows().enumerate();
+        while let Some((index, first)) = rows.next() {
+            let second = rows.next();
+            // The last of an odd number of rows keeps itself company.
+            let pair = [first, second.map_or(first, |(_, row)| row)];
+            let mut accs = pair.map(|row| row.bias);
+            let [a, b] = pair.map(|row| row.weights.as_chunks::<BLOCK>().0);
+            for &block in list {
+                let block = usize::from(block);
+                if let (Some(x), Some(a), Some(b)) = (near.get(block), a.get(block), b.get(block)) {
+                    add(&mut accs, x, [a, b]);
+                }
+            }
+            for (x, (a, b)) in far.iter().zip(a.iter().zip(b).skip(LISTED)) {
+                add(&mut accs, x, [a, b]);
+            }
+            let start = inputs.len() - tail.len();
+            for (acc, row) in accs.iter_mut().zip(pair) {
+                let products = row.weights.iter().skip(start).zip(tail);
+                *acc = products
+                    .map(|(&weight, &input)| product(weight, input))
+                    .fold(*acc, i32::wrapping_add);
+            }
+            emit(index, accs[0]);
+            if let Some((index, _)) = second {
+                emit(index, accs[1]);
+            }
         }
     }
+}
+
+/// Lists the blocks that hold anything but zeros.
+fn list_active<'l>(blocks: &[Block], list: &'l mut [u8; LISTED]) -> &'l [u8] {
+    let mut count = 0;
+    for (number, block) in (0..=u8::MAX).zip(blocks) {
+        if u32::from_ne_bytes(*block) != 0
+            && let Some(place) = list.get_mut(count)
+        {
+            *place = number;
+            count += 1;
+        }
+    }
+    &list[..count]
+}
+
+/// Adds the products of one block to both rows' sums.
+#[inline]
+fn add(accs: &mut [i32; 2], inputs: &Block, weights: [&Block; 2]) {
+    for (acc, weights) in accs.iter_mut().zip(weights) {
+        let products = weights.iter().zip(inputs);
+        *acc = products
+            .map(|(&weight, &input)| product(weight, input))
+            .fold(*acc, i32::wrapping_add);
+    }
+}
+
+/// A weight in two's complement times an activation.
+#[inline]
+fn product(weight: u8, input: u8) -> i32 {
+    i32::from(weight as i8) * i32::from(input)
 }
