@@ -7,7 +7,8 @@
 //! 2. [`pairs`] says which images a step sees, [`augment`] distorts them, and
 //!    [`loader`] prepares the batches ahead. `network`, `loss`, `optimiser` and
 //!    `fit` train by a [`recipe`], so that the same come close and the different
-//!    go apart; they are built on libtorch, and come with the feature `torch`.
+//!    go apart, and leave a [`history`]; they are built on libtorch, and come
+//!    with the feature `torch`. `study` compares ways to train.
 //!    [`quantise`] turns the [`float_network`] into integers, [`export`] writes
 //!    them as the `.siam` file that [`siamese_core::Model`] reads, and `golden`
 //!    computes by libtorch what the core must give. `finish` does it in order.

@@ -51,6 +51,7 @@ fn the_board_gives_the_hosts_integers_in_twelve_kibibytes() {
     let footprint = Footprint::of_elf(&elf).unwrap();
     let memory = device.memory().unwrap();
     let ram = footprint.ram_static + u64::from(memory.stack_peak);
+    println!("{footprint:?}, {} bytes of stack", memory.stack_peak);
     assert!(memory.stack_peak > 100, "the stack is not measured");
     assert!(ram <= RAM, "the firmware takes {ram} bytes of RAM");
     assert!(footprint.model_bytes >= file.bytes().len() as u64);

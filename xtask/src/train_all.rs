@@ -9,8 +9,8 @@ use crate::workspace::Workspace;
 /// What `cargo xtask train-all --help` says in the end.
 pub const HELP: &str = "\
 Trains the models of model/ on MNIST, each as `siamese-train train` does by itself, and writes
-their files there: less than an hour on 2 cores, most of it for `reference`. Name some to train only
-those. Ctrl-C loses nothing: the same command, with the names that are left, goes on from there.
+their files there: about half an hour on 2 cores, a third of it for `reference`. Name some to train
+only those. Ctrl-C loses nothing: the same command, with the names that are left, goes on from there.
 
 Examples:
   cargo xtask train-all

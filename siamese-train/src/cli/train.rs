@@ -33,7 +33,8 @@ Writes, for the preset small, into the folder OUT:
   small.safetensors         the float network
   small.golden.safetensors  images and every layer's integers, computed by libtorch
   small.json                the report
-  small/                    embed.txt and the pictures of the test images
+  small/                    embed.txt, the maps of the test images, curves.png, and film.gif,
+                            which shows the map of the held-out images while it forms
 
 Ctrl-C saves the run; the same command goes on from there. The recipe's knobs can be changed one
 by one with the options under Recipe.
