@@ -6,8 +6,9 @@ use std::process::exit;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use clap::ValueEnum;
+use clap::{ValueEnum, value_parser};
 use siamese_core::image::Pooling;
+use siamese_core::model::MAX_DIM;
 use siamese_train::augment::Augmentation;
 use siamese_train::checkpoint::Plan;
 use siamese_train::dataset::{Dataset, Source, Split};
@@ -49,8 +50,8 @@ pub struct Args {
     #[arg(long, value_enum)]
     preset: Option<Preset>,
     /// Coordinates of an embedding, 1 to 64: 2 to look at, 16 to identify
-    #[arg(long, default_value_t = 2)]
-    dim: usize,
+    #[arg(long, default_value_t = 2, value_parser = value_parser!(u8).range(1..=MAX_DIM as i64))]
+    dim: u8,
     /// Units of the two hidden layers, such as 96,48 [default: the preset's]
     #[arg(long, value_name = "N,N", value_parser = two_sizes)]
     hidden: Option<[usize; 2]>,
@@ -427,13 +428,13 @@ fn plan(args: &Args, train: &Dataset) -> Result<Plan> {
         RecipeName::Default => Preset::Small,
         RecipeName::Original => Preset::Reference,
     });
-    let mut recipe = args.recipe.recipe_for(preset, args.dim);
+    let mut recipe = args.recipe.recipe_for(preset, args.dim.into());
     args.knobs.apply(&mut recipe);
     if let Some(epochs) = args.epochs {
         recipe.epochs = epochs;
     }
     recipe.check()?;
-    let mut plan = Plan::new(preset, args.dim, recipe, args.seed, train)?;
+    let mut plan = Plan::new(preset, args.dim.into(), recipe, args.seed, train)?;
     plan.hidden = args.hidden;
     if let Some(pooling) = args.pooling {
         plan.input.pooling = pooling.into();
