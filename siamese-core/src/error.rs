@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::model::Layout;
+
 /// Why a byte string is not a usable model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -12,7 +14,12 @@ pub enum ModelError {
     /// The file is of another format version.
     Version {
         /// The version that the file states.
-        found: u16,
+        found: u8,
+    },
+    /// The file states a layout of the weights that this version doesn't know.
+    UnknownLayout {
+        /// The number that the file states.
+        found: u8,
     },
     /// The file is shorter than its length field says: it was cut off.
     Truncated {
@@ -63,6 +70,20 @@ pub enum ModelError {
         /// The row (output).
         row: u16,
     },
+    /// Some image could overflow what the layout's packed sums leave to a row.
+    Packing {
+        /// The layer, 0 to 2.
+        layer: u8,
+        /// The row (output).
+        row: u16,
+    },
+    /// The weights are ordered for another core.
+    Layout {
+        /// The order that they have.
+        found: Layout,
+    },
+    /// The bytes don't start at a multiple of 16, which a repacked model needs.
+    Misaligned,
 }
 
 impl fmt::Display for ModelError {
@@ -105,6 +126,24 @@ impl fmt::Display for ModelError {
                 f,
                 "layer {layer}, row {row} could overflow its 32-bit accumulator"
             ),
+            Self::UnknownLayout { found } => write!(
+                f,
+                "the model's weights have the layout {found}, which this reader doesn't know"
+            ),
+            Self::Packing { layer, row } => write!(
+                f,
+                "layer {layer}, row {row} has weights too large for packed sums; use the \
+                 layout rows"
+            ),
+            Self::Layout { found } => write!(
+                f,
+                "the model's weights have the layout {}, which is for another core; \
+                 repack it for this one",
+                found.name()
+            ),
+            Self::Misaligned => {
+                f.write_str("a repacked model must lie at an address that is a multiple of 16")
+            }
         }
     }
 }

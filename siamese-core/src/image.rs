@@ -11,6 +11,11 @@ pub enum Pooling {
     /// One activation for each square of 2x2 pixels: their sum `>> 3`.
     /// An odd last row or column is left out.
     Sum2x2,
+    /// Every other pixel, as the squares of one colour on a chessboard: one
+    /// activation for each column of two rows, the upper row's pixel in even
+    /// columns, the lower row's in odd ones, `pixel >> 1`. An odd last row is
+    /// left out.
+    Checkerboard,
 }
 
 /// The image that a model takes: 8-bit grey values, row-major, 0 = background.
@@ -45,6 +50,7 @@ impl Input {
         match self.pooling {
             Pooling::None => self.pixels(),
             Pooling::Sum2x2 => (self.width as usize / 2) * (self.height as usize / 2),
+            Pooling::Checkerboard => self.width as usize * (self.height as usize / 2),
         }
     }
 
@@ -57,6 +63,20 @@ impl Input {
             Pooling::None => {
                 for (activation, &pixel) in activations.iter_mut().zip(pixels) {
                     *activation = pixel >> 1;
+                }
+            }
+            Pooling::Checkerboard => {
+                let width = usize::from(self.width);
+                if width == 0 {
+                    return;
+                }
+                let row_pairs = pixels.chunks_exact(2 * width);
+                for (row, pair) in activations.chunks_exact_mut(width).zip(row_pairs) {
+                    let (upper, lower) = pair.split_at(width);
+                    let columns = upper.iter().zip(lower).enumerate();
+                    for (activation, (column, (&upper, &lower))) in row.iter_mut().zip(columns) {
+                        *activation = if column % 2 == 0 { upper } else { lower } >> 1;
+                    }
                 }
             }
             Pooling::Sum2x2 => {
@@ -115,14 +135,37 @@ mod tests {
     }
 
     #[test]
+    fn a_checkerboard_takes_every_other_pixel() {
+        let input = Input {
+            width: 3,
+            height: 5,
+            pooling: Pooling::Checkerboard,
+        };
+        #[rustfmt::skip]
+        let pixels = [
+             2, 99,   4,
+            99,  6,  99,
+             8, 99, 255,
+            99,  0,  99,
+            99, 99,  99,
+        ];
+        let mut activations = [99; 6];
+        assert_eq!(input.activations(), 6);
+        input.quantise(&pixels, &mut activations);
+        assert_eq!(activations, [1, 3, 2, 4, 0, 127]);
+    }
+
+    #[test]
     fn degenerate_sizes_do_not_panic() {
         for (width, height) in [(0, 0), (1, 7), (7, 1), (0, 9)] {
-            let input = Input {
-                width,
-                height,
-                pooling: Pooling::Sum2x2,
-            };
-            input.quantise(&[255; 9], &mut [0; 4]);
+            for pooling in [Pooling::None, Pooling::Sum2x2, Pooling::Checkerboard] {
+                let input = Input {
+                    width,
+                    height,
+                    pooling,
+                };
+                input.quantise(&[255; 9], &mut [0; 4]);
+            }
         }
     }
 }

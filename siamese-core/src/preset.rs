@@ -7,7 +7,7 @@ use crate::embedder::Embedder;
 pub type Reference<'m, const D: usize = 2> = Embedder<'m, D, 1024, 1024>;
 /// 784-256-128-`D`, 228 KiB of weights: parts with 512 KiB of flash.
 pub type Medium<'m, const D: usize = 2> = Embedder<'m, D, 784, 256>;
-/// 784-128-64-`D`, 106 KiB of weights: parts with 256 KiB of flash.
-pub type Small<'m, const D: usize = 2> = Embedder<'m, D, 784, 128>;
+/// Checkerboard 392-128-64-`D`, 57 KiB of weights: parts with 128 KiB of flash.
+pub type Small<'m, const D: usize = 2> = Embedder<'m, D, 392, 128>;
 /// 2x2-pooled 196-64-32-`D`, 14.3 KiB of weights: the smallest parts.
 pub type Tiny<'m, const D: usize = 2> = Embedder<'m, D, 196, 64>;

@@ -116,8 +116,8 @@ fn wrong_sizes_are_refused_in_words() {
 fn ram_is_the_buffers_and_a_small_view() {
     type Small<'m> = siamese_core::preset::Small<'m>;
     let view = size_of::<Model<'_>>();
-    assert!(Small::RAM >= 784 + 128 + view);
-    assert!(Small::RAM < 784 + 128 + view + 8);
+    assert!(Small::RAM >= 392 + 128 + view);
+    assert!(Small::RAM < 392 + 128 + view + 8);
     // On a 64-bit host; 32-bit devices need about half.
     assert!(view <= 400, "{view}");
 }

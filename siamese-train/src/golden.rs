@@ -48,11 +48,10 @@ impl TorchModel {
         let input = model.header().input;
         let layer = |layer: &siamese_core::model::Layer<'_>| {
             let (rows, columns) = (layer.outputs(), layer.inputs());
-            let weights: Vec<f64> = layer
-                .rows()
-                .flat_map(|row| row.weights.iter().map(|&weight| f64::from(weight as i8)))
+            let weights: Vec<f64> = (0..rows)
+                .flat_map(|row| layer.row(row).map(f64::from))
                 .collect();
-            let biases: Vec<i64> = layer.rows().map(|row| row.bias.into()).collect();
+            let biases: Vec<i64> = (0..rows).map(|row| layer.bias(row).into()).collect();
             let (multipliers, shifts): (Vec<i64>, Vec<i64>) = (0..rows)
                 .filter_map(|row| layer.requantise(row))
                 .map(|r| (i64::from(r.multiplier()), i64::from(r.shift())))
@@ -116,6 +115,15 @@ impl TorchModel {
                     .avg_pool2d([2, 2], [2, 2], [0, 0], false, true, 1)
                     .squeeze_dim(1);
                 shift(averages.to_kind(Kind::Int64), 3)
+            }
+            Pooling::Checkerboard => {
+                let (_, height, width) = pixels.size3().expect("images have rows and columns");
+                let pairs = pixels
+                    .narrow(1, 0, height / 2 * 2)
+                    .unflatten(1, [height / 2, 2]);
+                let [upper, lower] = [0, 1].map(|row| pairs.select(2, row));
+                let odd = Tensor::arange(width, (Kind::Int64, pixels.device())).fmod(2);
+                shift(lower.where_self(&odd.to_kind(Kind::Bool), &upper), 1)
             }
         };
         activations.flatten(1, 2)

@@ -146,21 +146,24 @@ impl Network {
         state
     }
 
-    /// The embeddings `[images, dim]` of a training batch `[images, inputs]`.
-    /// Updates the running statistics.
-    pub fn embed_batch(&self, inputs: &Tensor) -> Tensor {
+    /// The embeddings `[images, dim]` of a training batch `[images, inputs]`,
+    /// and the mean activation of the hidden layers, summed over both. Updates
+    /// the running statistics.
+    pub fn embed_batch(&self, inputs: &Tensor) -> (Tensor, Tensor) {
         let [first, second, last] = &self.layers;
         if let Some(units) = self.hidden_scales {
             let [input, hidden1, hidden2] = [1.0 / MAX, units[0].into(), units[1].into()];
             let integers = (inputs * MAX).round();
-            let integers = first.integer_outputs(&integers, input, hidden1);
-            let integers = second.integer_outputs(&integers, hidden1, hidden2);
+            let integers1 = first.integer_outputs(&integers, input, hidden1);
+            let integers2 = second.integer_outputs(&integers1, hidden1, hidden2);
+            let activity = mean(&integers1) * hidden1 + mean(&integers2) * hidden2;
             // The embedding's steps are too fine to matter here.
-            return last.accumulators(&integers, hidden2);
+            return (last.accumulators(&integers2, hidden2), activity);
         }
-        let hidden = first.outputs(inputs).relu();
-        let hidden = second.outputs(&hidden).relu();
-        last.outputs(&hidden)
+        let hidden1 = first.outputs(inputs).relu();
+        let hidden2 = second.outputs(&hidden1).relu();
+        let activity = mean(&hidden1) + mean(&hidden2);
+        (last.outputs(&hidden2), activity)
     }
 
     /// The network in floats with batch normalisation folded into the layers,
@@ -240,6 +243,11 @@ impl Layer {
             }
         }
     }
+}
+
+/// The mean of all values.
+fn mean(values: &Tensor) -> Tensor {
+    values.mean(Kind::Float)
 }
 
 /// Rounded to whole numbers, halves up as the core does; the gradient passes.
@@ -331,7 +339,7 @@ mod tests {
         let scales = [0.02, 0.01];
         let network = Network::new(INPUT, [24, 12], 3, true, 5, Device::Cpu).to_integers(scales);
         let folded = network.fold();
-        let embeddings = to_vec(&network.embed_batch(&inputs()));
+        let embeddings = to_vec(&network.embed_batch(&inputs()).0);
         let calibration = Calibration {
             hidden: [Vec::new(), Vec::new()],
             embeddings: embeddings.clone(),
@@ -365,6 +373,7 @@ mod tests {
             Network::new(INPUT, [24, 12], 3, true, 5, Device::Cpu).to_integers([0.02, 0.01]);
         network
             .embed_batch(&inputs())
+            .0
             .square()
             .sum(Kind::Float)
             .backward();

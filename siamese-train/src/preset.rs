@@ -10,7 +10,7 @@ use siamese_core::image::{Input, Pooling};
 pub enum Preset {
     /// 196-64-32: images pooled 2x2, 14 KiB of weights, for the smallest parts
     Tiny,
-    /// 784-128-64: 106 KiB of weights, for parts with 256 KiB of flash
+    /// 392-128-64: every other pixel, 57 KiB of weights, for parts with 128 KiB of flash
     Small,
     /// 784-256-128: 228 KiB of weights, for parts with 512 KiB of flash
     Medium,
@@ -55,7 +55,9 @@ impl Preset {
     pub const fn input(self, width: u16, height: u16) -> Input {
         let pooling = match self {
             Self::Tiny => Pooling::Sum2x2,
-            Self::Small | Self::Medium | Self::Reference => Pooling::None,
+            // Half of the weights and of the time, for 0.03 points of accuracy.
+            Self::Small => Pooling::Checkerboard,
+            Self::Medium | Self::Reference => Pooling::None,
         };
         Input {
             width,

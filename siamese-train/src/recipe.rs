@@ -195,6 +195,16 @@ pub struct Recipe {
     /// Epochs without a better validation figure after which the first phase
     /// ends with the best one; 0 never does.
     pub patience: usize,
+    /// The weight in the loss of the mean activation of hidden units: the
+    /// higher, the more of them are zero, which kernels skip.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sparsity: f64,
+}
+
+/// Whether a knob is off, which leaves it out of a plan's JSON: the digests of
+/// plans that are older than the knob stay.
+fn is_zero(knob: &f64) -> bool {
+    *knob == 0.0
 }
 
 /// The named recipes.
@@ -246,6 +256,8 @@ impl RecipeName {
             Preset::Reference => Recipe {
                 epochs: 80.0,
                 learning_rate: 0.008,
+                // Most of its many units are idle without that.
+                sparsity: 0.0,
                 ..recipe
             },
         }
@@ -275,6 +287,7 @@ impl RecipeName {
                 tuning: 0.05,
                 validation: 0.05,
                 patience: 0,
+                sparsity: 0.3,
             },
             Self::Original => Recipe {
                 loss: Loss(vec![(1.0, Term::Contrastive)]),
@@ -296,6 +309,7 @@ impl RecipeName {
                 tuning: 0.0,
                 validation: 0.0,
                 patience: 0,
+                sparsity: 0.0,
             },
         }
     }
@@ -369,6 +383,10 @@ impl Recipe {
         ensure!(
             (0.0..=0.5).contains(&self.validation),
             "--validation must be 0 to 0.5"
+        );
+        ensure!(
+            self.sparsity.is_finite() && self.sparsity >= 0.0,
+            "--sparsity must be 0 or more"
         );
         ensure!(
             self.patience == 0 || self.validation > 0.0,

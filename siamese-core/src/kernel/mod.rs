@@ -2,21 +2,32 @@
 //!
 //! Every back end fulfils one contract, [`Kernel`]; rounding, clamping and
 //! buffers belong to the embedder, so a back end can't differ in them. This is
-//! the only part of the crate where unsafe code would be allowed.
+//! the only part of the crate with unsafe code and inline assembly.
+//!
+//! | back end | cores | weights | products |
+//! |---|---|---|---|
+//! | [`Portable`] | any | rows | the compiler's |
+//!
+//! `build.rs` selects what is compiled by the target alone, and the layout of a
+//! model's weights what runs. `SIAMESE_KERNEL=portable` in the environment of a
+//! build leaves all but the first out.
 
 mod portable;
 
-use crate::model::Layer;
+use crate::model::{Layer, Layout};
 
 pub use portable::Portable;
-
-/// The back end that this build uses.
-pub type Active = Portable;
 
 /// One back end.
 pub trait Kernel {
     /// A short name, for reports.
     const NAME: &'static str;
+
+    /// The layout that it is made for. [`Portable`] takes every other one.
+    const LAYOUT: Layout;
+
+    /// Whether this processor has the instructions.
+    fn available() -> bool;
 
     /// Calls `emit(row, acc)` once for every row of the layer, rows ascending,
     /// with `acc = bias[row] + Σ weight[row][column] * inputs[column]`.
@@ -24,10 +35,38 @@ pub trait Kernel {
     /// - *Inputs*: `layer.inputs()` activations in `0..=127`; 0 is an exact
     ///   zero, so a back end may skip it. If the slice is shorter, the missing
     ///   activations count as 0; a longer slice's rest is left out.
-    /// - *Layout*: weights are row-major and unaligned; see `FORMAT.md`.
+    /// - *Layout*: the layer has [`Self::LAYOUT`], in which `FORMAT.md` tells
+    ///   where each weight is, and was part of a model that
+    ///   [`Model::parse`](crate::Model::parse) accepted: what fills up the
+    ///   tiles is 0, and the layout's own bounds hold. A layer with another
+    ///   layout goes to [`Portable`].
     /// - *Exactness*: all sums are those of 32-bit two's complement. A parsed
     ///   model can't overflow them for any activations in range, in whatever
     ///   order the products are added.
     /// - *Cost*: no memory beyond the stack; time in proportion to the weights.
     fn accumulate(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, i32));
+}
+
+/// The back ends of this build, chosen by the layer's layout.
+pub struct Active;
+
+/// Whether this build, on this processor, has a back end for the layout.
+#[must_use]
+pub fn runs(layout: Layout) -> bool {
+    layout == Layout::Rows
+}
+
+impl Kernel for Active {
+    const NAME: &'static str = "active";
+    const LAYOUT: Layout = Layout::Rows;
+
+    fn available() -> bool {
+        true
+    }
+
+    fn accumulate(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, i32)) {
+        match layer.layout() {
+            _ => Portable::accumulate(layer, inputs, emit),
+        }
+    }
 }

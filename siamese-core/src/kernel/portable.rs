@@ -1,7 +1,7 @@
 //! Plain Rust for any target.
 
 use super::Kernel;
-use crate::model::Layer;
+use crate::model::{Layer, Layout};
 
 /// The plain kernel: two rows at a time, and only where activations are not
 /// zero, which with strokes on a black background is about a quarter of the
@@ -21,21 +21,29 @@ type Block = [u8; BLOCK];
 
 impl Kernel for Portable {
     const NAME: &'static str = "portable";
+    const LAYOUT: Layout = Layout::Rows;
+
+    fn available() -> bool {
+        true
+    }
 
     fn accumulate(layer: &Layer<'_>, inputs: &[u8], mut emit: impl FnMut(usize, i32)) {
+        if layer.layout() != Layout::Rows {
+            return one_by_one(layer, inputs, emit);
+        }
         let inputs = inputs.get(..layer.inputs()).unwrap_or(inputs);
         let (blocks, tail) = inputs.as_chunks::<BLOCK>();
         let (near, far) = blocks.split_at(blocks.len().min(LISTED));
         let mut list = [0; LISTED];
         let list = list_active(near, &mut list);
 
-        let mut rows = layer.rows().enumerate();
+        let mut rows = layer.weights().chunks_exact(layer.inputs()).enumerate();
         while let Some((index, first)) = rows.next() {
             let second = rows.next();
             // The last of an odd number of rows keeps itself company.
             let pair = [first, second.map_or(first, |(_, row)| row)];
-            let mut accs = pair.map(|row| row.bias);
-            let [a, b] = pair.map(|row| row.weights.as_chunks::<BLOCK>().0);
+            let mut accs = [layer.bias(index), layer.bias(index + 1)];
+            let [a, b] = pair.map(|row| row.as_chunks::<BLOCK>().0);
             for &block in list {
                 let block = usize::from(block);
                 if let (Some(x), Some(a), Some(b)) = (near.get(block), a.get(block), b.get(block)) {
@@ -47,16 +55,28 @@ impl Kernel for Portable {
             }
             let start = inputs.len() - tail.len();
             for (acc, row) in accs.iter_mut().zip(pair) {
-                let products = row.weights.iter().skip(start).zip(tail);
+                let products = row.iter().skip(start).zip(tail);
                 *acc = products
                     .map(|(&weight, &input)| product(weight, input))
                     .fold(*acc, i32::wrapping_add);
             }
             emit(index, accs[0]);
-            if let Some((index, _)) = second {
-                emit(index, accs[1]);
+            if second.is_some() {
+                emit(index + 1, accs[1]);
             }
         }
+    }
+}
+
+/// Any layout, weight by weight: slow, for tools that look at a model which is
+/// meant for another core.
+fn one_by_one(layer: &Layer<'_>, inputs: &[u8], mut emit: impl FnMut(usize, i32)) {
+    for row in 0..layer.outputs() {
+        let products = layer.row(row).zip(inputs);
+        let sum = products
+            .map(|(weight, &input)| i32::from(weight) * i32::from(input))
+            .fold(layer.bias(row), i32::wrapping_add);
+        emit(row, sum);
     }
 }
 

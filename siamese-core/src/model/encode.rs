@@ -1,7 +1,8 @@
 //! The encoder, beside the parser so that one place knows the layout. It needs
-//! no allocation either; exporters on the host call it.
+//! no allocation either; exporters on the host and build scripts call it.
 
-use super::{ALIGNMENT, CRC32, Header, LAYERS, MAGIC, Model, PREFIX, TRAILER, VERSION, aligned};
+use super::{ALIGNMENT, CRC32, Header, LAYERS, Layer, Layout, MAGIC, Model, PREFIX, TRAILER};
+use super::{VERSION, aligned};
 use crate::error::{EncodeError, ModelError};
 use crate::requantise::Requantise;
 
@@ -20,14 +21,27 @@ pub struct LayerParts<'a> {
 /// the header is too large to be encoded.
 #[must_use]
 pub fn encoded_len(header: &Header<'_>) -> Option<usize> {
+    length(header, Layout::Rows)
+}
+
+/// The length of the file that [`repack`] makes of the model; `None` if it is
+/// too large.
+#[must_use]
+pub fn repacked_len(model: &Model<'_>, layout: Layout) -> Option<usize> {
+    length(model.header(), layout)
+}
+
+fn length(header: &Header<'_>, layout: Layout) -> Option<usize> {
     let counter = postcard::ser_flavors::Size::default();
     let header_len = postcard::serialize_with_flavor(header, counter).ok()?;
     u16::try_from(header_len).ok()?;
     let mut length = PREFIX.checked_add(aligned(header_len)?)?;
     for layer in 0..LAYERS {
         let (inputs, outputs) = header.layer_shape(layer);
-        for bytes_each in [inputs, 4, 4, 1] {
-            length = length.checked_add(aligned(outputs.checked_mul(bytes_each)?)?)?;
+        let (rows, columns) = layout.padded(inputs, outputs)?;
+        let sections = [(rows, columns), (outputs, 4), (outputs, 4), (outputs, 1)];
+        for (items, bytes_each) in sections {
+            length = length.checked_add(aligned(items.checked_mul(bytes_each)?)?)?;
         }
     }
     length.checked_add(TRAILER)
@@ -56,8 +70,72 @@ pub fn encode<'o>(
             return Err(EncodeError::Lengths { layer: layer as u8 });
         }
     }
-    let length = encoded_len(header).ok_or(EncodeError::Invalid(ModelError::Sizes))?;
-    let stated = u32::try_from(length).map_err(|_| EncodeError::Invalid(ModelError::Sizes))?;
+    write(header, Layout::Rows, layers, out)
+}
+
+/// Writes the same model with its weights in another order, for the cores that
+/// have a kernel for it, and returns the written part: a build script calls it.
+///
+/// `model` may have any layout ([`Model::parse_any`]), so that
+/// [`Layout::Rows`] undoes it, byte for byte.
+///
+/// # Errors
+/// [`EncodeError::Capacity`] if `out` is shorter than [`repacked_len`], and
+/// [`EncodeError::Invalid`] with [`ModelError::Packing`] if the layout can't
+/// hold the model's weights exactly.
+pub fn repack<'o>(
+    model: &Model<'_>,
+    layout: Layout,
+    out: &'o mut [u8],
+) -> Result<&'o [u8], EncodeError> {
+    write(model.header(), layout, model.layers(), out)
+}
+
+/// The numbers of one layer, wherever they come from.
+trait Numbers {
+    fn weight(&self, row: usize, column: usize) -> i8;
+    fn bias(&self, row: usize) -> i32;
+    fn requantise(&self, row: usize) -> Option<Requantise>;
+}
+
+impl Numbers for LayerParts<'_> {
+    fn weight(&self, row: usize, column: usize) -> i8 {
+        self.weights[row * (self.weights.len() / self.biases.len()) + column]
+    }
+
+    fn bias(&self, row: usize) -> i32 {
+        self.biases[row]
+    }
+
+    fn requantise(&self, row: usize) -> Option<Requantise> {
+        self.requantise.get(row).copied()
+    }
+}
+
+impl Numbers for Layer<'_> {
+    fn weight(&self, row: usize, column: usize) -> i8 {
+        self.weight(row, column)
+    }
+
+    fn bias(&self, row: usize) -> i32 {
+        self.bias(row)
+    }
+
+    fn requantise(&self, row: usize) -> Option<Requantise> {
+        self.requantise(row)
+    }
+}
+
+/// Writes a model whose layers have the header's sizes.
+fn write<'o>(
+    header: &Header<'_>,
+    layout: Layout,
+    layers: &[impl Numbers; LAYERS],
+    out: &'o mut [u8],
+) -> Result<&'o [u8], EncodeError> {
+    let too_large = EncodeError::Invalid(ModelError::Sizes);
+    let length = length(header, layout).ok_or(too_large)?;
+    let stated = u32::try_from(length).map_err(|_| too_large)?;
     let out = out
         .get_mut(..length)
         .ok_or(EncodeError::Capacity { needed: length })?;
@@ -71,27 +149,26 @@ pub fn encode<'o>(
         .len();
     writer.position += header_len;
     writer.pad();
-    for parts in layers {
-        writer.section(parts.weights.iter().map(|weight| weight.to_le_bytes()));
-        writer.section(parts.biases.iter().map(|bias| bias.to_le_bytes()));
-        writer.section(
-            parts
-                .requantise
-                .iter()
-                .map(|r| r.multiplier().to_le_bytes()),
-        );
-        writer.section(parts.requantise.iter().map(|r| [r.shift()]));
+    for (layer, numbers) in layers.iter().enumerate() {
+        let (inputs, outputs) = header.layer_shape(layer);
+        let (rows, columns) = layout.padded(inputs, outputs).ok_or(too_large)?;
+        writer.weights(layout, (inputs, outputs), (rows, columns), numbers);
+        writer.section((0..outputs).map(|row| numbers.bias(row).to_le_bytes()));
+        let rounding = || (0..outputs).filter_map(|row| numbers.requantise(row));
+        writer.section(rounding().map(|r| r.multiplier().to_le_bytes()));
+        writer.section(rounding().map(|r| [r.shift()]));
     }
     debug_assert_eq!(writer.position + TRAILER, length);
 
     out[..8].copy_from_slice(&MAGIC);
-    out[8..10].copy_from_slice(&VERSION.to_le_bytes());
+    out[8] = VERSION;
+    out[9] = layout.number();
     out[10..12].copy_from_slice(&(header_len as u16).to_le_bytes());
     out[12..PREFIX].copy_from_slice(&stated.to_le_bytes());
     let (body, trailer) = out.split_at_mut(length - TRAILER);
     trailer.copy_from_slice(&CRC32.checksum(body).to_le_bytes());
 
-    Model::parse(out).map_err(EncodeError::Invalid)?;
+    Model::parse_any(out).map_err(EncodeError::Invalid)?;
     Ok(out)
 }
 
@@ -102,6 +179,31 @@ struct Writer<'o> {
 }
 
 impl Writer<'_> {
+    /// Writes the weights of a layer of `(inputs, outputs)`, its tiles filled
+    /// up to `(rows, columns)` with zeros.
+    fn weights(
+        &mut self,
+        layout: Layout,
+        (inputs, outputs): (usize, usize),
+        (rows, columns): (usize, usize),
+        numbers: &impl Numbers,
+    ) {
+        for row in 0..rows {
+            for column in 0..columns {
+                let weight = match row < outputs && column < inputs {
+                    true => numbers.weight(row, column),
+                    false => 0,
+                };
+                // Even rows are written before the odd ones that build on them.
+                let position = self.position + layout.position(inputs, row, column);
+                let below = self.out[position - 1];
+                self.out[position] = layout.encode(row, weight, below);
+            }
+        }
+        self.position += rows * columns;
+        self.pad();
+    }
+
     /// Writes the items and the zeros that pad them.
     fn section<const N: usize>(&mut self, items: impl Iterator<Item = [u8; N]>) {
         for item in items {

@@ -3,8 +3,9 @@
 //!
 //! ```text
 //! 0   magic "SIAMESE\x1a"         8 bytes
-//! 8   format version              u16, little-endian like all that follows
-//! 10  length of the header        u16
+//! 8   format version              u8
+//! 9   layout of the weights       u8: 0 = rows
+//! 10  length of the header        u16, little-endian like all that follows
 //! 12  length of the file          u32
 //! 16  header (postcard), zeros up to a multiple of 16
 //!     three layers, each: weights i8[outputs][inputs], biases i32[outputs],
@@ -14,6 +15,7 @@
 //! ```
 
 mod encode;
+mod layout;
 mod parse;
 
 use serde::{Deserialize, Serialize};
@@ -21,12 +23,13 @@ use serde::{Deserialize, Serialize};
 use crate::image::Input;
 use crate::requantise::Requantise;
 
-pub use encode::{LayerParts, encode, encoded_len};
+pub use encode::{LayerParts, encode, encoded_len, repack, repacked_len};
+pub use layout::Layout;
 
 /// The first bytes of every model file. The last one ends text listings early.
 pub const MAGIC: [u8; 8] = *b"SIAMESE\x1a";
 /// The format version that this crate reads and writes.
-pub const VERSION: u16 = 1;
+pub const VERSION: u8 = 1;
 /// Every section of the file starts at a multiple of this many bytes.
 pub const ALIGNMENT: usize = 16;
 /// The longest name, in bytes.
@@ -118,6 +121,7 @@ impl Header<'_> {
 #[derive(Debug, Clone, Copy)]
 pub struct Model<'a> {
     header: Header<'a>,
+    layout: Layout,
     layers: [Layer<'a>; LAYERS],
 }
 
@@ -126,6 +130,12 @@ impl<'a> Model<'a> {
     #[must_use]
     pub const fn header(&self) -> &Header<'a> {
         &self.header
+    }
+
+    /// How the weights are ordered.
+    #[must_use]
+    pub const fn layout(&self) -> Layout {
+        self.layout
     }
 
     /// The three layers, from the image to the embedding.
@@ -160,20 +170,12 @@ impl<'a> Model<'a> {
 /// were checked against it, so that no accessor can panic.
 #[derive(Debug, Clone, Copy)]
 pub struct Layer<'a> {
+    layout: Layout,
     inputs: usize,
     weights: &'a [u8],
     biases: &'a [u8],
     multipliers: &'a [u8],
     shifts: &'a [u8],
-}
-
-/// One row of a layer: what makes one output.
-#[derive(Debug, Clone, Copy)]
-pub struct Row<'a> {
-    /// The weights, each an `i8` in `-127..=127` in its two's complement byte.
-    pub weights: &'a [u8],
-    /// The bias, in accumulator units.
-    pub bias: i32,
 }
 
 impl<'a> Layer<'a> {
@@ -189,16 +191,45 @@ impl<'a> Layer<'a> {
         self.shifts.len()
     }
 
-    /// The rows, in order.
-    pub fn rows(&self) -> impl ExactSizeIterator<Item = Row<'a>> + use<'a> {
-        let (biases, _) = self.biases.as_chunks::<4>();
+    /// How the weights are ordered.
+    #[inline]
+    #[must_use]
+    pub const fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// All weights as they are in the file, tile after tile.
+    #[inline]
+    #[must_use]
+    pub const fn weights(&self) -> &'a [u8] {
         self.weights
-            .chunks_exact(self.inputs)
-            .zip(biases)
-            .map(|(weights, &bias)| Row {
-                weights,
-                bias: i32::from_le_bytes(bias),
-            })
+    }
+
+    /// One weight, `-127..=127`, wherever the layout has it; 0 outside the layer.
+    #[inline]
+    #[must_use]
+    pub fn weight(&self, row: usize, column: usize) -> i8 {
+        if row >= self.outputs() || column >= self.inputs {
+            return 0;
+        }
+        let position = self.layout.position(self.inputs, row, column);
+        let byte = |position: usize| self.weights.get(position).copied().unwrap_or(0);
+        let below = byte(position.wrapping_sub(1));
+        self.layout.decode(row, byte(position), below)
+    }
+
+    /// The weights of a row, in the order of the columns.
+    pub fn row(&self, row: usize) -> impl Iterator<Item = i8> + use<'a> {
+        let layer = *self;
+        (0..layer.inputs).map(move |column| layer.weight(row, column))
+    }
+
+    /// The bias of row `row`, in accumulator units; 0 if there is no such row.
+    #[inline]
+    #[must_use]
+    pub fn bias(&self, row: usize) -> i32 {
+        let (biases, _) = self.biases.as_chunks::<4>();
+        biases.get(row).map_or(0, |&bias| i32::from_le_bytes(bias))
     }
 
     /// The rounding of row `row`; `None` if there is no such row.

@@ -1,9 +1,9 @@
 //! From untrusted bytes to a validated view.
 
-use super::{ALIGNMENT, CRC32, Header, LAYERS, Layer, MAGIC, MAX_DIM, MAX_NAME, Model, PREFIX};
-use super::{TRAILER, VERSION, aligned};
+use super::{ALIGNMENT, CRC32, Header, LAYERS, Layer, Layout, MAGIC, MAX_DIM, MAX_NAME, Model};
+use super::{PREFIX, TRAILER, VERSION, aligned};
 use crate::error::ModelError;
-use crate::requantise::Requantise;
+use crate::kernel;
 
 impl<'a> Model<'a> {
     /// Checks the whole file once, in time linear in its length, and borrows
@@ -14,7 +14,27 @@ impl<'a> Model<'a> {
     /// A [`ModelError`] of its own for every way in which the bytes can be
     /// unusable; the first one found, in the order of the enum's variants.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ModelError> {
-        let header_len = check_envelope(bytes)?;
+        let model = Self::parse_any(bytes)?;
+        if !kernel::runs(model.layout) {
+            return Err(ModelError::Layout {
+                found: model.layout,
+            });
+        }
+        if model.layout != Layout::Rows && !(bytes.as_ptr() as usize).is_multiple_of(ALIGNMENT) {
+            return Err(ModelError::Misaligned);
+        }
+        Ok(model)
+    }
+
+    /// [`parse`](Self::parse) for tools: it takes a layout that no kernel here
+    /// is made for, too, and bytes at any address. Such a model can be looked
+    /// at, and embeds the same integers, but slowly.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), but for [`ModelError::Layout`] of a known
+    /// layout and [`ModelError::Misaligned`].
+    pub fn parse_any(bytes: &'a [u8]) -> Result<Self, ModelError> {
+        let (layout, header_len) = check_envelope(bytes)?;
         let body = &bytes[..bytes.len() - TRAILER];
         let mut sections = Sections {
             rest: &body[PREFIX..],
@@ -23,7 +43,7 @@ impl<'a> Model<'a> {
         let header = parse_header(sections.take(header_len, ModelError::Header)?)?;
         let mut layers = [Layer::EMPTY; LAYERS];
         for (index, layer) in layers.iter_mut().enumerate() {
-            *layer = take_layer(&mut sections, header.layer_shape(index))?;
+            *layer = take_layer(&mut sections, layout, header.layer_shape(index))?;
         }
         if !sections.rest.is_empty() {
             return Err(ModelError::Sizes);
@@ -31,13 +51,18 @@ impl<'a> Model<'a> {
         for (layer, index) in layers.iter().zip(0..) {
             check_layer(layer, index)?;
         }
-        Ok(Self { header, layers })
+        Ok(Self {
+            header,
+            layout,
+            layers,
+        })
     }
 }
 
 impl Layer<'_> {
     /// A layer without rows, which no parsed model has.
     const EMPTY: Self = Self {
+        layout: Layout::Rows,
         inputs: 1,
         weights: &[],
         biases: &[],
@@ -46,9 +71,9 @@ impl Layer<'_> {
     };
 }
 
-/// Checks magic, version, length and checksum, and returns the header's
-/// length. After it, the bytes hold at least prefix and trailer.
-fn check_envelope(bytes: &[u8]) -> Result<usize, ModelError> {
+/// Checks magic, version, length and checksum, and returns the layout and the
+/// header's length. After it, the bytes hold at least prefix and trailer.
+fn check_envelope(bytes: &[u8]) -> Result<(Layout, usize), ModelError> {
     let truncated = |expected| ModelError::Truncated {
         expected,
         found: bytes.len(),
@@ -57,8 +82,7 @@ fn check_envelope(bytes: &[u8]) -> Result<usize, ModelError> {
         return Err(ModelError::NotAModel);
     }
     let prefix: &[u8; PREFIX] = bytes.first_chunk().ok_or(truncated(PREFIX + TRAILER))?;
-    let [.., v0, v1, h0, h1, l0, l1, l2, l3] = *prefix;
-    let version = u16::from_le_bytes([v0, v1]);
+    let [.., version, layout, h0, h1, l0, l1, l2, l3] = *prefix;
     if version != VERSION {
         return Err(ModelError::Version { found: version });
     }
@@ -84,7 +108,8 @@ fn check_envelope(bytes: &[u8]) -> Result<usize, ModelError> {
             found: computed,
         });
     }
-    Ok(u16::from_le_bytes([h0, h1]).into())
+    let layout = Layout::from_number(layout).ok_or(ModelError::UnknownLayout { found: layout })?;
+    Ok((layout, u16::from_le_bytes([h0, h1]).into()))
 }
 
 /// Decodes the header and checks the range of every value in it.
@@ -141,15 +166,18 @@ impl<'a> Sections<'a> {
 /// Takes the four sections of a layer.
 fn take_layer<'a>(
     sections: &mut Sections<'a>,
+    layout: Layout,
     (inputs, outputs): (usize, usize),
 ) -> Result<Layer<'a>, ModelError> {
     let mut take = |items: usize, bytes_each: usize| {
         let length = items.checked_mul(bytes_each).ok_or(ModelError::Sizes)?;
         sections.take(length, ModelError::Sizes)
     };
+    let (rows, columns) = layout.padded(inputs, outputs).ok_or(ModelError::Sizes)?;
     Ok(Layer {
+        layout,
         inputs,
-        weights: take(outputs, inputs)?,
+        weights: take(rows, columns)?,
         biases: take(outputs, 4)?,
         multipliers: take(outputs, 4)?,
         shifts: take(outputs, 1)?,
@@ -159,29 +187,50 @@ fn take_layer<'a>(
 /// Checks every number of a layer. The worst case of a row's accumulator is
 /// `Σ|w| * 127 + |bias|`, all activations being in `0..=127`.
 fn check_layer(layer: &Layer<'_>, index: u8) -> Result<(), ModelError> {
-    for (row, number) in layer.rows().zip(0u16..) {
+    for number in 0..layer.outputs() {
+        let row = number as u16;
         let mut magnitude = 0u64;
-        for &weight in row.weights {
-            if weight as i8 == i8::MIN {
-                return Err(ModelError::Weight {
-                    layer: index,
-                    row: number,
-                });
+        for weight in layer.row(number) {
+            if weight == i8::MIN {
+                return Err(ModelError::Weight { layer: index, row });
             }
-            magnitude += u64::from((weight as i8).unsigned_abs());
+            magnitude += u64::from(weight.unsigned_abs());
         }
-        let requantise: Option<Requantise> = layer.requantise(number.into());
-        if requantise.is_none() {
-            return Err(ModelError::Requantise {
-                layer: index,
-                row: number,
-            });
+        if layer.requantise(number).is_none() {
+            return Err(ModelError::Requantise { layer: index, row });
         }
-        if magnitude * 127 + u64::from(row.bias.unsigned_abs()) > i32::MAX as u64 {
-            return Err(ModelError::Overflow {
-                layer: index,
-                row: number,
-            });
+        let worst = magnitude * 127;
+        if worst + u64::from(layer.bias(number).unsigned_abs()) > i32::MAX as u64 {
+            return Err(ModelError::Overflow { layer: index, row });
+        }
+        if !layer.layout.holds(number, worst) {
+            return Err(ModelError::Packing { layer: index, row });
+        }
+    }
+    check_filling(layer)
+}
+
+/// Checks that what fills up the last tiles has the weight 0, so that a kernel
+/// may multiply it.
+fn check_filling(layer: &Layer<'_>) -> Result<(), ModelError> {
+    let layout = layer.layout;
+    let (rows, columns) = layout
+        .padded(layer.inputs, layer.outputs())
+        .ok_or(ModelError::Sizes)?;
+    for row in 0..rows {
+        let first = if row < layer.outputs() {
+            layer.inputs
+        } else {
+            0
+        };
+        for column in first..columns {
+            let position = layout.position(layer.inputs, row, column);
+            let byte = |position: usize| layer.weights.get(position).copied();
+            let below = byte(position.wrapping_sub(1)).unwrap_or(0);
+            let weight = byte(position).map(|byte| layout.decode(row, byte, below));
+            if weight != Some(0) {
+                return Err(ModelError::Padding);
+            }
         }
     }
     Ok(())

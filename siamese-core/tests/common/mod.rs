@@ -68,6 +68,11 @@ impl Parts {
                     (at(x, y) + at(x + 1, y) + at(x, y + 1) + at(x + 1, y + 1)) / 8
                 })
                 .collect(),
+            Pooling::Checkerboard => (0..height / 2 * 2)
+                .step_by(2)
+                .flat_map(|y| (0..width).map(move |x| (x, y + x % 2)))
+                .map(|(x, y)| i128::from(pixels[y * width + x] / 2))
+                .collect(),
         };
         let outputs = |layer: &Layer, inputs: &[i128], low: i128, high: i128| -> Vec<i128> {
             (0..layer.biases.len())
@@ -126,7 +131,11 @@ fn any_layer(inputs: usize, outputs: usize) -> impl Strategy<Value = Layer> {
 
 /// Any small model.
 pub fn any_parts() -> impl Strategy<Value = Parts> {
-    let pooling = prop_oneof![Just(Pooling::None), Just(Pooling::Sum2x2)];
+    let pooling = prop_oneof![
+        Just(Pooling::None),
+        Just(Pooling::Sum2x2),
+        Just(Pooling::Checkerboard)
+    ];
     // Now and then images large enough for what back ends treat apart.
     let sizes = prop_oneof![
         15 => (2u16..10, 2u16..10, 1usize..20, 1usize..20, 1usize..5),

@@ -41,6 +41,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     let pooling = match input.pooling {
         Pooling::None => "none",
         Pooling::Sum2x2 => "2x2",
+        Pooling::Checkerboard => "checkerboard",
     };
     let sizes = [input.activations()]
         .into_iter()

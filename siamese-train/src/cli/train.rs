@@ -185,6 +185,9 @@ struct Knobs {
     /// Stop after so many epochs without a better knn25 of the held-out images, 0 for never
     #[arg(long, value_name = "EPOCHS")]
     patience: Option<usize>,
+    /// What active hidden units cost in the loss: more zeros, a faster device
+    #[arg(long, value_name = "WEIGHT")]
+    sparsity: Option<f64>,
 }
 
 impl Knobs {
@@ -211,6 +214,7 @@ impl Knobs {
         set(&mut recipe.tuning, &self.tuning);
         set(&mut recipe.validation, &self.validation);
         set(&mut recipe.patience, &self.patience);
+        set(&mut recipe.sparsity, &self.sparsity);
         if let Some(augment) = self.augment {
             recipe.augmentation = augment.strength();
         }
@@ -246,6 +250,8 @@ enum PoolingArg {
     /// The sums of 2x2 pixels: a quarter of the weights and of the time
     #[value(name = "2x2")]
     Sum2x2,
+    /// Every other pixel, as on a chessboard: half of the weights and of the time
+    Checkerboard,
 }
 
 impl From<PoolingArg> for Pooling {
@@ -253,6 +259,7 @@ impl From<PoolingArg> for Pooling {
         match pooling {
             PoolingArg::None => Self::None,
             PoolingArg::Sum2x2 => Self::Sum2x2,
+            PoolingArg::Checkerboard => Self::Checkerboard,
         }
     }
 }

@@ -194,7 +194,11 @@ impl Session<'_> {
                 .to_device(self.device);
             let labels = Tensor::from_slice(&batch.labels).to_device(self.device);
             loader.recycle(batch);
-            let loss = loss(recipe, &run.network.embed_batch(&images), &labels);
+            let (embeddings, activity) = run.network.embed_batch(&images);
+            let mut loss = loss(recipe, &embeddings, &labels);
+            if recipe.sparsity > 0.0 {
+                loss += recipe.sparsity * activity;
+            }
             let (step, count) = (run.step - steps.start, steps.len());
             let learning_rate = rate * recipe.learning_rate_at(step, count);
             run.optimiser.step(&run.network, &loss, learning_rate, step);
