@@ -7,7 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use siamese_core::Model;
+use siamese_core::model::{self, Layout, Model};
+use siamese_core::{EncodeError, ModelError};
 
 /// All the RAM that the firmware may use, stack included.
 const RAM: u32 = 12 * 1024;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=SIAMESE_MODEL");
+    println!("cargo::rerun-if-env-changed=SIAMESE_KERNEL");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     embed_model(&model_path()?, &out)?;
 
@@ -65,6 +67,7 @@ fn embed_model(path: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     let in_words = |error: &dyn Error| format!("the model file {}: {error}", path.display());
     let bytes = fs::read(path).map_err(|error| in_words(&error))?;
     let model = Model::parse(&bytes).map_err(|error| in_words(&error))?;
+    let repacked = repack(&model, layout()).map_err(|error| in_words(&error))?;
     let (shared, hidden1) = model.buffer_sizes();
     let constants = format!(
         "/// The pixels that an image has.\n\
@@ -75,15 +78,43 @@ fn embed_model(path: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
          pub const SHARED: usize = {shared};\n\
          /// The embedder's buffer for the first hidden layer.\n\
          pub const HIDDEN1: usize = {hidden1};\n\
-         /// The bytes of the model file.\n\
-         pub const LENGTH: usize = {length};\n",
+         /// The bytes of the model as it is in flash.\n\
+         pub const LENGTH: usize = {length};\n\
+         /// The CRC-32 at the end of the model file, whatever the order of its weights here.\n\
+         pub const CRC: u32 = {crc:#010x};\n",
         pixels = model.header().input.pixels(),
         dim = model.dim(),
-        length = bytes.len(),
+        length = repacked.len(),
+        crc = bytes.last_chunk().map_or(0, |&crc| u32::from_le_bytes(crc)),
     );
-    fs::write(out.join("model.siam"), &bytes)?;
+    fs::write(out.join("model.siam"), &repacked)?;
     fs::write(out.join("model.rs"), constants)?;
     Ok(())
+}
+
+/// The order of the weights that the board's core is fastest with.
+fn layout() -> Layout {
+    // siamese-core's own build script leaves out all but the portable kernel then.
+    if env::var("SIAMESE_KERNEL").is_ok_and(|kernel| kernel == "portable") {
+        Layout::Rows
+    } else {
+        Layout::for_core("cortex-m4")
+    }
+}
+
+/// The model with its weights in that order, or as they are if they are too
+/// large for it.
+fn repack(model: &Model<'_>, layout: Layout) -> Result<Vec<u8>, EncodeError> {
+    let room = model::repacked_len(model, layout).unwrap_or(0);
+    let mut bytes = vec![0; room];
+    match model::repack(model, layout, &mut bytes).map(<[u8]>::len) {
+        Ok(_) => Ok(bytes),
+        Err(EncodeError::Invalid(error @ ModelError::Packing { .. })) => {
+            println!("cargo::warning=the slower portable kernel will run: {error}");
+            repack(model, Layout::Rows)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Where the board's flash starts, and its length in KiB.

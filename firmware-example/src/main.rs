@@ -94,7 +94,7 @@ fn info(model: &Model<'static>) -> Info<'static> {
         board: board::NAME,
         model: header.name,
         training_digest: header.training_digest,
-        model_crc: model::crc(),
+        model_crc: model::CRC,
         pixels: model::PIXELS as u32,
         dim: model::DIM as u16,
         tick_hz: board::TICK_HZ,

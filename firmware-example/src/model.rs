@@ -18,10 +18,3 @@ static MODEL: Aligned = Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/model
 pub fn bytes() -> &'static [u8] {
     &black_box(&MODEL).0
 }
-
-/// The CRC-32 at the model's end.
-pub fn crc() -> u32 {
-    bytes()
-        .last_chunk()
-        .map_or(0, |&crc| u32::from_le_bytes(crc))
-}

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use object::{Object, ObjectSection, SectionFlags, elf};
+use siamese_core::Model;
 use siamese_core::link::checksum;
+use siamese_core::model::{Layout, repack, repacked_len};
 
 use crate::error::Error;
 
@@ -186,18 +188,28 @@ pub fn model_range(path: &Path) -> Result<Range<usize>, Error> {
     range_in(&bytes).ok_or_else(|| no_model(path))
 }
 
-/// The model file that was built into an ELF file.
+/// The model file that was built into an ELF file: with its weights in rows
+/// again, whatever order they have for the board's core.
 ///
 /// # Errors
-/// As [`model_range`].
+/// As [`model_range`]; [`Error::Elf`] if what is there is no model.
 pub fn model_of_elf(path: &Path) -> Result<Vec<u8>, Error> {
     let bytes = read(path)?;
-    let model = range_in(&bytes).and_then(|range| {
+    let stored = range_in(&bytes).and_then(|range| {
         let section = bytes.get(range)?;
         let stated = section.get(12..)?.first_chunk()?;
         section.get(..u32::from_le_bytes(*stated) as usize)
     });
-    Ok(model.ok_or_else(|| no_model(path))?.to_vec())
+    let unusable = |reason: String| Error::Elf {
+        path: path.into(),
+        reason,
+    };
+    let stored = stored.ok_or_else(|| no_model(path))?;
+    let stored = Model::parse_any(stored).map_err(|error| unusable(error.to_string()))?;
+    let length = repacked_len(&stored, Layout::Rows).unwrap_or(0);
+    let mut rows = vec![0; length];
+    repack(&stored, Layout::Rows, &mut rows).map_err(|error| unusable(error.to_string()))?;
+    Ok(rows)
 }
 
 fn range_in(elf: &[u8]) -> Option<Range<usize>> {

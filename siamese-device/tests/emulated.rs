@@ -231,9 +231,10 @@ fn memory_is_within_the_bar() {
         footprint.flash_bytes,
         footprint.code_bytes + footprint.model_bytes
     );
-    // The model is in flash once, and nowhere else.
+    // The model is in flash once, and nowhere else; repacked, the last layer's
+    // rows are filled up.
     let model = model_of_elf(&ELF).unwrap().len() as u64;
-    assert!((model..model + 16).contains(&footprint.model_bytes));
+    assert!((model..model + 1024).contains(&footprint.model_bytes));
     assert!(footprint.code_bytes < 64 * 1024);
 }
 

@@ -54,7 +54,11 @@ impl Plan {
             u16::try_from(pixels)
                 .with_context(|| format!("images of {pixels} pixels a side are too large"))
         };
-        let input = preset.input(side(train.images.width())?, side(train.images.height())?);
+        let input = preset.input(
+            side(train.images.width())?,
+            side(train.images.height())?,
+            dim,
+        );
         let digest = Sha256::new()
             .chain_update(train.images.pixels())
             .chain_update(&train.labels)

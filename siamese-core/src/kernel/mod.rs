@@ -6,17 +6,32 @@
 //!
 //! | back end | cores | weights | products |
 //! |---|---|---|---|
-//! | [`Portable`] | any | rows | the compiler's |
+//! | [`Portable`] | any | [rows](Layout::Rows) | the compiler's |
+//! | `Thumb` | Cortex-M0, M0+, M23, M3 | [columns](Layout::Columns) | one at a time, of what is not zero |
+//! | `ArmDsp` | Cortex-M4, M7, M33 | [pairs](Layout::Pairs) | four in three instructions |
 //!
 //! `build.rs` selects what is compiled by the target alone, and the layout of a
 //! model's weights what runs. `SIAMESE_KERNEL=portable` in the environment of a
 //! build leaves all but the first out.
 
+#[cfg(kernel_dsp)]
+#[allow(unsafe_code, reason = "inline assembly")]
+mod arm_dsp;
 mod portable;
+#[cfg(any(kernel_thumb, kernel_dsp))]
+#[allow(unsafe_code, reason = "calls the inline assembly")]
+mod sparse;
+#[cfg(kernel_thumb)]
+#[allow(unsafe_code, reason = "inline assembly")]
+mod thumb;
 
 use crate::model::{Layer, Layout};
 
+#[cfg(kernel_dsp)]
+pub use arm_dsp::ArmDsp;
 pub use portable::Portable;
+#[cfg(kernel_thumb)]
+pub use thumb::Thumb;
 
 /// One back end.
 pub trait Kernel {
@@ -53,7 +68,14 @@ pub struct Active;
 /// Whether this build, on this processor, has a back end for the layout.
 #[must_use]
 pub fn runs(layout: Layout) -> bool {
-    layout == Layout::Rows
+    match layout {
+        Layout::Rows => true,
+        #[cfg(kernel_thumb)]
+        Layout::Columns => Thumb::available(),
+        #[cfg(kernel_dsp)]
+        Layout::Pairs => ArmDsp::available(),
+        _ => false,
+    }
 }
 
 impl Kernel for Active {
@@ -66,6 +88,10 @@ impl Kernel for Active {
 
     fn accumulate(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, i32)) {
         match layer.layout() {
+            #[cfg(kernel_thumb)]
+            Layout::Columns => Thumb::accumulate(layer, inputs, emit),
+            #[cfg(kernel_dsp)]
+            Layout::Pairs => ArmDsp::accumulate(layer, inputs, emit),
             _ => Portable::accumulate(layer, inputs, emit),
         }
     }

@@ -1,0 +1,111 @@
+//! Cortex-M4, M7 and M33: the DSP extension multiplies two pairs of 16 bits and
+//! adds both products in one instruction.
+//!
+//! A 32-bit word of the layout [`Pairs`](Layout::Pairs) has two rows, `a` and
+//! `b`, of two neighbouring columns: each half is `256 * b + a`. With `x`, the
+//! two activations,
+//!
+//! - `smlad` of the word and `x` adds up `T = Σ (256 * b + a) * x`,
+//! - `sxtb16` takes the low bytes, which are `a`, out of the word, and
+//! - `smlad` of those and `x` adds up `A = Σ a * x`; in the end
+//! - `B = Σ b * x = (T - A) >> 8`, exact while it needs no more than 24 bits,
+//!   which the parser checks for the model's worst image.
+//!
+//! So three instructions make four products, and nothing else is unpacked.
+
+use core::arch::asm;
+
+use super::Kernel;
+use super::sparse::{Entry, ROWS, Tiles, accumulate};
+use crate::model::{Layer, Layout};
+
+/// The kernel for Cortex-M4, M7 and M33.
+pub struct ArmDsp;
+
+impl Kernel for ArmDsp {
+    const NAME: &'static str = "arm-dsp";
+    const LAYOUT: Layout = Layout::Pairs;
+
+    fn available() -> bool {
+        true
+    }
+
+    #[inline]
+    fn accumulate(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, i32)) {
+        accumulate::<Self>(layer, inputs, emit);
+    }
+}
+
+impl Tiles for ArmDsp {
+    const COLUMNS: usize = 2;
+    const OFFSET: i32 = 0;
+    const UNROLL: usize = 2;
+
+    #[inline]
+    fn pack(columns: u32) -> u32 {
+        (columns & 0xFF) | (columns & 0xFF00) << 8
+    }
+
+    #[inline]
+    unsafe fn run(entries: &[Entry], group: &[u8], sums: &mut [i32; ROWS]) {
+        /// What one entry does: `r1` is at the entry, `r3` at the weights.
+        macro_rules! entry {
+            () => {
+                "
+                ldrd r0, r12, [r1], #8
+                add r3, r12
+                ldm r3!, {{r12, lr}}
+                smlad r5, r12, r0, r5
+                sxtb16 r12, r12
+                smlad r4, r12, r0, r4
+                smlad r7, lr, r0, r7
+                sxtb16 lr, lr
+                smlad r6, lr, r0, r6
+                ldm r3!, {{r12, lr}}
+                smlad r9, r12, r0, r9
+                sxtb16 r12, r12
+                smlad r8, r12, r0, r8
+                smlad r11, lr, r0, r11
+                sxtb16 lr, lr
+                smlad r10, lr, r0, r10
+                "
+            };
+        }
+        let range = entries.as_ptr_range();
+        // SAFETY: the caller keeps the entries within the group, so every read
+        // is of `entries` or `group`; both are aligned to words. Only `sums` is
+        // written. r6 and r7, which can't be operands, are restored, and so is
+        // the stack pointer.
+        unsafe {
+            asm!(
+                "push {{r0, r6, r7}}",
+                // T is in the odd registers, A in the even ones.
+                "mov r4, #0", "mov r5, #0", "mov r6, #0", "mov r7, #0",
+                "mov r8, #0", "mov r9, #0", "mov r10, #0", "mov r11, #0",
+                "2:",
+                entry!(),
+                entry!(),
+                "cmp r1, r2",
+                "bne 2b",
+                "sub r5, r5, r4", "asr r5, r5, #8",
+                "sub r7, r7, r6", "asr r7, r7, #8",
+                "sub r9, r9, r8", "asr r9, r9, #8",
+                "sub r11, r11, r10", "asr r11, r11, #8",
+                "ldr r0, [sp]",
+                "ldm r0, {{r1, r2, r3, r12}}",
+                "add r4, r1", "add r5, r2", "add r6, r3", "add r7, r12",
+                "stm r0!, {{r4, r5, r6, r7}}",
+                "ldm r0, {{r1, r2, r3, r12}}",
+                "add r8, r1", "add r9, r2", "add r10, r3", "add r11, r12",
+                "stm r0, {{r8, r9, r10, r11}}",
+                "pop {{r0, r6, r7}}",
+                in("r0") sums,
+                inout("r1") range.start => _,
+                in("r2") range.end,
+                inout("r3") group.as_ptr() => _,
+                out("r4") _, out("r5") _, out("r8") _, out("r9") _,
+                out("r10") _, out("r11") _, out("r12") _, out("lr") _,
+            );
+        }
+    }
+}

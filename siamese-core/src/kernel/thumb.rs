@@ -1,0 +1,170 @@
+//! Cortex-M0, M0+, M23 and M3, which multiply one number at a time.
+//!
+//! A column at a time: its activation is multiplied with the weights of 8 rows,
+//! whose sums stay in registers. Weights are stored plus 128, because the
+//! smaller cores load bytes without a sign in one instruction and with a sign
+//! in two; `sparse` takes 128 times the sum of the activations off again.
+
+use core::arch::asm;
+
+use super::Kernel;
+use super::sparse::{Entry, ROWS, Tiles, accumulate};
+use crate::model::{Layer, Layout};
+
+/// The kernel for Cortex-M0, M0+, M23 and M3.
+pub struct Thumb;
+
+impl Kernel for Thumb {
+    const NAME: &'static str = "thumb";
+    const LAYOUT: Layout = Layout::Columns;
+
+    fn available() -> bool {
+        true
+    }
+
+    #[inline]
+    fn accumulate(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, i32)) {
+        accumulate::<Self>(layer, inputs, emit);
+    }
+}
+
+impl Tiles for Thumb {
+    const COLUMNS: usize = 1;
+    const OFFSET: i32 = 128;
+    const UNROLL: usize = 2;
+
+    #[inline]
+    fn pack(columns: u32) -> u32 {
+        columns
+    }
+
+    #[cfg(not(kernel_thumb_mla))]
+    #[inline]
+    unsafe fn run(entries: &[Entry], group: &[u8], sums: &mut [i32; ROWS]) {
+        /// What one entry does: `r3` is at the entry, `r5` at the weights.
+        macro_rules! entry {
+            () => {
+                "
+                ldm r3!, {{r0, r1}}
+                add r5, r1
+                ldrb r1, [r5, #0]
+                muls r1, r0, r1
+                add r6, r1
+                ldrb r1, [r5, #1]
+                muls r1, r0, r1
+                add r7, r1
+                ldrb r1, [r5, #2]
+                muls r1, r0, r1
+                add r8, r1
+                ldrb r1, [r5, #3]
+                muls r1, r0, r1
+                add r9, r1
+                ldrb r1, [r5, #4]
+                muls r1, r0, r1
+                add r10, r1
+                ldrb r1, [r5, #5]
+                muls r1, r0, r1
+                add r11, r1
+                ldrb r1, [r5, #6]
+                muls r1, r0, r1
+                add r12, r1
+                ldrb r1, [r5, #7]
+                muls r1, r0, r1
+                add lr, r1
+                adds r5, #8
+                "
+            };
+        }
+        let range = entries.as_ptr_range();
+        // SAFETY: the caller keeps the entries within the group, so every read
+        // is of `entries`, which are aligned to words, or `group`. Only `sums`
+        // is written. r6 and r7, which can't be operands, are restored, and so
+        // is the stack pointer.
+        unsafe {
+            asm!(
+                "push {{r2, r6, r7}}",
+                // The sums go to r6 to r12 and lr; only r0 to r7 can be loaded.
+                "ldm r2!, {{r6, r7}}",
+                "ldm r2!, {{r0, r1}}",
+                "mov r8, r0", "mov r9, r1",
+                "ldm r2!, {{r0, r1}}",
+                "mov r10, r0", "mov r11, r1",
+                "ldm r2!, {{r0, r1}}",
+                "mov r12, r0", "mov lr, r1",
+                "2:",
+                entry!(),
+                entry!(),
+                "cmp r3, r4",
+                "bne 2b",
+                "pop {{r2}}",
+                "mov r0, r8", "mov r1, r9",
+                "str r6, [r2, #0]", "str r7, [r2, #4]",
+                "str r0, [r2, #8]", "str r1, [r2, #12]",
+                "mov r0, r10", "mov r1, r11",
+                "str r0, [r2, #16]", "str r1, [r2, #20]",
+                "mov r0, r12", "mov r1, lr",
+                "str r0, [r2, #24]", "str r1, [r2, #28]",
+                "pop {{r6, r7}}",
+                out("r0") _, out("r1") _,
+                inout("r2") sums => _,
+                inout("r3") range.start => _,
+                in("r4") range.end,
+                inout("r5") group.as_ptr() => _,
+                out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+                out("r12") _, out("lr") _,
+            );
+        }
+    }
+
+    #[cfg(kernel_thumb_mla)]
+    #[inline]
+    unsafe fn run(entries: &[Entry], group: &[u8], sums: &mut [i32; ROWS]) {
+        /// What one entry does: `r1` is at the entry, `r3` at the weights.
+        macro_rules! entry {
+            () => {
+                "
+                ldrd r0, r12, [r1], #8
+                add r3, r12
+                ldrb r12, [r3], #1
+                mla r4, r12, r0, r4
+                ldrb r12, [r3], #1
+                mla r5, r12, r0, r5
+                ldrb r12, [r3], #1
+                mla r6, r12, r0, r6
+                ldrb r12, [r3], #1
+                mla r7, r12, r0, r7
+                ldrb r12, [r3], #1
+                mla r8, r12, r0, r8
+                ldrb r12, [r3], #1
+                mla r9, r12, r0, r9
+                ldrb r12, [r3], #1
+                mla r10, r12, r0, r10
+                ldrb r12, [r3], #1
+                mla r11, r12, r0, r11
+                "
+            };
+        }
+        let range = entries.as_ptr_range();
+        // SAFETY: as above.
+        unsafe {
+            asm!(
+                "push {{r6, r7}}",
+                "ldm lr, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
+                "2:",
+                entry!(),
+                entry!(),
+                "cmp r1, r2",
+                "bne 2b",
+                "stm lr, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
+                "pop {{r6, r7}}",
+                out("r0") _,
+                inout("r1") range.start => _,
+                in("r2") range.end,
+                inout("r3") group.as_ptr() => _,
+                out("r4") _, out("r5") _, out("r8") _, out("r9") _,
+                out("r10") _, out("r11") _, out("r12") _,
+                in("lr") sums,
+            );
+        }
+    }
+}
