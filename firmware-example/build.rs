@@ -11,11 +11,56 @@ use siamese_core::model::{self, Layout, Model};
 use siamese_core::{EncodeError, ModelError};
 
 /// All the RAM that the firmware may use, stack included.
-const RAM: u32 = 12 * 1024;
+const RAM: u32 = 13 * 1024;
 /// The part of it that is the stack's.
-const STACK: u32 = 4 * 1024;
+const STACK: u32 = 5 * 1024;
 /// The model that is built in if `SIAMESE_MODEL` names no other.
 const DEFAULT_MODEL: &str = "../model/small.siam";
+
+/// What the build needs to know of a board.
+struct Board {
+    /// Its feature, and QEMU's machine.
+    name: &'static str,
+    /// The core, as compilers name it.
+    core: &'static str,
+    /// The target that its core needs.
+    target: &'static str,
+    /// Where its flash starts.
+    flash: u32,
+    /// The flash in KiB.
+    flash_kib: u32,
+}
+
+const BOARDS: [Board; 4] = [
+    Board {
+        name: "mps2-an385",
+        core: "cortex-m3",
+        target: "thumbv7m-none-eabi",
+        flash: 0,
+        flash_kib: 4096,
+    },
+    Board {
+        name: "mps2-an386",
+        core: "cortex-m4",
+        target: "thumbv7em-none-eabi",
+        flash: 0,
+        flash_kib: 4096,
+    },
+    Board {
+        name: "mps2-an500",
+        core: "cortex-m7",
+        target: "thumbv7em-none-eabi",
+        flash: 0,
+        flash_kib: 4096,
+    },
+    Board {
+        name: "netduinoplus2",
+        core: "cortex-m4",
+        target: "thumbv7em-none-eabi",
+        flash: 0x0800_0000,
+        flash_kib: 1024,
+    },
+];
 
 fn main() -> ExitCode {
     match run() {
@@ -33,15 +78,43 @@ fn run() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=SIAMESE_MODEL");
     println!("cargo::rerun-if-env-changed=SIAMESE_KERNEL");
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    embed_model(&model_path()?, &out)?;
+    let board = board()?;
+    embed_model(&model_path()?, board, &out)?;
 
-    fs::write(out.join("memory.x"), memory(flash()))?;
+    fs::write(out.join("memory.x"), memory(board))?;
     println!("cargo::rustc-link-search={}", out.display());
     // cortex-m-rt's script, which includes memory.x; and sections are not to be
     // padded to the pages of an operating system.
     println!("cargo::rustc-link-arg-bins=-Tlink.x");
     println!("cargo::rustc-link-arg-bins=--nmagic");
     Ok(())
+}
+
+/// The board of the one feature that is set, if the target is its core's.
+fn board() -> Result<&'static Board, Box<dyn Error>> {
+    let names = BOARDS.map(|board| board.name).join(", ");
+    let variable = |board: &Board| {
+        let feature = board.name.to_uppercase().replace('-', "_");
+        format!("CARGO_FEATURE_{feature}")
+    };
+    let mut set = BOARDS
+        .iter()
+        .filter(|board| env::var_os(variable(board)).is_some());
+    let (Some(board), None) = (set.next(), set.next()) else {
+        return Err(
+            format!("name one board: --no-default-features --features BOARD, of {names}").into(),
+        );
+    };
+    let target = env::var("TARGET")?;
+    if target == board.target {
+        Ok(board)
+    } else {
+        Err(format!(
+            "{} needs --target {}, and this build is for {target}",
+            board.name, board.target
+        )
+        .into())
+    }
 }
 
 /// The model of `SIAMESE_MODEL`, or the default one.
@@ -63,11 +136,11 @@ fn model_path() -> Result<PathBuf, Box<dyn Error>> {
 
 /// Checks the model, copies it to `out`, and writes `model.rs`, which includes
 /// it and states the sizes that the firmware's buffers take from it.
-fn embed_model(path: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
+fn embed_model(path: &Path, board: &Board, out: &Path) -> Result<(), Box<dyn Error>> {
     let in_words = |error: &dyn Error| format!("the model file {}: {error}", path.display());
     let bytes = fs::read(path).map_err(|error| in_words(&error))?;
     let model = Model::parse(&bytes).map_err(|error| in_words(&error))?;
-    let repacked = repack(&model, layout()).map_err(|error| in_words(&error))?;
+    let repacked = repack(&model, layout(board)).map_err(|error| in_words(&error))?;
     let (shared, hidden1) = model.buffer_sizes();
     let constants = format!(
         "/// The pixels that an image has.\n\
@@ -93,12 +166,12 @@ fn embed_model(path: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 /// The order of the weights that the board's core is fastest with.
-fn layout() -> Layout {
+fn layout(board: &Board) -> Layout {
     // siamese-core's own build script leaves out all but the portable kernel then.
     if env::var("SIAMESE_KERNEL").is_ok_and(|kernel| kernel == "portable") {
         Layout::Rows
     } else {
-        Layout::for_core("cortex-m4")
+        Layout::for_core(board.core)
     }
 }
 
@@ -117,20 +190,12 @@ fn repack(model: &Model<'_>, layout: Layout) -> Result<Vec<u8>, EncodeError> {
     }
 }
 
-/// Where the board's flash starts, and its length in KiB.
-fn flash() -> (u32, u32) {
-    if env::var_os("CARGO_FEATURE_NETDUINOPLUS2").is_some() {
-        (0x0800_0000, 1024)
-    } else {
-        (0x0000_0000, 4096)
-    }
-}
-
 /// The linker's view of the memory. The stack lies below the static data and
 /// grows down to where RAM starts: should it ever be too small, the next push
 /// faults instead of silently overwriting data.
-fn memory((flash, kib): (u32, u32)) -> String {
+fn memory(board: &Board) -> String {
     let statics = RAM - STACK;
+    let (flash, kib) = (board.flash, board.flash_kib);
     format!(
         "MEMORY
 {{

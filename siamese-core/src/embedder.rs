@@ -71,10 +71,17 @@ pub fn embed_with<K: Kernel>(
 }
 
 /// One hidden layer: sums by the kernel, rounding and ReLU here.
+#[inline(never)] // The code once, for both layers.
 fn hidden_layer<K: Kernel>(layer: &crate::model::Layer<'_>, inputs: &[u8], outputs: &mut [u8]) {
     K::accumulate(layer, inputs, |row, acc| {
-        if let (Some(requantise), Some(out)) = (layer.requantise(row), outputs.get_mut(row)) {
-            *out = requantise.hidden(acc);
+        if let Some(out) = outputs.get_mut(row) {
+            // Most units are off, and for them nothing needs to be looked up.
+            *out = match acc {
+                ..=0 => 0,
+                _ => layer
+                    .requantise(row)
+                    .map_or(0, |requantise| requantise.hidden(acc)),
+            };
         }
     });
 }

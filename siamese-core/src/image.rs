@@ -73,9 +73,15 @@ impl Input {
                 let row_pairs = pixels.chunks_exact(2 * width);
                 for (row, pair) in activations.chunks_exact_mut(width).zip(row_pairs) {
                     let (upper, lower) = pair.split_at(width);
-                    let columns = upper.iter().zip(lower).enumerate();
-                    for (activation, (column, (&upper, &lower))) in row.iter_mut().zip(columns) {
-                        *activation = if column % 2 == 0 { upper } else { lower } >> 1;
+                    let (squares, last) = row.as_chunks_mut::<2>();
+                    let (above, above_last) = upper.as_chunks::<2>();
+                    let (below, _) = lower.as_chunks::<2>();
+                    for (square, (above, below)) in squares.iter_mut().zip(above.iter().zip(below))
+                    {
+                        *square = [above[0] >> 1, below[1] >> 1];
+                    }
+                    for (activation, pixel) in last.iter_mut().zip(above_last) {
+                        *activation = pixel >> 1;
                     }
                 }
             }

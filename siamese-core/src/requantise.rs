@@ -68,10 +68,24 @@ impl Requantise {
     }
 
     /// A hidden activation: clamped to `0..=127`. The lower clamp is the ReLU.
+    ///
+    /// Two shortcuts change no bit. An accumulator of 0 or less gives 0: its
+    /// product is at most 0, and the rounding term alone is half a step. And
+    /// from a shift of 33 on, the rounding term is a multiple of 2^32, so that
+    /// the low half of the product can't reach the result.
     #[inline]
     #[must_use]
     pub const fn hidden(self, acc: i32) -> u8 {
-        clamp(self.apply(acc), 0, 127) as u8
+        if acc <= 0 {
+            return 0;
+        }
+        if self.shift <= 32 {
+            return clamp(self.apply(acc), 0, 127) as u8;
+        }
+        // Below 2^30, and the rounding term is at most 2^29.
+        let high = ((acc as u64 * self.multiplier as u64) >> 32) as u32;
+        let rounded = (high + (1 << (self.shift - 33))) >> (self.shift - 32);
+        if rounded > 127 { 127 } else { rounded as u8 }
     }
 
     /// A coordinate of the embedding: clamped to the range of `i16`.
@@ -127,6 +141,24 @@ mod tests {
         );
         assert_eq!(double.output(1 << 20), i16::MAX);
         assert_eq!(double.output(-(1 << 20)), i16::MIN);
+    }
+
+    #[test]
+    fn shortcuts_change_no_bit() {
+        let accs = [i32::MIN, -1, 0, 1, 2, 3, 1000, 65_535, 1 << 20, i32::MAX];
+        for multiplier in [1, 2, 3, 0x1234_5678, Requantise::MAX_MULTIPLIER] {
+            for shift in 1..=Requantise::MAX_SHIFT {
+                let requantise = Requantise::new(multiplier, shift).unwrap();
+                for acc in accs {
+                    let plain = requantise.apply(acc).clamp(0, 127);
+                    assert_eq!(
+                        i64::from(requantise.hidden(acc)),
+                        plain,
+                        "{requantise:?} {acc}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

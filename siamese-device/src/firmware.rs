@@ -16,24 +16,54 @@ use crate::error::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Board {
+    /// Arm MPS2 with the AN385 image, a Cortex-M3 at 25 MHz, emulated.
+    Mps2An385,
     /// Arm MPS2 with the AN386 image, a Cortex-M4 at 25 MHz, emulated.
     #[default]
     Mps2An386,
-    /// Netduino Plus 2, an STM32F405; real or emulated.
+    /// Arm MPS2 with the AN500 image, a Cortex-M7 at 25 MHz, emulated.
+    Mps2An500,
+    /// Netduino Plus 2, an STM32F405 (Cortex-M4); real or emulated.
     Netduinoplus2,
 }
 
 impl Board {
     /// All boards.
-    pub const ALL: [Self; 2] = [Self::Mps2An386, Self::Netduinoplus2];
+    pub const ALL: [Self; 4] = [
+        Self::Mps2An385,
+        Self::Mps2An386,
+        Self::Mps2An500,
+        Self::Netduinoplus2,
+    ];
 
     /// Its name: of the firmware's feature, of QEMU's machine, and in
     /// [`DeviceInfo::board`](crate::DeviceInfo::board).
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Mps2An385 => "mps2-an385",
             Self::Mps2An386 => "mps2-an386",
+            Self::Mps2An500 => "mps2-an500",
             Self::Netduinoplus2 => "netduinoplus2",
+        }
+    }
+
+    /// Its core's short name.
+    #[must_use]
+    pub const fn core(self) -> &'static str {
+        match self {
+            Self::Mps2An385 => "M3",
+            Self::Mps2An386 | Self::Netduinoplus2 => "M4",
+            Self::Mps2An500 => "M7",
+        }
+    }
+
+    /// Rust's target for its core.
+    #[must_use]
+    pub const fn target(self) -> &'static str {
+        match self {
+            Self::Mps2An385 => "thumbv7m-none-eabi",
+            Self::Mps2An386 | Self::Mps2An500 | Self::Netduinoplus2 => "thumbv7em-none-eabi",
         }
     }
 
@@ -77,7 +107,7 @@ pub fn build(model: &Path, board: Board) -> Result<PathBuf, Error> {
         .current_dir(&folder)
         .args(["build", "--release", "--locked", "--no-default-features"])
         .args(["--features", board.name()])
-        .args(["--target", "thumbv7em-none-eabi", "--target-dir"])
+        .args(["--target", board.target(), "--target-dir"])
         .arg(&target);
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(changes_the_build) {
@@ -95,7 +125,7 @@ pub fn build(model: &Path, board: Board) -> Result<PathBuf, Error> {
         return Err(Error::Build(errors_of(&output.stderr)));
     }
 
-    let built = target.join("thumbv7em-none-eabi/release/firmware-example");
+    let built = target.join(board.target()).join("release/firmware-example");
     let elf = kept.join(format!("{}-{crc:08x}.elf", board.name()));
     let partial = elf.with_extension("elf.partial");
     fs::copy(&built, &partial).map_err(at(&built))?;

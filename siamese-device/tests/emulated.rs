@@ -10,6 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use object::{Object, ObjectSection};
 use siamese_core::Model;
 use siamese_core::link::{
     Fault, FrameError, Request, Response, frame_capacity, read_frame, write_frame,
@@ -70,12 +71,42 @@ fn device_and_host_agree_on_every_integer() {
 }
 
 #[test]
-fn the_other_board_agrees_too() {
-    let board = Board::Netduinoplus2;
-    let elf = build(board);
-    let mut device = start(&elf, board);
-    assert_eq!(device.info().unwrap().board, board.name());
-    compare(&mut device, &elf, 20);
+fn the_other_boards_agree_too() {
+    for board in Board::ALL {
+        let elf = build(board);
+        let mut device = start(&elf, board);
+        assert_eq!(device.info().unwrap().board, board.name());
+        compare(&mut device, &elf, 20);
+    }
+}
+
+/// The kernel that is meant for the core is the one that was built in.
+#[test]
+fn cores_with_dsp_use_it() {
+    for board in Board::ALL {
+        let count = count_smlad(&build(board));
+        println!("{}: {count} smlad", board.name());
+        match board.core() {
+            "M4" | "M7" => assert!(count >= 16, "{count}"),
+            _ => assert_eq!(count, 0),
+        }
+    }
+}
+
+/// How many `smlad` are in the code: 0xFB2n, then the accumulator's register,
+/// which is not 15, the destination's, 0, and the second factor's.
+fn count_smlad(elf: &Path) -> usize {
+    let bytes = fs::read(elf).unwrap();
+    let file = object::File::parse(&*bytes).unwrap();
+    let code = file.section_by_name(".text").unwrap().data().unwrap();
+    let halves: Vec<u16> = code
+        .chunks_exact(2)
+        .map(|half| u16::from_le_bytes([half[0], half[1]]))
+        .collect();
+    halves
+        .windows(2)
+        .filter(|pair| pair[0] & 0xFFF0 == 0xFB20 && pair[1] & 0xF0 == 0 && pair[1] >> 12 != 15)
+        .count()
 }
 
 #[test]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Images per second: siamese-train against the same training loop in Python.
 
-Both train `small` (784-128-64-2 with batch normalisation) on MNIST by the same
+Both train `small` with all pixels (784-128-64-2, batch normalisation) on MNIST by the same
 loss, optimiser, clipping and batch size, in turns, so that a noisy machine is
 as unkind to one as to the other. The Python loop gets its images from memory,
 without augmentation; siamese-train runs once like that and once with its own
@@ -78,6 +78,7 @@ def python_loop(steps):
 def siamese_train(steps, augment):
     with tempfile.TemporaryDirectory() as out:
         command = [ROOT / "target" / "release" / "siamese-train", "train", "--json", "--quiet"]
+        command += ["--pooling", "none", "--sparsity", "0"]
         command += ["--epochs", str(steps * BATCH / 60000), "--augment", augment]
         command += ["--validation", "0", "--tuning", "0", "--out", out]
         command += ["--data", ROOT / "data"]

@@ -128,7 +128,7 @@ fn inspect_tells_the_sizes() {
         .arg(model_path("small.siam"));
     let text = succeed(&mut command);
     let report: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(report["macs"], 784 * 128 + 128 * 64 + 64 * 2, "{text}");
+    assert_eq!(report["macs"], 392 * 128 + 128 * 64 + 64 * 2, "{text}");
 }
 
 #[test]

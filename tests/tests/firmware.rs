@@ -1,4 +1,4 @@
-//! The firmware on the emulated Cortex-M4 gives the host's integers.
+//! The firmware on emulated boards gives the host's integers.
 
 use siamese_core::link::checksum;
 use siamese_device::firmware::{Board, Footprint, build};
@@ -12,11 +12,26 @@ const IMAGES: usize = 1_000;
 const RAM: u64 = 12 * 1024;
 
 #[test]
-fn the_board_gives_the_hosts_integers_in_twelve_kibibytes() {
+fn a_cortex_m4_gives_the_hosts_integers_in_twelve_kibibytes() {
+    compare(Board::Mps2An386, IMAGES);
+}
+
+#[test]
+fn a_cortex_m3_gives_the_hosts_integers_too() {
+    compare(Board::Mps2An385, IMAGES / 5);
+}
+
+#[test]
+fn a_cortex_m7_gives_the_hosts_integers_too() {
+    compare(Board::Mps2An500, IMAGES / 5);
+}
+
+/// Embeds at least `count` test images on the board and here.
+fn compare(board: Board, count: usize) {
     let file = ModelFile::read(&model_path("small.siam")).unwrap();
     let model = file.model();
-    let elf = build(file.path(), Board::Mps2An386).unwrap();
-    let mut device = Device::new(Emulator::start(&elf, Board::Mps2An386).unwrap()).unwrap();
+    let elf = build(file.path(), board).unwrap();
+    let mut device = Device::new(Emulator::start(&elf, board).unwrap()).unwrap();
 
     let info = device.info().unwrap();
     assert_eq!(info.model, model.header().name);
@@ -27,12 +42,12 @@ fn the_board_gives_the_hosts_integers_in_twelve_kibibytes() {
     let step = if std::env::var_os("SIAMESE_FULL").is_some() {
         1
     } else {
-        images.len() / IMAGES
+        images.len() / count
     };
     let spread = images.iter().step_by(step).map(<[u8]>::to_vec);
     let golden = golden_vectors(&file).into_iter().map(|(pixels, _)| pixels);
     let sent: Vec<Vec<u8>> = spread.chain(golden).collect();
-    assert!(sent.len() > IMAGES);
+    assert!(sent.len() > count);
     let answers = device.embed_all(&sent, |_, _| ()).unwrap();
     assert_eq!(answers.len(), sent.len());
     for (index, (pixels, answer)) in sent.iter().zip(&answers).enumerate() {
@@ -47,7 +62,7 @@ fn the_board_gives_the_hosts_integers_in_twelve_kibibytes() {
     let mean = ticks as f64 / answers.len() as f64;
     // The emulator takes a nanosecond an instruction.
     let instructions = mean * 1e9 / f64::from(info.tick_hz);
-    println!("{instructions:.0} instructions an image");
+    println!("{}: {instructions:.0} instructions an image", board.name());
     let footprint = Footprint::of_elf(&elf).unwrap();
     let memory = device.memory().unwrap();
     let ram = footprint.ram_static + u64::from(memory.stack_peak);

@@ -60,14 +60,20 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 /// Builds the firmware with `model` inside; its ELF file.
 pub fn build(workspace: &Workspace, model: &Path, board: Board) -> Result<PathBuf> {
     shell::step("Firmware", "the model goes into its flash section", || {
-        let features = ["--no-default-features", "--features", board.name()];
+        let options = [
+            "--no-default-features",
+            "--features",
+            board.name(),
+            "--target",
+            board.target(),
+        ];
         let model = model
             .canonicalize()
             .with_context(|| format!("can't find the model file {}", model.display()))?;
         workspace
             .cargo_in(
                 &workspace.firmware(),
-                ["build", "--release"].into_iter().chain(features),
+                ["build", "--release"].into_iter().chain(options),
             )
             .env("SIAMESE_MODEL", &model)
             .show()?;

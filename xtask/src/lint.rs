@@ -41,7 +41,13 @@ fn clippy(workspace: &Workspace) -> Result<()> {
         workspace.cargo(call.copied()).run()?;
     }
     for board in Board::ALL {
-        let form = ["--no-default-features", "--features", board.name()];
+        let form = [
+            "--no-default-features",
+            "--features",
+            board.name(),
+            "--target",
+            board.target(),
+        ];
         let call = ["clippy", "--release"].iter().chain(&form).chain(&strict);
         let firmware = workspace.firmware();
         workspace.cargo_in(&firmware, call.copied()).run()?;

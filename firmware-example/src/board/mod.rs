@@ -9,19 +9,12 @@
 mod interrupt;
 mod register;
 
-#[cfg(feature = "mps2-an386")]
-mod mps2_an386;
+#[cfg(any(feature = "mps2-an385", feature = "mps2-an386", feature = "mps2-an500"))]
+mod mps2;
 #[cfg(feature = "netduinoplus2")]
 mod netduinoplus2;
 
-#[cfg(all(feature = "mps2-an386", not(feature = "netduinoplus2")))]
-pub use mps2_an386::{NAME, TICK_HZ, Uart, die};
-#[cfg(all(feature = "netduinoplus2", not(feature = "mps2-an386")))]
+#[cfg(any(feature = "mps2-an385", feature = "mps2-an386", feature = "mps2-an500"))]
+pub use mps2::{NAME, TICK_HZ, Uart, die};
+#[cfg(feature = "netduinoplus2")]
 pub use netduinoplus2::{NAME, TICK_HZ, Uart, die};
-
-#[cfg(not(any(feature = "mps2-an386", feature = "netduinoplus2")))]
-compile_error!("no board: build with one of the features mps2-an386 and netduinoplus2");
-#[cfg(all(feature = "mps2-an386", feature = "netduinoplus2"))]
-compile_error!(
-    "two boards: for netduinoplus2, build with --no-default-features --features netduinoplus2"
-);

@@ -7,20 +7,24 @@ use anyhow::{Context, Result, bail};
 use crate::shell::{self, Run, has_program};
 use crate::workspace::Workspace;
 
-/// The firmware's target: Cortex-M4 and M7, without the floating-point unit.
-const TARGET: &str = "thumbv7em-none-eabi";
+/// The firmware's targets: Cortex-M3; Cortex-M4 and M7, without the floating-point unit.
+const TARGETS: [&str; 2] = ["thumbv7m-none-eabi", "thumbv7em-none-eabi"];
 
 /// Adds what the toolchain lacks.
 pub fn prepare(workspace: &Workspace) -> Result<()> {
-    if !has_target(workspace) {
-        shell::step(
-            "Rust",
-            "the firmware is compiled for a bare Cortex-M4",
-            || rustup(workspace, &["target", "add", TARGET]),
-        )?;
-        if !has_target(workspace) {
+    let missing = || {
+        TARGETS
+            .iter()
+            .copied()
+            .filter(|target| !has_target(workspace, target))
+    };
+    let add: Vec<&str> = ["target", "add"].into_iter().chain(missing()).collect();
+    if missing().next().is_some() {
+        let why = "the firmware is compiled for a bare Cortex-M";
+        shell::step("Rust", why, || rustup(workspace, &add))?;
+        if let Some(target) = missing().next() {
             bail!(
-                "rustup has added {TARGET} to another toolchain than the one in use; is RUSTUP_TOOLCHAIN set?"
+                "rustup has added {target} to another toolchain than the one in use; is RUSTUP_TOOLCHAIN set?"
             );
         }
     }
@@ -37,13 +41,13 @@ pub fn prepare(workspace: &Workspace) -> Result<()> {
         }
     }
     let version = rustc(workspace, &["--version"]).unwrap_or_default();
-    shell::ready("Rust", &format!("{version}, {TARGET}"));
+    shell::ready("Rust", &format!("{version}, {}", TARGETS.join(", ")));
     Ok(())
 }
 
 /// Whether the standard library for the target is there.
-fn has_target(workspace: &Workspace) -> bool {
-    rustc(workspace, &["--print", "target-libdir", "--target", TARGET])
+fn has_target(workspace: &Workspace, target: &str) -> bool {
+    rustc(workspace, &["--print", "target-libdir", "--target", target])
         .and_then(|folder| Path::new(&folder).read_dir().ok())
         .is_some_and(|mut files| files.next().is_some())
 }

@@ -1,4 +1,5 @@
-//! Arm MPS2 with the AN386 image (Cortex-M4), as QEMU emulates it.
+//! Arm MPS2 with the images AN385 (Cortex-M3), AN386 (M4) and AN500 (M7), as QEMU
+//! emulates them. They differ in nothing but the core.
 
 use core::panic::PanicInfo;
 
@@ -8,7 +9,13 @@ use super::interrupt::{Line, sleep_until};
 use super::register::Register;
 
 /// The board's name, which is also that of QEMU's machine.
-pub const NAME: &str = "mps2-an386";
+pub const NAME: &str = if cfg!(feature = "mps2-an385") {
+    "mps2-an385"
+} else if cfg!(feature = "mps2-an500") {
+    "mps2-an500"
+} else {
+    "mps2-an386"
+};
 /// The core's clock.
 pub const TICK_HZ: u32 = 25_000_000;
 
@@ -38,7 +45,7 @@ impl Uart {
     /// Starts the UART.
     pub fn new() -> Self {
         const UART0: usize = 0x4000_4000;
-        // SAFETY: Arm's application note AN386 places UART0 there, and the
+        // SAFETY: Arm's application notes of the three place UART0 there, and the
         // CMSDK's manual the registers in it. It has no DMA.
         let (data, state, control, interrupts, divisor) = unsafe {
             (
