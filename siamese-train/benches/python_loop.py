@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Images per second: siamese-train against the same training loop in Python.
 
-Both train `small` with all pixels (784-128-64-2, batch normalisation) on MNIST by the same
-loss, optimiser, clipping and batch size, in turns, so that a noisy machine is
-as unkind to one as to the other. The Python loop gets its images from memory,
+Both train `small` with all pixels (784-128-64-2, batch normalisation) on MNIST
+by the same loss, optimiser, clipping and batch size, in turns, so that a noisy
+machine is as unkind to one as to the other. The Python loop gets its images from memory,
 without augmentation; siamese-train runs once like that and once with its own
 augmentation.
 

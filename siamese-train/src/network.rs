@@ -147,23 +147,22 @@ impl Network {
     }
 
     /// The embeddings `[images, dim]` of a training batch `[images, inputs]`,
-    /// and the mean activation of the hidden layers, summed over both. Updates
-    /// the running statistics.
-    pub fn embed_batch(&self, inputs: &Tensor) -> (Tensor, Tensor) {
+    /// and the hidden layers' activations in real units. Updates the running
+    /// statistics.
+    pub fn embed_batch(&self, inputs: &Tensor) -> (Tensor, [Tensor; 2]) {
         let [first, second, last] = &self.layers;
         if let Some(units) = self.hidden_scales {
             let [input, hidden1, hidden2] = [1.0 / MAX, units[0].into(), units[1].into()];
             let integers = (inputs * MAX).round();
             let integers1 = first.integer_outputs(&integers, input, hidden1);
             let integers2 = second.integer_outputs(&integers1, hidden1, hidden2);
-            let activity = mean(&integers1) * hidden1 + mean(&integers2) * hidden2;
             // The embedding's steps are too fine to matter here.
-            return (last.accumulators(&integers2, hidden2), activity);
+            let embeddings = last.accumulators(&integers2, hidden2);
+            return (embeddings, [integers1 * hidden1, integers2 * hidden2]);
         }
         let hidden1 = first.outputs(inputs).relu();
         let hidden2 = second.outputs(&hidden1).relu();
-        let activity = mean(&hidden1) + mean(&hidden2);
-        (last.outputs(&hidden2), activity)
+        (last.outputs(&hidden2), [hidden1, hidden2])
     }
 
     /// The network in floats with batch normalisation folded into the layers,
@@ -243,11 +242,6 @@ impl Layer {
             }
         }
     }
-}
-
-/// The mean of all values.
-fn mean(values: &Tensor) -> Tensor {
-    values.mean(Kind::Float)
 }
 
 /// Rounded to whole numbers, halves up as the core does; the gradient passes.

@@ -166,7 +166,8 @@ pub fn succeed(command: &mut Command) -> String {
 }
 
 /// Runs the program and returns its one-line error message if it failed as it
-/// should: exit code 1, no panic, nothing on standard output.
+/// should: exit code 1, or 2 for the command line; no panic, nothing on standard
+/// output.
 ///
 /// # Panics
 /// If it succeeded or failed in another way.
@@ -177,12 +178,17 @@ pub fn fail(command: &mut Command) -> String {
         stderr,
     } = command.output().expect("the program starts");
     let stderr = String::from_utf8(stderr).expect("messages are UTF-8");
-    assert_eq!(status.code(), Some(1), "{command:?}: {stderr}");
+    assert!(
+        matches!(status.code(), Some(1 | 2)),
+        "{command:?}: {stderr}"
+    );
     assert!(stdout.is_empty(), "{command:?} reported something");
     assert!(!stderr.contains("panicked"), "{stderr}");
-    let message = stderr.lines().last().expect("an error has a message");
-    assert!(message.starts_with("error: "), "{stderr}");
-    message.to_owned()
+    // What is wrong with the command line is followed by a hint at `--help`.
+    let message = stderr.lines().rfind(|line| line.starts_with("error: "));
+    message
+        .unwrap_or_else(|| panic!("no message: {stderr}"))
+        .to_owned()
 }
 
 /// Writes an IDX file: `shape` and then the bytes.

@@ -59,28 +59,41 @@ impl List {
     /// are no more or the list is full; the number of the first tile left out.
     fn fill<T: Tiles>(&mut self, inputs: &[u8], start: usize) -> usize {
         let bytes = (T::COLUMNS * ROWS) as u32;
+        let tile_bits = 8 * T::COLUMNS as u32;
         self.entries.clear();
         self.sum = 0;
         let mut tile = start as u32;
         // The tile that the kernel's pointer is at.
         let mut here = tile;
-        let columns = inputs.get(start * T::COLUMNS..).unwrap_or(&[]);
-        for activations in columns.chunks(T::COLUMNS) {
-            let word = activations
-                .iter()
-                .rfold(0, |word, &activation| word << 8 | u32::from(activation));
+        let (words, rest) = inputs
+            .get(start * T::COLUMNS..)
+            .unwrap_or(&[])
+            .as_chunks::<4>();
+        let last = rest
+            .iter()
+            .rfold(0, |word, &activation| word << 8 | u32::from(activation));
+        let words = words.iter().map(|&word| u32::from_le_bytes(word));
+        let last = (!rest.is_empty()).then_some(last);
+        // Four activations at once, since most are zero.
+        for word in words.chain(last) {
             if word != 0 {
                 // Room for those that fill up the list, too.
-                if self.entries.len() + T::UNROLL > CAPACITY {
+                if self.entries.len() + 4 + T::UNROLL > CAPACITY {
                     break;
                 }
-                self.push(T::pack(word), (tile - here) * bytes);
+                for number in 0..4 / T::COLUMNS as u32 {
+                    let columns = word >> (number * tile_bits) & (u32::MAX >> (32 - tile_bits));
+                    if columns != 0 {
+                        self.push(T::pack(columns), (tile + number - here) * bytes);
+                        here = tile + number + 1;
+                    }
+                }
                 if T::OFFSET != 0 {
+                    let activations = word.to_le_bytes();
                     self.sum += activations.iter().map(|&a| i32::from(a)).sum::<i32>();
                 }
-                here = tile + 1;
             }
-            tile += 1;
+            tile += 4 / T::COLUMNS as u32;
         }
         while !self.entries.len().is_multiple_of(T::UNROLL) {
             self.push(0, bytes.wrapping_neg());
@@ -132,7 +145,9 @@ pub(super) fn accumulate<T: Tiles>(
         sum: 0,
     };
     let listed = list.fill::<T>(inputs, 0);
-    for (number, group) in layer.weights().chunks_exact(group_length).enumerate() {
+    let groups = layer.weights().chunks_exact(group_length);
+    let biases = layer.biases().chunks(ROWS);
+    for (first, (group, biases)) in (0..).step_by(ROWS).zip(groups.zip(biases)) {
         let mut sums = [0; ROWS];
         list.run::<T>(group, &mut sums);
         if listed < tiles {
@@ -144,10 +159,8 @@ pub(super) fn accumulate<T: Tiles>(
             }
             list.fill::<T>(inputs, 0);
         }
-        let first = number * ROWS;
-        let rows = layer.outputs().saturating_sub(first).min(ROWS);
-        for (row, sum) in (first..).zip(sums).take(rows) {
-            emit(row, layer.bias(row).wrapping_add(sum));
+        for (row, (sum, &bias)) in (first..).zip(sums.into_iter().zip(biases)) {
+            emit(row, i32::from_le_bytes(bias).wrapping_add(sum));
         }
     }
 }

@@ -228,8 +228,15 @@ impl<'a> Layer<'a> {
     #[inline]
     #[must_use]
     pub fn bias(&self, row: usize) -> i32 {
-        let (biases, _) = self.biases.as_chunks::<4>();
+        let biases = self.biases();
         biases.get(row).map_or(0, |&bias| i32::from_le_bytes(bias))
+    }
+
+    /// All biases, each an `i32` in little-endian bytes.
+    #[inline]
+    #[must_use]
+    pub const fn biases(&self) -> &'a [[u8; 4]] {
+        self.biases.as_chunks().0
     }
 
     /// The rounding of row `row`; `None` if there is no such row.

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::{Checkpoint, Plan};
 use crate::dataset::Dataset;
@@ -194,10 +194,12 @@ impl Session<'_> {
                 .to_device(self.device);
             let labels = Tensor::from_slice(&batch.labels).to_device(self.device);
             loader.recycle(batch);
-            let (embeddings, activity) = run.network.embed_batch(&images);
+            let (embeddings, hidden) = run.network.embed_batch(&images);
             let mut loss = loss(recipe, &embeddings, &labels);
             if recipe.sparsity > 0.0 {
-                loss += recipe.sparsity * activity;
+                for layer in &hidden {
+                    loss += recipe.sparsity * layer.mean(Kind::Float);
+                }
             }
             let (step, count) = (run.step - steps.start, steps.len());
             let learning_rate = rate * recipe.learning_rate_at(step, count);
