@@ -25,19 +25,30 @@ struct Board {
     core: &'static str,
     /// The target that its core needs.
     target: &'static str,
-    /// Where its flash starts.
+    /// Where its flash starts, or what stands for it.
     flash: u32,
     /// The flash in KiB.
     flash_kib: u32,
+    /// Where its RAM starts.
+    ram: u32,
 }
 
-const BOARDS: [Board; 4] = [
+const BOARDS: [Board; 7] = [
+    Board {
+        name: "microbit",
+        core: "cortex-m0",
+        target: "thumbv6m-none-eabi",
+        flash: 0,
+        flash_kib: 256,
+        ram: 0x2000_0000,
+    },
     Board {
         name: "mps2-an385",
         core: "cortex-m3",
         target: "thumbv7m-none-eabi",
         flash: 0,
         flash_kib: 4096,
+        ram: 0x2000_0000,
     },
     Board {
         name: "mps2-an386",
@@ -45,6 +56,7 @@ const BOARDS: [Board; 4] = [
         target: "thumbv7em-none-eabi",
         flash: 0,
         flash_kib: 4096,
+        ram: 0x2000_0000,
     },
     Board {
         name: "mps2-an500",
@@ -52,6 +64,23 @@ const BOARDS: [Board; 4] = [
         target: "thumbv7em-none-eabi",
         flash: 0,
         flash_kib: 4096,
+        ram: 0x2000_0000,
+    },
+    Board {
+        name: "mps2-an505",
+        core: "cortex-m33",
+        target: "thumbv8m.main-none-eabi",
+        flash: 0x1000_0000,
+        flash_kib: 4096,
+        ram: 0x3000_0000,
+    },
+    Board {
+        name: "mps3-an547",
+        core: "cortex-m55",
+        target: "thumbv8m.main-none-eabi",
+        flash: 0,
+        flash_kib: 512,
+        ram: 0x2000_0000,
     },
     Board {
         name: "netduinoplus2",
@@ -59,6 +88,7 @@ const BOARDS: [Board; 4] = [
         target: "thumbv7em-none-eabi",
         flash: 0x0800_0000,
         flash_kib: 1024,
+        ram: 0x2000_0000,
     },
 ];
 
@@ -195,13 +225,13 @@ fn repack(model: &Model<'_>, layout: Layout) -> Result<Vec<u8>, EncodeError> {
 /// faults instead of silently overwriting data.
 fn memory(board: &Board) -> String {
     let statics = RAM - STACK;
-    let (flash, kib) = (board.flash, board.flash_kib);
+    let (flash, kib, ram) = (board.flash, board.flash_kib, board.ram);
     format!(
         "MEMORY
 {{
   FLASH : ORIGIN = {flash:#x}, LENGTH = {kib}K
-  STACK : ORIGIN = 0x20000000, LENGTH = {STACK}
-  RAM   : ORIGIN = 0x20000000 + {STACK}, LENGTH = {statics}
+  STACK : ORIGIN = {ram:#x}, LENGTH = {STACK}
+  RAM   : ORIGIN = {ram:#x} + {STACK}, LENGTH = {statics}
 }}
 
 _stack_start = ORIGIN(STACK) + LENGTH(STACK);

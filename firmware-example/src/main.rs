@@ -38,9 +38,10 @@ fn main() -> ! {
     static mut FRAME: [u8; frame_capacity(model::PIXELS)] = [0; _];
     static mut NETWORK: Option<Network> = None;
 
-    let Some(peripherals) = cortex_m::Peripherals::take() else {
+    let Some(mut peripherals) = cortex_m::Peripherals::take() else {
         panic!("the peripherals are taken at boot");
     };
+    board::start(&mut peripherals);
     let mut uart = Uart::new();
     let mut ticks = Ticks::new(peripherals.SYST);
     let network = NETWORK.insert(boot());

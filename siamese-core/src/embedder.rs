@@ -60,28 +60,48 @@ pub fn embed_with<K: Kernel>(
     let shared = buffers.shared;
     let hidden1 = &mut buffers.hidden1[..first.outputs()];
     input.quantise(pixels, &mut shared[..first.inputs()]);
-    hidden_layer::<K>(first, &shared[..first.inputs()], hidden1);
-    hidden_layer::<K>(second, hidden1, &mut shared[..second.outputs()]);
-    K::accumulate(last, &shared[..last.inputs()], |row, acc| {
-        if let (Some(requantise), Some(out)) = (last.requantise(row), embedding.get_mut(row)) {
-            *out = requantise.output(acc);
-        }
-    });
+    run_layer::<K>(first, &shared[..first.inputs()], Outputs::Hidden(hidden1));
+    let hidden2 = Outputs::Hidden(&mut shared[..second.outputs()]);
+    run_layer::<K>(second, hidden1, hidden2);
+    let embedding = Outputs::Coordinates(embedding);
+    run_layer::<K>(last, &shared[..last.inputs()], embedding);
     Ok(())
 }
 
-/// One hidden layer: sums by the kernel, rounding and ReLU here.
-#[inline(never)] // The code once, for both layers.
-fn hidden_layer<K: Kernel>(layer: &crate::model::Layer<'_>, inputs: &[u8], outputs: &mut [u8]) {
-    K::accumulate(layer, inputs, |row, acc| {
-        if let Some(out) = outputs.get_mut(row) {
-            // Most units are off, and for them nothing needs to be looked up.
-            *out = match acc {
-                ..=0 => 0,
-                _ => layer
-                    .requantise(row)
-                    .map_or(0, |requantise| requantise.hidden(acc)),
-            };
+/// Where a layer's outputs go.
+enum Outputs<'b> {
+    /// To activations, by the ReLU.
+    Hidden(&'b mut [u8]),
+    /// To the coordinates of an embedding.
+    Coordinates(&'b mut [i16]),
+}
+
+/// One layer: sums by the kernel, rounding and clamps here.
+#[inline(never)] // The code once, for all layers.
+fn run_layer<K: Kernel>(layer: &crate::model::Layer<'_>, inputs: &[u8], mut outputs: Outputs<'_>) {
+    K::accumulate(layer, inputs, |first, accs| {
+        let rows = (first..).zip(accs);
+        match &mut outputs {
+            Outputs::Hidden(outputs) => {
+                let outputs = outputs.get_mut(first..).unwrap_or_default();
+                for (out, (row, &acc)) in outputs.iter_mut().zip(rows) {
+                    // Most units are off, and for them nothing needs to be looked up.
+                    *out = match acc {
+                        ..=0 => 0,
+                        _ => layer
+                            .requantise(row)
+                            .map_or(0, |requantise| requantise.hidden(acc)),
+                    };
+                }
+            }
+            Outputs::Coordinates(outputs) => {
+                let outputs = outputs.get_mut(first..).unwrap_or_default();
+                for (out, (row, &acc)) in outputs.iter_mut().zip(rows) {
+                    if let Some(requantise) = layer.requantise(row) {
+                        *out = requantise.output(acc);
+                    }
+                }
+            }
         }
     });
 }

@@ -16,6 +16,8 @@ use crate::error::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Board {
+    /// BBC micro:bit, an nRF51822 (Cortex-M0) at 16 MHz, emulated.
+    Microbit,
     /// Arm MPS2 with the AN385 image, a Cortex-M3 at 25 MHz, emulated.
     Mps2An385,
     /// Arm MPS2 with the AN386 image, a Cortex-M4 at 25 MHz, emulated.
@@ -23,16 +25,23 @@ pub enum Board {
     Mps2An386,
     /// Arm MPS2 with the AN500 image, a Cortex-M7 at 25 MHz, emulated.
     Mps2An500,
+    /// Arm MPS2 with the AN505 image, a Cortex-M33 at 20 MHz, emulated.
+    Mps2An505,
+    /// Arm MPS3 with the AN547 image, a Cortex-M55 at 32 MHz, emulated.
+    Mps3An547,
     /// Netduino Plus 2, an STM32F405 (Cortex-M4); real or emulated.
     Netduinoplus2,
 }
 
 impl Board {
     /// All boards.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 7] = [
+        Self::Microbit,
         Self::Mps2An385,
         Self::Mps2An386,
         Self::Mps2An500,
+        Self::Mps2An505,
+        Self::Mps3An547,
         Self::Netduinoplus2,
     ];
 
@@ -41,9 +50,12 @@ impl Board {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Microbit => "microbit",
             Self::Mps2An385 => "mps2-an385",
             Self::Mps2An386 => "mps2-an386",
             Self::Mps2An500 => "mps2-an500",
+            Self::Mps2An505 => "mps2-an505",
+            Self::Mps3An547 => "mps3-an547",
             Self::Netduinoplus2 => "netduinoplus2",
         }
     }
@@ -52,9 +64,12 @@ impl Board {
     #[must_use]
     pub const fn core(self) -> &'static str {
         match self {
+            Self::Microbit => "M0",
             Self::Mps2An385 => "M3",
             Self::Mps2An386 | Self::Netduinoplus2 => "M4",
             Self::Mps2An500 => "M7",
+            Self::Mps2An505 => "M33",
+            Self::Mps3An547 => "M55",
         }
     }
 
@@ -62,8 +77,10 @@ impl Board {
     #[must_use]
     pub const fn target(self) -> &'static str {
         match self {
+            Self::Microbit => "thumbv6m-none-eabi",
             Self::Mps2An385 => "thumbv7m-none-eabi",
             Self::Mps2An386 | Self::Mps2An500 | Self::Netduinoplus2 => "thumbv7em-none-eabi",
+            Self::Mps2An505 | Self::Mps3An547 => "thumbv8m.main-none-eabi",
         }
     }
 

@@ -26,6 +26,21 @@ fn a_cortex_m7_gives_the_hosts_integers_too() {
     compare(Board::Mps2An500, IMAGES / 5);
 }
 
+#[test]
+fn a_cortex_m0_gives_the_hosts_integers_too() {
+    compare(Board::Microbit, IMAGES / 5);
+}
+
+#[test]
+fn a_cortex_m33_gives_the_hosts_integers_too() {
+    compare(Board::Mps2An505, IMAGES / 5);
+}
+
+#[test]
+fn a_cortex_m55_gives_the_hosts_integers_too() {
+    compare(Board::Mps3An547, IMAGES / 5);
+}
+
 /// Embeds at least `count` test images on the board and here.
 fn compare(board: Board, count: usize) {
     let file = ModelFile::read(&model_path("small.siam")).unwrap();

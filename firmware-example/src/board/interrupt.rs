@@ -8,7 +8,8 @@ use cortex_m::peripheral::NVIC;
 #[derive(Debug, Clone, Copy)]
 pub struct Line(pub u16);
 
-// SAFETY: every Cortex-M4 has 240 lines at most; both boards' numbers are below that.
+// SAFETY: a Cortex-M0 has 32 lines, the others up to 240 or 480; the boards'
+// numbers are below that.
 unsafe impl InterruptNumber for Line {
     fn number(self) -> u16 {
         self.0

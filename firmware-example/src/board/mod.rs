@@ -1,6 +1,7 @@
 //! The boards. Each has a module of its own that provides:
 //!
 //! - `NAME` and `TICK_HZ`, the frequency of SysTick's core clock;
+//! - `start`, called once before anything else;
 //! - `Uart`, with `new`, `read` and `write`, both of which wait;
 //! - `die`, which reports a panic as the board can and never returns.
 //!
@@ -9,12 +10,16 @@
 mod interrupt;
 mod register;
 
-#[cfg(any(feature = "mps2-an385", feature = "mps2-an386", feature = "mps2-an500"))]
-mod mps2;
+#[cfg(feature = "microbit")]
+mod microbit;
+#[cfg(not(any(feature = "microbit", feature = "netduinoplus2")))]
+mod mps;
 #[cfg(feature = "netduinoplus2")]
 mod netduinoplus2;
 
-#[cfg(any(feature = "mps2-an385", feature = "mps2-an386", feature = "mps2-an500"))]
-pub use mps2::{NAME, TICK_HZ, Uart, die};
+#[cfg(feature = "microbit")]
+pub use microbit::{NAME, TICK_HZ, Uart, die, start};
+#[cfg(not(any(feature = "microbit", feature = "netduinoplus2")))]
+pub use mps::{NAME, TICK_HZ, Uart, die, start};
 #[cfg(feature = "netduinoplus2")]
-pub use netduinoplus2::{NAME, TICK_HZ, Uart, die};
+pub use netduinoplus2::{NAME, TICK_HZ, Uart, die, start};

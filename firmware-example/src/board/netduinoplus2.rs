@@ -12,6 +12,9 @@ pub const NAME: &str = "netduinoplus2";
 /// The internal oscillator, HSI, which runs after reset.
 pub const TICK_HZ: u32 = 16_000_000;
 
+/// Nothing to do before anything else.
+pub fn start(_: &mut cortex_m::Peripherals) {}
+
 /// USART1. It holds one byte: a host must wait for an answer before it sends
 /// the next request.
 pub struct Uart {

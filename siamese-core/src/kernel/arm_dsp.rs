@@ -26,12 +26,23 @@ impl Kernel for ArmDsp {
     const NAME: &'static str = "arm-dsp";
     const LAYOUT: Layout = Layout::Pairs;
 
+    /// Always on Cortex-M4 and M7; an Armv8-M processor says whether it has the
+    /// extension.
     fn available() -> bool {
+        /// Instruction set attribute register 3: 3 in bits 4 to 7 for all of SIMD.
+        #[cfg(kernel_helium)]
+        const ISAR3: usize = 0xE000_ED6C;
+        #[cfg(kernel_helium)]
+        // SAFETY: the register is there in every Armv8-M processor with the main
+        // extension, which the target is; reading has no effect.
+        return unsafe { core::ptr::without_provenance::<u32>(ISAR3).read_volatile() } & 0xF0
+            >= 0x30;
+        #[cfg(not(kernel_helium))]
         true
     }
 
     #[inline]
-    fn accumulate(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, i32)) {
+    fn accumulate(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32])) {
         accumulate::<Self>(layer, inputs, emit);
     }
 }
@@ -39,6 +50,7 @@ impl Kernel for ArmDsp {
 impl Tiles for ArmDsp {
     const COLUMNS: usize = 2;
     const OFFSET: i32 = 0;
+    const ABSOLUTE: bool = false;
     const UNROLL: usize = 2;
 
     #[inline]
@@ -78,6 +90,9 @@ impl Tiles for ArmDsp {
         // the stack pointer.
         unsafe {
             asm!(
+                // A target without a name for the core: the extension isn't implied.
+                #[cfg(kernel_helium)]
+                ".cpu cortex-m33",
                 "push {{r0, r6, r7}}",
                 // T is in the odd registers, A in the even ones.
                 "mov r4, #0", "mov r5, #0", "mov r6, #0", "mov r7, #0",

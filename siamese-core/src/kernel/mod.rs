@@ -9,14 +9,21 @@
 //! | [`Portable`] | any | [rows](Layout::Rows) | the compiler's |
 //! | `Thumb` | Cortex-M0, M0+, M23, M3 | [columns](Layout::Columns) | one at a time, of what is not zero |
 //! | `ArmDsp` | Cortex-M4, M7, M33 | [pairs](Layout::Pairs) | four in three instructions |
+//! | `Helium` | Cortex-M55, M85 | [quads](Layout::Quads) | 16 in one instruction |
 //!
 //! `build.rs` selects what is compiled by the target alone, and the layout of a
-//! model's weights what runs. `SIAMESE_KERNEL=portable` in the environment of a
+//! model's weights what runs, where the processor says that it can. `SIAMESE_KERNEL=portable` in the environment of a
 //! build leaves all but the first out.
 
 #[cfg(kernel_dsp)]
 #[allow(unsafe_code, reason = "inline assembly")]
 mod arm_dsp;
+#[cfg(kernel_helium)]
+#[allow(
+    unsafe_code,
+    reason = "inline assembly, and registers of the processor"
+)]
+mod helium;
 mod portable;
 #[cfg(any(kernel_thumb, kernel_dsp))]
 #[allow(unsafe_code, reason = "calls the inline assembly")]
@@ -29,6 +36,8 @@ use crate::model::{Layer, Layout};
 
 #[cfg(kernel_dsp)]
 pub use arm_dsp::ArmDsp;
+#[cfg(kernel_helium)]
+pub use helium::Helium;
 pub use portable::Portable;
 #[cfg(kernel_thumb)]
 pub use thumb::Thumb;
@@ -44,8 +53,9 @@ pub trait Kernel {
     /// Whether this processor has the instructions.
     fn available() -> bool;
 
-    /// Calls `emit(row, acc)` once for every row of the layer, rows ascending,
-    /// with `acc = bias[row] + Σ weight[row][column] * inputs[column]`.
+    /// Calls `emit(first, accs)` for groups of neighbouring rows, so that every
+    /// row of the layer comes once, in order: for row `first + i`,
+    /// `accs[i] = bias[row] + Σ weight[row][column] * inputs[column]`.
     ///
     /// - *Inputs*: `layer.inputs()` activations in `0..=127`; 0 is an exact
     ///   zero, so a back end may skip it. If the slice is shorter, the missing
@@ -59,7 +69,7 @@ pub trait Kernel {
     ///   model can't overflow them for any activations in range, in whatever
     ///   order the products are added.
     /// - *Cost*: no memory beyond the stack; time in proportion to the weights.
-    fn accumulate(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, i32));
+    fn accumulate(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32]));
 }
 
 /// The back ends of this build, chosen by the layer's layout.
@@ -74,6 +84,8 @@ pub fn runs(layout: Layout) -> bool {
         Layout::Columns => Thumb::available(),
         #[cfg(kernel_dsp)]
         Layout::Pairs => ArmDsp::available(),
+        #[cfg(kernel_helium)]
+        Layout::Quads => Helium::available(),
         _ => false,
     }
 }
@@ -86,12 +98,14 @@ impl Kernel for Active {
         true
     }
 
-    fn accumulate(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, i32)) {
+    fn accumulate(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32])) {
         match layer.layout() {
             #[cfg(kernel_thumb)]
             Layout::Columns => Thumb::accumulate(layer, inputs, emit),
             #[cfg(kernel_dsp)]
             Layout::Pairs => ArmDsp::accumulate(layer, inputs, emit),
+            #[cfg(kernel_helium)]
+            Layout::Quads => Helium::accumulate(layer, inputs, emit),
             _ => Portable::accumulate(layer, inputs, emit),
         }
     }

@@ -27,7 +27,7 @@ impl Kernel for Portable {
         true
     }
 
-    fn accumulate(layer: &Layer<'_>, inputs: &[u8], mut emit: impl FnMut(usize, i32)) {
+    fn accumulate(layer: &Layer<'_>, inputs: &[u8], mut emit: impl FnMut(usize, &[i32])) {
         if layer.layout() != Layout::Rows {
             return one_by_one(layer, inputs, emit);
         }
@@ -60,9 +60,10 @@ impl Kernel for Portable {
                     .map(|(&weight, &input)| product(weight, input))
                     .fold(*acc, i32::wrapping_add);
             }
-            emit(index, accs[0]);
-            if second.is_some() {
-                emit(index + 1, accs[1]);
+            let [alone, _] = &accs;
+            match second {
+                Some(_) => emit(index, &accs),
+                None => emit(index, core::slice::from_ref(alone)),
             }
         }
     }
@@ -70,13 +71,13 @@ impl Kernel for Portable {
 
 /// Any layout, weight by weight: slow, for tools that look at a model which is
 /// meant for another core.
-fn one_by_one(layer: &Layer<'_>, inputs: &[u8], mut emit: impl FnMut(usize, i32)) {
+fn one_by_one(layer: &Layer<'_>, inputs: &[u8], mut emit: impl FnMut(usize, &[i32])) {
     for row in 0..layer.outputs() {
         let products = layer.row(row).zip(inputs);
         let sum = products
             .map(|(weight, &input)| i32::from(weight) * i32::from(input))
             .fold(layer.bias(row), i32::wrapping_add);
-        emit(row, sum);
+        emit(row, &[sum]);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the kernels for Cortex-M share: a list of the activations that are not
 //! zero, made once for a layer, over which every group of 8 rows then runs.
 
-use heapless::Vec;
+use core::mem::MaybeUninit;
 
 use super::{Kernel, Portable};
 use crate::model::{ALIGNMENT, Layer};
@@ -19,8 +19,9 @@ const CAPACITY: usize = 256;
 pub(super) struct Entry {
     /// As the kernel multiplies them.
     pub activations: u32,
-    /// Bytes from the end of the previous entry's tile, or from the group's
-    /// start for the first, to the tile.
+    /// Bytes to the tile: from the group's start if [`Tiles::ABSOLUTE`], else
+    /// from the end of the previous entry's tile, or the group's start for the
+    /// first.
     pub skip: u32,
 }
 
@@ -30,8 +31,10 @@ pub(super) trait Tiles: Kernel {
     const COLUMNS: usize;
     /// What the layout adds to every weight.
     const OFFSET: i32;
+    /// What [`Entry::skip`] counts from.
+    const ABSOLUTE: bool;
     /// Entries are handled so many at a time. A list is filled up with entries
-    /// that look at their predecessor's tile again, with activations 0.
+    /// that look at a tile again, with activations 0.
     const UNROLL: usize;
 
     /// Activations as the kernel multiplies them, from a tile's columns in the
@@ -49,7 +52,10 @@ pub(super) trait Tiles: Kernel {
 
 /// The list.
 struct List {
-    entries: Vec<Entry, CAPACITY>,
+    /// The first `count` are initialised. All of them would cost as many
+    /// instructions as a tenth of an embedding.
+    entries: [MaybeUninit<Entry>; CAPACITY],
+    count: usize,
     /// The sum of all activations in it.
     sum: i32,
 }
@@ -60,10 +66,10 @@ impl List {
     fn fill<T: Tiles>(&mut self, inputs: &[u8], start: usize) -> usize {
         let bytes = (T::COLUMNS * ROWS) as u32;
         let tile_bits = 8 * T::COLUMNS as u32;
-        self.entries.clear();
+        self.count = 0;
         self.sum = 0;
         let mut tile = start as u32;
-        // The tile that the kernel's pointer is at.
+        // Where the kernel's pointer is, or always the start.
         let mut here = tile;
         let (words, rest) = inputs
             .get(start * T::COLUMNS..)
@@ -78,14 +84,16 @@ impl List {
         for word in words.chain(last) {
             if word != 0 {
                 // Room for those that fill up the list, too.
-                if self.entries.len() + 4 + T::UNROLL > CAPACITY {
+                if self.count + 4 + T::UNROLL > CAPACITY {
                     break;
                 }
                 for number in 0..4 / T::COLUMNS as u32 {
                     let columns = word >> (number * tile_bits) & (u32::MAX >> (32 - tile_bits));
                     if columns != 0 {
                         self.push(T::pack(columns), (tile + number - here) * bytes);
-                        here = tile + number + 1;
+                        if !T::ABSOLUTE {
+                            here = tile + number + 1;
+                        }
                     }
                 }
                 if T::OFFSET != 0 {
@@ -95,28 +103,38 @@ impl List {
             }
             tile += 4 / T::COLUMNS as u32;
         }
-        while !self.entries.len().is_multiple_of(T::UNROLL) {
-            self.push(0, bytes.wrapping_neg());
+        let back = if T::ABSOLUTE { 0 } else { bytes.wrapping_neg() };
+        while !self.count.is_multiple_of(T::UNROLL) {
+            self.push(0, back);
         }
         tile as usize
     }
 
     fn push(&mut self, activations: u32, skip: u32) {
-        let pushed = self.entries.push(Entry { activations, skip });
-        debug_assert!(pushed.is_ok());
+        if let Some(entry) = self.entries.get_mut(self.count) {
+            entry.write(Entry { activations, skip });
+            self.count += 1;
+        }
+    }
+
+    fn entries(&self) -> &[Entry] {
+        let entries = &raw const self.entries;
+        // SAFETY: `push` has initialised the first `count` entries, of which
+        // there are at most CAPACITY; `MaybeUninit` has its content's layout.
+        unsafe { core::slice::from_raw_parts(entries.cast(), self.count) }
     }
 
     /// Adds the products of what is listed to `sums`; `group` are a group's
     /// weights from the list's first tile on.
     fn run<T: Tiles>(&self, group: &[u8], sums: &mut [i32; ROWS]) {
-        if self.entries.is_empty() {
+        if self.count == 0 {
             return;
         }
         // SAFETY: `fill` lists tiles of the inputs' columns, all of which the
         // group has as whole tiles, and a multiple of UNROLL of them. The
         // weights are aligned (`accumulate` checks it), and what is before the
         // group in them are whole tiles.
-        unsafe { T::run(&self.entries, group, sums) };
+        unsafe { T::run(self.entries(), group, sums) };
         if T::OFFSET != 0 {
             let offset = self.sum.wrapping_mul(T::OFFSET);
             for sum in sums {
@@ -131,24 +149,30 @@ impl List {
 pub(super) fn accumulate<T: Tiles>(
     layer: &Layer<'_>,
     inputs: &[u8],
-    mut emit: impl FnMut(usize, i32),
+    mut emit: impl FnMut(usize, &[i32]),
 ) {
     let aligned = layer.weights().as_ptr().addr().is_multiple_of(ALIGNMENT);
-    if layer.layout() != T::LAYOUT || !aligned {
+    if layer.layout() != T::LAYOUT || !aligned || !T::available() {
         return Portable::accumulate(layer, inputs, emit);
     }
     let inputs = inputs.get(..layer.inputs()).unwrap_or(inputs);
     let tiles = inputs.len().div_ceil(T::COLUMNS);
     let group_length = layer.inputs().next_multiple_of(T::COLUMNS) * ROWS;
     let mut list = List {
-        entries: Vec::new(),
+        entries: [MaybeUninit::uninit(); CAPACITY],
+        count: 0,
         sum: 0,
     };
     let listed = list.fill::<T>(inputs, 0);
     let groups = layer.weights().chunks_exact(group_length);
     let biases = layer.biases().chunks(ROWS);
     for (first, (group, biases)) in (0..).step_by(ROWS).zip(groups.zip(biases)) {
-        let mut sums = [0; ROWS];
+        let mut sums = match biases.as_array() {
+            Some(biases) => biases.map(i32::from_le_bytes),
+            None => {
+                core::array::from_fn(|row| biases.get(row).copied().map_or(0, i32::from_le_bytes))
+            }
+        };
         list.run::<T>(group, &mut sums);
         if listed < tiles {
             let mut next = listed;
@@ -159,8 +183,6 @@ pub(super) fn accumulate<T: Tiles>(
             }
             list.fill::<T>(inputs, 0);
         }
-        for (row, (sum, &bias)) in (first..).zip(sums.into_iter().zip(biases)) {
-            emit(row, i32::from_le_bytes(bias).wrapping_add(sum));
-        }
+        emit(first, sums.get(..biases.len()).unwrap_or(&sums));
     }
 }

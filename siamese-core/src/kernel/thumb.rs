@@ -23,7 +23,7 @@ impl Kernel for Thumb {
     }
 
     #[inline]
-    fn accumulate(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, i32)) {
+    fn accumulate(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32])) {
         accumulate::<Self>(layer, inputs, emit);
     }
 }
@@ -31,6 +31,7 @@ impl Kernel for Thumb {
 impl Tiles for Thumb {
     const COLUMNS: usize = 1;
     const OFFSET: i32 = 128;
+    const ABSOLUTE: bool = false;
     const UNROLL: usize = 2;
 
     #[inline]

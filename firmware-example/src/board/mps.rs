@@ -1,23 +1,71 @@
-//! Arm MPS2 with the images AN385 (Cortex-M3), AN386 (M4) and AN500 (M7), as QEMU
-//! emulates them. They differ in nothing but the core.
+//! Arm's FPGA boards MPS2 and MPS3 with the images AN385 (Cortex-M3), AN386 (M4),
+//! AN500 (M7), AN505 (M33) and AN547 (M55), as QEMU emulates them. They differ in
+//! the core, the clock, and where UART0 is.
 
 use core::panic::PanicInfo;
 
+use cortex_m::Peripherals;
 use cortex_m_semihosting::{debug, heprintln};
 
 use super::interrupt::{Line, sleep_until};
 use super::register::Register;
 
-/// The board's name, which is also that of QEMU's machine.
-pub const NAME: &str = if cfg!(feature = "mps2-an385") {
-    "mps2-an385"
-} else if cfg!(feature = "mps2-an500") {
-    "mps2-an500"
-} else {
-    "mps2-an386"
+/// What one image of the FPGA has, by its application note.
+struct Image {
+    name: &'static str,
+    clock_hz: u32,
+    uart0: usize,
+    /// The interrupt line of a byte received.
+    receive: Line,
+}
+
+#[cfg(any(feature = "mps2-an385", feature = "mps2-an386", feature = "mps2-an500"))]
+const IMAGE: Image = Image {
+    name: if cfg!(feature = "mps2-an385") {
+        "mps2-an385"
+    } else if cfg!(feature = "mps2-an500") {
+        "mps2-an500"
+    } else {
+        "mps2-an386"
+    },
+    clock_hz: 25_000_000,
+    uart0: 0x4000_4000,
+    receive: Line(0),
 };
+// The processor starts in secure state; these are the secure addresses.
+#[cfg(feature = "mps2-an505")]
+const IMAGE: Image = Image {
+    name: "mps2-an505",
+    clock_hz: 20_000_000,
+    uart0: 0x5020_0000,
+    receive: Line(32),
+};
+#[cfg(feature = "mps3-an547")]
+const IMAGE: Image = Image {
+    name: "mps3-an547",
+    clock_hz: 32_000_000,
+    uart0: 0x5930_3000,
+    receive: Line(33),
+};
+
+/// The board's name, which is also that of QEMU's machine.
+pub const NAME: &str = IMAGE.name;
 /// The core's clock.
-pub const TICK_HZ: u32 = 25_000_000;
+pub const TICK_HZ: u32 = IMAGE.clock_hz;
+
+/// Lets the processor use its vector unit, if it may have one.
+#[allow(unused_variables, reason = "only Armv8-M cores may have one")]
+pub fn start(peripherals: &mut Peripherals) {
+    #[cfg(any(feature = "mps2-an505", feature = "mps3-an547"))]
+    {
+        /// Coprocessors 10 and 11, for all code.
+        const VECTORS: u32 = 0xF << 20;
+        // SAFETY: enabling a coprocessor that nothing uses yet changes nothing else.
+        unsafe { peripherals.SCB.cpacr.modify(|access| access | VECTORS) };
+        cortex_m::asm::dsb();
+        cortex_m::asm::isb();
+    }
+}
 
 /// UART0: the CMSDK APB UART, with one byte of buffer each way. Nothing is lost
 /// between the emulator's host and it: QEMU hands over the next byte when the
@@ -36,16 +84,14 @@ const RX_FULL: u32 = 1 << 1;
 const CONTROL: u32 = 0b1011;
 /// Interrupts: a byte was received; cleared by writing it.
 const RX_INTERRUPT: u32 = 1 << 1;
-/// The line of that interrupt.
-const RX_LINE: Line = Line(0);
 /// Clocks a bit, for 115,200 baud.
 const BAUD_DIVISOR: u32 = TICK_HZ / 115_200;
 
 impl Uart {
     /// Starts the UART.
     pub fn new() -> Self {
-        const UART0: usize = 0x4000_4000;
-        // SAFETY: Arm's application notes of the three place UART0 there, and the
+        const UART0: usize = IMAGE.uart0;
+        // SAFETY: Arm's application notes place UART0 there, and the
         // CMSDK's manual the registers in it. It has no DMA.
         let (data, state, control, interrupts, divisor) = unsafe {
             (
@@ -70,7 +116,7 @@ impl Uart {
     pub fn read(&mut self) -> u8 {
         while !self.has_byte() {
             self.interrupts.write(RX_INTERRUPT);
-            sleep_until(RX_LINE, || self.has_byte());
+            sleep_until(IMAGE.receive, || self.has_byte());
         }
         self.data.read() as u8
     }

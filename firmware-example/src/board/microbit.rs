@@ -1,0 +1,91 @@
+//! BBC micro:bit, an nRF51822 (Cortex-M0), as QEMU emulates it.
+//!
+//! The real chip has no SysTick, which the stopwatch counts with; the emulated
+//! one does.
+
+use core::panic::PanicInfo;
+
+use cortex_m::Peripherals;
+use cortex_m_semihosting::{debug, heprintln};
+
+use super::interrupt::{Line, sleep_until};
+use super::register::Register;
+
+/// The board's name, which is also that of QEMU's machine.
+pub const NAME: &str = "microbit";
+/// The core's clock.
+pub const TICK_HZ: u32 = 16_000_000;
+
+/// Nothing to do before anything else.
+pub fn start(_: &mut Peripherals) {}
+
+/// UART0 of the nRF51 series.
+pub struct Uart {
+    received: Register,
+    sent: Register,
+    receive: Register,
+    send: Register,
+}
+
+/// The line of the UART's interrupts.
+const LINE: Line = Line(2);
+/// Interrupts: one for each byte received.
+const RECEIVED: u32 = 1 << 2;
+/// Enable: on.
+const ON: u32 = 4;
+/// Baud rate: 115,200, by the reference manual's table.
+const BAUD_115200: u32 = 0x01D7_E000;
+/// The micro:bit's pins to the USB interface.
+const PINS: [u32; 2] = [24, 25];
+
+impl Uart {
+    /// Starts the UART.
+    pub fn new() -> Self {
+        const UART0: usize = 0x4000_2000;
+        // SAFETY: the nRF51 series reference manual places UART0 and its
+        // registers there. It has no DMA.
+        let at = |offset: usize| unsafe { Register::at(UART0 + offset) };
+        let [start_receiving, start_sending] = [0x000, 0x008].map(at);
+        let [interrupts, enable, baud] = [0x304, 0x500, 0x524].map(at);
+        let [send_pin, receive_pin] = [0x50C, 0x514].map(at);
+        send_pin.write(PINS[0]);
+        receive_pin.write(PINS[1]);
+        baud.write(BAUD_115200);
+        enable.write(ON);
+        interrupts.write(RECEIVED);
+        start_receiving.write(1);
+        start_sending.write(1);
+        let [received, sent, receive, send] = [0x108, 0x11C, 0x518, 0x51C].map(at);
+        Self {
+            received,
+            sent,
+            receive,
+            send,
+        }
+    }
+
+    /// Waits, asleep, for a byte.
+    pub fn read(&mut self) -> u8 {
+        while self.received.read() == 0 {
+            sleep_until(LINE, || self.received.read() != 0);
+        }
+        // Taking the byte out may announce the next one.
+        self.received.write(0);
+        self.receive.read() as u8
+    }
+
+    /// Sends a byte, and waits until it is sent.
+    pub fn write(&mut self, byte: u8) {
+        self.sent.write(0);
+        self.send.write(byte.into());
+        while self.sent.read() == 0 {}
+    }
+}
+
+/// Reports to the emulator's standard error, and ends it with a failure.
+pub fn die(info: &PanicInfo<'_>) -> ! {
+    heprintln!("{info}");
+    loop {
+        debug::exit(debug::EXIT_FAILURE);
+    }
+}

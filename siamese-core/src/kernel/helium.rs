@@ -1,0 +1,108 @@
+//! Cortex-M55 and M85: Helium, vectors of 16 bytes.
+//!
+//! A tile of the layout [`Quads`](Layout::Quads) has four columns in each word,
+//! and a word for each of 8 rows. Four entries of the list are handled at once,
+//! wherever their tiles are: for each row, one instruction gathers the four
+//! tiles' words into a vector, and `vmladava.s8` multiplies its 16 weights with
+//! the 16 activations and adds all products to the row's sum.
+
+use core::arch::asm;
+
+use super::Kernel;
+use super::sparse::{Entry, ROWS, Tiles, accumulate};
+use crate::model::{Layer, Layout};
+
+/// The kernel for Cortex-M55 and M85.
+pub struct Helium;
+
+impl Kernel for Helium {
+    const NAME: &'static str = "helium";
+    const LAYOUT: Layout = Layout::Quads;
+
+    /// Whether the processor has Helium, and lets us use it: a firmware must
+    /// have enabled the coprocessors 10 and 11 in `CPACR`.
+    fn available() -> bool {
+        /// Media and VFP feature register 1: bits 8 to 11 tell of Helium.
+        const MVFR1: usize = 0xE000_EF44;
+        /// Coprocessor access control register: 3 for each coprocessor in use.
+        const CPACR: usize = 0xE000_ED88;
+        let read = |address: usize| {
+            // SAFETY: both registers are there in every Armv8-M processor with
+            // the main extension, which the target is; reading has no effect.
+            unsafe { core::ptr::without_provenance::<u32>(address).read_volatile() }
+        };
+        read(MVFR1) & 0xF00 != 0 && read(CPACR) >> 20 & 0xF == 0xF
+    }
+
+    #[inline]
+    fn accumulate(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32])) {
+        accumulate::<Self>(layer, inputs, emit);
+    }
+}
+
+impl Tiles for Helium {
+    const COLUMNS: usize = 4;
+    const OFFSET: i32 = 0;
+    const ABSOLUTE: bool = true;
+    const UNROLL: usize = 4;
+
+    #[inline]
+    fn pack(columns: u32) -> u32 {
+        columns
+    }
+
+    #[inline]
+    unsafe fn run(entries: &[Entry], group: &[u8], sums: &mut [i32; ROWS]) {
+        let range = entries.as_ptr_range();
+        // SAFETY: the caller keeps the tiles within the group, so every read is
+        // of `entries` or `group`; both are aligned to words. Only `sums` is
+        // written. r6, which can't be an operand, is restored, and so is the
+        // stack pointer. The compiler doesn't use vector registers on this
+        // target, so they need no mention.
+        unsafe {
+            asm!(
+                // The target doesn't imply the extension.
+                ".cpu cortex-m55",
+                "push {{r6}}",
+                // Sums of vectors can only go to even registers.
+                "ldrd r0, r2, [r11]", "ldrd r4, r6, [r11, #8]",
+                "ldrd r8, r10, [r11, #16]", "ldrd r12, lr, [r11, #24]",
+                "2:",
+                // The activations of four entries, and where their tiles are.
+                "vld20.32 {{q0, q1}}, [r1]",
+                "vld21.32 {{q0, q1}}, [r1]!",
+                "vadd.i32 q1, q1, r5",
+                "vldrw.u32 q2, [q1]",
+                "vldrw.u32 q3, [q1, #4]",
+                "vmladava.s8 r0, q0, q2",
+                "vldrw.u32 q2, [q1, #8]",
+                "vmladava.s8 r2, q0, q3",
+                "vldrw.u32 q3, [q1, #12]",
+                "vmladava.s8 r4, q0, q2",
+                "vldrw.u32 q2, [q1, #16]",
+                "vmladava.s8 r6, q0, q3",
+                "vldrw.u32 q3, [q1, #20]",
+                "vmladava.s8 r8, q0, q2",
+                "vldrw.u32 q2, [q1, #24]",
+                "vmladava.s8 r10, q0, q3",
+                "vldrw.u32 q3, [q1, #28]",
+                "vmladava.s8 r12, q0, q2",
+                "vmladava.s8 lr, q0, q3",
+                "cmp r1, r3",
+                "bne 2b",
+                "strd r0, r2, [r11]", "strd r4, r6, [r11, #8]",
+                "strd r8, r10, [r11, #16]", "strd r12, lr, [r11, #24]",
+                "pop {{r6}}",
+                out("r0") _,
+                inout("r1") range.start => _,
+                out("r2") _,
+                in("r3") range.end,
+                out("r4") _,
+                in("r5") group.as_ptr(),
+                out("r8") _, out("r10") _,
+                in("r11") sums,
+                out("r12") _, out("lr") _,
+            );
+        }
+    }
+}
