@@ -73,16 +73,7 @@ impl Input {
                 let row_pairs = pixels.chunks_exact(2 * width);
                 for (row, pair) in activations.chunks_exact_mut(width).zip(row_pairs) {
                     let (upper, lower) = pair.split_at(width);
-                    let (squares, last) = row.as_chunks_mut::<2>();
-                    let (above, above_last) = upper.as_chunks::<2>();
-                    let (below, _) = lower.as_chunks::<2>();
-                    for (square, (above, below)) in squares.iter_mut().zip(above.iter().zip(below))
-                    {
-                        *square = [above[0] >> 1, below[1] >> 1];
-                    }
-                    for (activation, pixel) in last.iter_mut().zip(above_last) {
-                        *activation = pixel >> 1;
-                    }
+                    checkerboard(upper, lower, row);
                 }
             }
             Pooling::Sum2x2 => {
@@ -102,6 +93,25 @@ impl Input {
                 }
             }
         }
+    }
+}
+
+/// One row of [`Pooling::Checkerboard`] from two rows of pixels.
+fn checkerboard(upper: &[u8], lower: &[u8], row: &mut [u8]) {
+    /// The upper row's bytes in a little-endian word.
+    const UPPER: u32 = 0x00FF_00FF;
+    let (words, rest) = row.as_chunks_mut::<4>();
+    let (above, above_rest) = upper.as_chunks::<4>();
+    let (below, below_rest) = lower.as_chunks::<4>();
+    for (word, (above, below)) in words.iter_mut().zip(above.iter().zip(below)) {
+        let above = u32::from_le_bytes(*above) & UPPER;
+        let below = u32::from_le_bytes(*below) & !UPPER;
+        *word = ((above | below) >> 1 & 0x7F7F_7F7F).to_le_bytes();
+    }
+    let pixels = above_rest.iter().zip(below_rest);
+    for (column, (activation, (above, below))) in rest.iter_mut().zip(pixels).enumerate() {
+        let pixel = if column % 2 == 0 { above } else { below };
+        *activation = pixel >> 1;
     }
 }
 

@@ -16,7 +16,7 @@
 use core::arch::asm;
 
 use super::Kernel;
-use super::sparse::{Entry, ROWS, Tiles, accumulate};
+use super::sparse::{Entry, Tiles, accumulate};
 use crate::model::{Layer, Layout};
 
 /// The kernel for Cortex-M4, M7 and M33.
@@ -59,7 +59,7 @@ impl Tiles for ArmDsp {
     }
 
     #[inline]
-    unsafe fn run(entries: &[Entry], group: &[u8], sums: &mut [i32; ROWS]) {
+    unsafe fn run(entries: &[Entry], group: &[u8], start: *const i32, sums: *mut i32) {
         /// What one entry does: `r1` is at the entry, `r3` at the weights.
         macro_rules! entry {
             () => {
@@ -85,15 +85,15 @@ impl Tiles for ArmDsp {
         }
         let range = entries.as_ptr_range();
         // SAFETY: the caller keeps the entries within the group, so every read
-        // is of `entries` or `group`; both are aligned to words. Only `sums` is
-        // written. r6 and r7, which can't be operands, are restored, and so is
+        // is of `entries`, `group` or `start`, all aligned to words. Only `sums` and
+        // the stack are written. r6 and r7, which can't be operands, are restored, and so is
         // the stack pointer.
         unsafe {
             asm!(
                 // A target without a name for the core: the extension isn't implied.
                 #[cfg(kernel_helium)]
                 ".cpu cortex-m33",
-                "push {{r0, r6, r7}}",
+                "push {{r0, r6, r7, lr}}",
                 // T is in the odd registers, A in the even ones.
                 "mov r4, #0", "mov r5, #0", "mov r6, #0", "mov r7, #0",
                 "mov r8, #0", "mov r9, #0", "mov r10, #0", "mov r11, #0",
@@ -106,20 +106,20 @@ impl Tiles for ArmDsp {
                 "sub r7, r7, r6", "asr r7, r7, #8",
                 "sub r9, r9, r8", "asr r9, r9, #8",
                 "sub r11, r11, r10", "asr r11, r11, #8",
-                "ldr r0, [sp]",
-                "ldm r0, {{r1, r2, r3, r12}}",
-                "add r4, r1", "add r5, r2", "add r6, r3", "add r7, r12",
-                "stm r0!, {{r4, r5, r6, r7}}",
-                "ldm r0, {{r1, r2, r3, r12}}",
-                "add r8, r1", "add r9, r2", "add r10, r3", "add r11, r12",
-                "stm r0, {{r8, r9, r10, r11}}",
-                "pop {{r0, r6, r7}}",
-                in("r0") sums,
+                "ldr lr, [sp]",
+                "ldm lr!, {{r0, r1, r2, r3}}",
+                "add r4, r0", "add r5, r1", "add r6, r2", "add r7, r3",
+                "ldm lr, {{r0, r1, r2, r3}}",
+                "add r8, r0", "add r9, r1", "add r10, r2", "add r11, r3",
+                "ldr lr, [sp, #12]",
+                "stm lr, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
+                "pop {{r0, r6, r7, lr}}",
+                inout("r0") start => _,
                 inout("r1") range.start => _,
                 in("r2") range.end,
                 inout("r3") group.as_ptr() => _,
                 out("r4") _, out("r5") _, out("r8") _, out("r9") _,
-                out("r10") _, out("r11") _, out("r12") _, out("lr") _,
+                out("r10") _, out("r11") _, out("r12") _, inout("lr") sums => _,
             );
         }
     }

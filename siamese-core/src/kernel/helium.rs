@@ -9,7 +9,7 @@
 use core::arch::asm;
 
 use super::Kernel;
-use super::sparse::{Entry, ROWS, Tiles, accumulate};
+use super::sparse::{Entry, Tiles, accumulate};
 use crate::model::{Layer, Layout};
 
 /// The kernel for Cortex-M55 and M85.
@@ -52,11 +52,11 @@ impl Tiles for Helium {
     }
 
     #[inline]
-    unsafe fn run(entries: &[Entry], group: &[u8], sums: &mut [i32; ROWS]) {
+    unsafe fn run(entries: &[Entry], group: &[u8], start: *const i32, sums: *mut i32) {
         let range = entries.as_ptr_range();
         // SAFETY: the caller keeps the tiles within the group, so every read is
-        // of `entries` or `group`; both are aligned to words. Only `sums` is
-        // written. r6, which can't be an operand, is restored, and so is the
+        // of `entries`, `group` or `start`, all aligned to words. Only `sums` and
+        // the stack are written. r6, which can't be an operand, is restored, and so is the
         // stack pointer. The compiler doesn't use vector registers on this
         // target, so they need no mention.
         unsafe {
@@ -65,8 +65,8 @@ impl Tiles for Helium {
                 ".cpu cortex-m55",
                 "push {{r6}}",
                 // Sums of vectors can only go to even registers.
-                "ldrd r0, r2, [r11]", "ldrd r4, r6, [r11, #8]",
-                "ldrd r8, r10, [r11, #16]", "ldrd r12, lr, [r11, #24]",
+                "ldrd r0, r2, [r9]", "ldrd r4, r6, [r9, #8]",
+                "ldrd r8, r10, [r9, #16]", "ldrd r12, lr, [r9, #24]",
                 "2:",
                 // The activations of four entries, and where their tiles are.
                 "vld20.32 {{q0, q1}}, [r1]",
@@ -99,7 +99,9 @@ impl Tiles for Helium {
                 in("r3") range.end,
                 out("r4") _,
                 in("r5") group.as_ptr(),
-                out("r8") _, out("r10") _,
+                out("r8") _,
+                in("r9") start,
+                out("r10") _,
                 in("r11") sums,
                 out("r12") _, out("lr") _,
             );

@@ -41,103 +41,111 @@ pub(super) trait Tiles: Kernel {
     /// bytes of a word.
     fn pack(columns: u32) -> u32;
 
-    /// Adds the products of the entries with a group's weights to `sums`.
+    /// Writes the sums of a group's rows: what is at `start`, plus the products
+    /// of the entries with the group's weights.
     ///
     /// # Safety
     /// The entries must lead to whole tiles within `group`, their number be a
-    /// multiple of [`Self::UNROLL`] and above 0, and `group` be where a tile starts
-    /// in aligned weights.
-    unsafe fn run(entries: &[Entry], group: &[u8], sums: &mut [i32; ROWS]);
+    /// multiple of [`Self::UNROLL`] and above 0, and `group` be where a tile
+    /// starts in aligned weights. At `start` are [`ROWS`] numbers, aligned to
+    /// words, and there is room for as many at `sums`, which may be the same
+    /// place.
+    unsafe fn run(entries: &[Entry], group: &[u8], start: *const i32, sums: *mut i32);
 }
 
-/// The list.
-struct List {
-    /// The first `count` are initialised. All of them would cost as many
-    /// instructions as a tenth of an embedding.
-    entries: [MaybeUninit<Entry>; CAPACITY],
+/// The list, in memory of the caller's, which needs not be initialised: to do
+/// so would cost as many instructions as a tenth of an embedding.
+struct List<'l> {
+    slots: &'l mut [MaybeUninit<Entry>],
+    /// The entries in the first slots.
     count: usize,
     /// The sum of all activations in it.
     sum: i32,
 }
 
-impl List {
+impl List<'_> {
     /// Lists the activations of the tiles from number `start` on, until there
     /// are no more or the list is full; the number of the first tile left out.
+    /// There is always an entry, if only with activations 0.
     fn fill<T: Tiles>(&mut self, inputs: &[u8], start: usize) -> usize {
         let bytes = (T::COLUMNS * ROWS) as u32;
-        let tile_bits = 8 * T::COLUMNS as u32;
-        self.count = 0;
-        self.sum = 0;
-        let mut tile = start as u32;
-        // Where the kernel's pointer is, or always the start.
-        let mut here = tile;
-        let (words, rest) = inputs
-            .get(start * T::COLUMNS..)
-            .unwrap_or(&[])
-            .as_chunks::<4>();
-        let last = rest
-            .iter()
-            .rfold(0, |word, &activation| word << 8 | u32::from(activation));
-        let words = words.iter().map(|&word| u32::from_le_bytes(word));
-        let last = (!rest.is_empty()).then_some(last);
+        let inputs = inputs.get(start * T::COLUMNS..).unwrap_or(&[]);
+        let (words, rest) = inputs.as_chunks::<4>();
+        let mut last = [0; 4];
+        for (last, &activation) in last.iter_mut().zip(rest) {
+            *last = activation;
+        }
+        let room = self.slots.len();
+        let mut slots = self.slots.iter_mut();
+        let mut push = |activations, skip| {
+            if let Some(slot) = slots.next() {
+                slot.write(Entry { activations, skip });
+            }
+            slots.len()
+        };
+        let mut free = room;
+        let mut sum = 0;
+        // Bytes from the first tile on; where the kernel's pointer is, or always
+        // the first tile.
+        let (mut tile, mut here) = (0, 0);
         // Four activations at once, since most are zero.
-        for word in words.chain(last) {
-            if word != 0 {
-                // Room for those that fill up the list, too.
-                if self.count + 4 + T::UNROLL > CAPACITY {
-                    break;
-                }
-                for number in 0..4 / T::COLUMNS as u32 {
-                    let columns = word >> (number * tile_bits) & (u32::MAX >> (32 - tile_bits));
-                    if columns != 0 {
-                        self.push(T::pack(columns), (tile + number - here) * bytes);
-                        if !T::ABSOLUTE {
-                            here = tile + number + 1;
+        'full: for words in [words, &[last]] {
+            for &word in words {
+                let word = u32::from_le_bytes(word);
+                if word != 0 {
+                    // Room for those that fill up the list, too.
+                    if free < 4 + T::UNROLL {
+                        break 'full;
+                    }
+                    for number in 0..4 / T::COLUMNS as u32 {
+                        let bits = 8 * T::COLUMNS as u32;
+                        let columns = word >> (number * bits) & (u32::MAX >> (32 - bits));
+                        if columns != 0 {
+                            let at = tile + number * bytes;
+                            free = push(T::pack(columns), at - here);
+                            if !T::ABSOLUTE {
+                                here = at + bytes;
+                            }
                         }
                     }
+                    if T::OFFSET != 0 {
+                        sum += word
+                            .to_le_bytes()
+                            .iter()
+                            .map(|&a| i32::from(a))
+                            .sum::<i32>();
+                    }
                 }
-                if T::OFFSET != 0 {
-                    let activations = word.to_le_bytes();
-                    self.sum += activations.iter().map(|&a| i32::from(a)).sum::<i32>();
-                }
+                tile += 4 / T::COLUMNS as u32 * bytes;
             }
-            tile += 4 / T::COLUMNS as u32;
+        }
+        if free == room {
+            free = push(0, 0);
         }
         let back = if T::ABSOLUTE { 0 } else { bytes.wrapping_neg() };
-        while !self.count.is_multiple_of(T::UNROLL) {
-            self.push(0, back);
+        while !(room - free).is_multiple_of(T::UNROLL) {
+            free = push(0, back);
         }
-        tile as usize
+        (self.count, self.sum) = (room - free, sum);
+        start + (tile / bytes) as usize
     }
 
-    fn push(&mut self, activations: u32, skip: u32) {
-        if let Some(entry) = self.entries.get_mut(self.count) {
-            entry.write(Entry { activations, skip });
-            self.count += 1;
-        }
-    }
-
-    fn entries(&self) -> &[Entry] {
-        let entries = &raw const self.entries;
-        // SAFETY: `push` has initialised the first `count` entries, of which
-        // there are at most CAPACITY; `MaybeUninit` has its content's layout.
-        unsafe { core::slice::from_raw_parts(entries.cast(), self.count) }
-    }
-
-    /// Adds the products of what is listed to `sums`; `group` are a group's
-    /// weights from the list's first tile on.
-    fn run<T: Tiles>(&self, group: &[u8], sums: &mut [i32; ROWS]) {
-        if self.count == 0 {
-            return;
-        }
-        // SAFETY: `fill` lists tiles of the inputs' columns, all of which the
-        // group has as whole tiles, and a multiple of UNROLL of them. The
-        // weights are aligned (`accumulate` checks it), and what is before the
-        // group in them are whole tiles.
-        unsafe { T::run(self.entries(), group, sums) };
+    /// Writes what is at `start`, plus the products of what is listed with a
+    /// group's weights from the list's first tile on.
+    ///
+    /// # Safety
+    /// The weights must be aligned, have the columns that were listed, and be
+    /// preceded by whole tiles; `start` and `sums` as for [`Tiles::run`].
+    unsafe fn run<T: Tiles>(&self, group: &[u8], start: *const i32, sums: *mut [i32; ROWS]) {
+        // SAFETY: `fill` has written the first `count` slots.
+        let entries = unsafe { self.slots.get_unchecked(..self.count).assume_init_ref() };
+        // SAFETY: `fill` lists a multiple of UNROLL of tiles of the inputs'
+        // columns; the caller vouches for the rest.
+        unsafe { T::run(entries, group, start, sums.cast()) };
         if T::OFFSET != 0 {
             let offset = self.sum.wrapping_mul(T::OFFSET);
-            for sum in sums {
+            // SAFETY: `sums` may be written.
+            for sum in unsafe { &mut *sums } {
                 *sum = sum.wrapping_sub(offset);
             }
         }
@@ -151,38 +159,60 @@ pub(super) fn accumulate<T: Tiles>(
     inputs: &[u8],
     mut emit: impl FnMut(usize, &[i32]),
 ) {
-    let aligned = layer.weights().as_ptr().addr().is_multiple_of(ALIGNMENT);
+    let aligned = |section: *const u8| section.addr().is_multiple_of(ALIGNMENT);
+    let aligned = aligned(layer.weights().as_ptr()) && aligned(layer.biases().as_ptr().cast());
     if layer.layout() != T::LAYOUT || !aligned || !T::available() {
         return Portable::accumulate(layer, inputs, emit);
     }
     let inputs = inputs.get(..layer.inputs()).unwrap_or(inputs);
     let tiles = inputs.len().div_ceil(T::COLUMNS);
     let group_length = layer.inputs().next_multiple_of(T::COLUMNS) * ROWS;
+    // Not `[MaybeUninit::uninit(); CAPACITY]`, which the compiler fills with zeros.
+    let mut memory = MaybeUninit::<[Entry; CAPACITY]>::uninit();
     let mut list = List {
-        entries: [MaybeUninit::uninit(); CAPACITY],
+        slots: slots_of(&mut memory),
         count: 0,
         sum: 0,
     };
     let listed = list.fill::<T>(inputs, 0);
     let groups = layer.weights().chunks_exact(group_length);
-    let biases = layer.biases().chunks(ROWS);
-    for (first, (group, biases)) in (0..).step_by(ROWS).zip(groups.zip(biases)) {
-        let mut sums = match biases.as_array() {
-            Some(biases) => biases.map(i32::from_le_bytes),
+    for (biases, (first, group)) in layer
+        .biases()
+        .chunks(ROWS)
+        .zip((0..).step_by(ROWS).zip(groups))
+    {
+        let mut sums = [0; ROWS];
+        let start = match biases.as_array::<ROWS>() {
+            Some(biases) => biases.as_ptr().cast(),
             None => {
-                core::array::from_fn(|row| biases.get(row).copied().map_or(0, i32::from_le_bytes))
+                for (sum, &bias) in sums.iter_mut().zip(biases) {
+                    *sum = i32::from_le_bytes(bias);
+                }
+                (&raw const sums).cast()
             }
         };
-        list.run::<T>(group, &mut sums);
+        // SAFETY: `chunks_exact` cut whole groups out of aligned weights, and the
+        // list is of their columns. `start` is at ROWS numbers: `sums`, or
+        // biases, each group of which is as aligned as the first.
+        unsafe { list.run::<T>(group, start, &raw mut sums) };
         if listed < tiles {
             let mut next = listed;
             while next < tiles {
                 let rest = group.get(next * T::COLUMNS * ROWS..).unwrap_or(&[]);
                 next = list.fill::<T>(inputs, next);
-                list.run::<T>(rest, &mut sums);
+                // SAFETY: as above; `rest` starts with the first tile listed.
+                unsafe { list.run::<T>(rest, (&raw const sums).cast(), &raw mut sums) };
             }
             list.fill::<T>(inputs, 0);
         }
         emit(first, sums.get(..biases.len()).unwrap_or(&sums));
     }
+}
+
+/// Memory for entries as a slice of slots.
+fn slots_of(memory: &mut MaybeUninit<[Entry; CAPACITY]>) -> &mut [MaybeUninit<Entry>] {
+    let first = memory.as_mut_ptr().cast();
+    // SAFETY: the memory is borrowed, and has CAPACITY slots, which may be
+    // uninitialised.
+    unsafe { core::slice::from_raw_parts_mut(first, CAPACITY) }
 }

@@ -8,7 +8,7 @@
 use core::arch::asm;
 
 use super::Kernel;
-use super::sparse::{Entry, ROWS, Tiles, accumulate};
+use super::sparse::{Entry, Tiles, accumulate};
 use crate::model::{Layer, Layout};
 
 /// The kernel for Cortex-M0, M0+, M23 and M3.
@@ -41,7 +41,7 @@ impl Tiles for Thumb {
 
     #[cfg(not(kernel_thumb_mla))]
     #[inline]
-    unsafe fn run(entries: &[Entry], group: &[u8], sums: &mut [i32; ROWS]) {
+    unsafe fn run(entries: &[Entry], group: &[u8], start: *const i32, sums: *mut i32) {
         /// What one entry does: `r3` is at the entry, `r5` at the weights.
         macro_rules! entry {
             () => {
@@ -83,7 +83,7 @@ impl Tiles for Thumb {
         // is the stack pointer.
         unsafe {
             asm!(
-                "push {{r2, r6, r7}}",
+                "push {{r1, r6, r7}}",
                 // The sums go to r6 to r12 and lr; only r0 to r7 can be loaded.
                 "ldm r2!, {{r6, r7}}",
                 "ldm r2!, {{r0, r1}}",
@@ -106,8 +106,9 @@ impl Tiles for Thumb {
                 "mov r0, r12", "mov r1, lr",
                 "str r0, [r2, #24]", "str r1, [r2, #28]",
                 "pop {{r6, r7}}",
-                out("r0") _, out("r1") _,
-                inout("r2") sums => _,
+                out("r0") _,
+                inout("r1") sums => _,
+                inout("r2") start => _,
                 inout("r3") range.start => _,
                 in("r4") range.end,
                 inout("r5") group.as_ptr() => _,
@@ -119,7 +120,7 @@ impl Tiles for Thumb {
 
     #[cfg(kernel_thumb_mla)]
     #[inline]
-    unsafe fn run(entries: &[Entry], group: &[u8], sums: &mut [i32; ROWS]) {
+    unsafe fn run(entries: &[Entry], group: &[u8], start: *const i32, sums: *mut i32) {
         /// What one entry does: `r1` is at the entry, `r3` at the weights.
         macro_rules! entry {
             () => {
@@ -149,22 +150,23 @@ impl Tiles for Thumb {
         // SAFETY: as above.
         unsafe {
             asm!(
-                "push {{r6, r7}}",
+                "push {{r0, r6, r7}}",
                 "ldm lr, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
                 "2:",
                 entry!(),
                 entry!(),
                 "cmp r1, r2",
                 "bne 2b",
-                "stm lr, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
+                "pop {{r0}}",
+                "stm r0, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
                 "pop {{r6, r7}}",
-                out("r0") _,
+                inout("r0") sums => _,
                 inout("r1") range.start => _,
                 in("r2") range.end,
                 inout("r3") group.as_ptr() => _,
                 out("r4") _, out("r5") _, out("r8") _, out("r9") _,
                 out("r10") _, out("r11") _, out("r12") _,
-                in("lr") sums,
+                in("lr") start,
             );
         }
     }
