@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use siamese_core::model::{self, Layout, Model};
-use siamese_core::{EncodeError, ModelError};
+use siamese_core::host::OwnedModel;
+use siamese_core::model::Layout;
 
 /// All the RAM that the firmware may use, stack included.
 const RAM: u32 = 13 * 1024;
@@ -168,9 +168,21 @@ fn model_path() -> Result<PathBuf, Box<dyn Error>> {
 /// it and states the sizes that the firmware's buffers take from it.
 fn embed_model(path: &Path, board: &Board, out: &Path) -> Result<(), Box<dyn Error>> {
     let in_words = |error: &dyn Error| format!("the model file {}: {error}", path.display());
-    let bytes = fs::read(path).map_err(|error| in_words(&error))?;
-    let model = Model::parse(&bytes).map_err(|error| in_words(&error))?;
-    let repacked = repack(&model, layout(board)).map_err(|error| in_words(&error))?;
+    let file = OwnedModel::read(path).map_err(|error| in_words(&error))?;
+    let rows = file
+        .repacked(Layout::Rows)
+        .map_err(|error| in_words(&error))?;
+    // siamese-core's own build script leaves out all but the portable kernel then.
+    let packed = if env::var("SIAMESE_KERNEL").is_ok_and(|kernel| kernel == "portable") {
+        rows.clone()
+    } else {
+        file.for_core(board.core)
+            .map_err(|error| in_words(&error))?
+    };
+    let model = packed.model();
+    if model.layout() == Layout::Rows && board.core != "rv32" {
+        println!("cargo::warning=the weights are in rows: the slower portable kernel will run");
+    }
     let (shared, hidden1) = model.buffer_sizes();
     let constants = format!(
         "/// The pixels that an image has.\n\
@@ -187,37 +199,15 @@ fn embed_model(path: &Path, board: &Board, out: &Path) -> Result<(), Box<dyn Err
          pub const CRC: u32 = {crc:#010x};\n",
         pixels = model.header().input.pixels(),
         dim = model.dim(),
-        length = repacked.len(),
-        crc = bytes.last_chunk().map_or(0, |&crc| u32::from_le_bytes(crc)),
+        length = packed.bytes().len(),
+        crc = rows
+            .bytes()
+            .last_chunk()
+            .map_or(0, |&crc| u32::from_le_bytes(crc)),
     );
-    fs::write(out.join("model.siam"), &repacked)?;
+    fs::write(out.join("model.siam"), packed.bytes())?;
     fs::write(out.join("model.rs"), constants)?;
     Ok(())
-}
-
-/// The order of the weights that the board's core is fastest with.
-fn layout(board: &Board) -> Layout {
-    // siamese-core's own build script leaves out all but the portable kernel then.
-    if env::var("SIAMESE_KERNEL").is_ok_and(|kernel| kernel == "portable") {
-        Layout::Rows
-    } else {
-        Layout::for_core(board.core)
-    }
-}
-
-/// The model with its weights in that order, or as they are if they are too
-/// large for it.
-fn repack(model: &Model<'_>, layout: Layout) -> Result<Vec<u8>, EncodeError> {
-    let room = model::repacked_len(model, layout).unwrap_or(0);
-    let mut bytes = vec![0; room];
-    match model::repack(model, layout, &mut bytes).map(<[u8]>::len) {
-        Ok(_) => Ok(bytes),
-        Err(EncodeError::Invalid(error @ ModelError::Packing { .. })) => {
-            println!("cargo::warning=the slower portable kernel will run: {error}");
-            repack(model, Layout::Rows)
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// The linker's view of the memory. The stack lies below the static data and

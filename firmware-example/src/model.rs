@@ -2,7 +2,13 @@
 
 use core::hint::black_box;
 
-include!(concat!(env!("OUT_DIR"), "/model.rs"));
+/// The sizes and the checksum.
+#[allow(dead_code, reason = "not every program needs all of them")]
+mod facts {
+    include!(concat!(env!("OUT_DIR"), "/model.rs"));
+}
+
+pub use facts::*;
 
 /// The alignment that the model's sections count on.
 #[repr(C, align(16))]

@@ -3,7 +3,7 @@
 use crate::embedding::Embedding;
 use crate::error::SizeError;
 use crate::kernel::{Active, Kernel};
-use crate::model::Model;
+use crate::model::{Layer, Model};
 
 /// Activation memory for one embedding, borrowed from anywhere.
 ///
@@ -78,32 +78,30 @@ enum Outputs<'b> {
 
 /// One layer: sums by the kernel, rounding and clamps here.
 #[inline(never)] // The code once, for all layers.
-fn run_layer<K: Kernel>(layer: &crate::model::Layer<'_>, inputs: &[u8], mut outputs: Outputs<'_>) {
-    K::accumulate(layer, inputs, |first, accs| {
-        let rows = (first..).zip(accs);
-        match &mut outputs {
-            Outputs::Hidden(outputs) => {
-                let outputs = outputs.get_mut(first..).unwrap_or_default();
-                for (out, (row, &acc)) in outputs.iter_mut().zip(rows) {
-                    // Most units are off, and for them nothing needs to be looked up.
-                    *out = match acc {
-                        ..=0 => 0,
-                        _ => layer
-                            .requantise(row)
-                            .map_or(0, |requantise| requantise.hidden(acc)),
-                    };
+fn run_layer<K: Kernel>(layer: &Layer<'_>, inputs: &[u8], mut outputs: Outputs<'_>) {
+    K::accumulate(
+        layer,
+        inputs,
+        #[inline(always)] // Into a back end that is compiled for a later processor.
+        |first, accs| {
+            let rows = first..first + accs.len();
+            match &mut outputs {
+                Outputs::Hidden(outputs) => {
+                    if let Some(outputs) = outputs.get_mut(rows) {
+                        layer.hidden(first, accs, outputs);
+                    }
                 }
-            }
-            Outputs::Coordinates(outputs) => {
-                let outputs = outputs.get_mut(first..).unwrap_or_default();
-                for (out, (row, &acc)) in outputs.iter_mut().zip(rows) {
-                    if let Some(requantise) = layer.requantise(row) {
-                        *out = requantise.output(acc);
+                Outputs::Coordinates(outputs) => {
+                    let outputs = outputs.get_mut(rows).unwrap_or_default();
+                    for (row, (out, &acc)) in (first..).zip(outputs.iter_mut().zip(accs)) {
+                        if let Some(requantise) = layer.requantise(row) {
+                            *out = requantise.output(acc);
+                        }
                     }
                 }
             }
-        }
-    });
+        },
+    );
 }
 
 fn check_dimension(model: &Model<'_>, asked: usize) -> Result<(), SizeError> {

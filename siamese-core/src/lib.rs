@@ -3,9 +3,14 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
+#[cfg(feature = "std")]
+extern crate std;
+
 pub mod embedder;
 pub mod embedding;
 pub mod error;
+#[cfg(feature = "std")]
+pub mod host;
 pub mod image;
 pub mod kernel;
 pub mod link;

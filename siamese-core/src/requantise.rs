@@ -88,6 +88,16 @@ impl Requantise {
         if rounded > 127 { 127 } else { rounded as u8 }
     }
 
+    /// [`hidden`](Self::hidden) without branches, which compilers turn into
+    /// vector instructions where there are any; for numbers that
+    /// [`new`](Self::new) accepts.
+    #[inline]
+    pub(crate) fn hidden_of(acc: i32, multiplier: u32, shift: u8) -> u8 {
+        let product = u64::from(acc.max(0).cast_unsigned()) * u64::from(multiplier);
+        let half = 1u64.wrapping_shl(u32::from(shift).wrapping_sub(1));
+        (product + half).wrapping_shr(shift.into()).min(127) as u8
+    }
+
     /// A coordinate of the embedding: clamped to the range of `i16`.
     #[inline]
     #[must_use]
@@ -156,6 +166,8 @@ mod tests {
                         plain,
                         "{requantise:?} {acc}"
                     );
+                    let branchless = Requantise::hidden_of(acc, multiplier, shift);
+                    assert_eq!(i64::from(branchless), plain, "{requantise:?} {acc}");
                 }
             }
         }

@@ -1,33 +1,9 @@
-//! The embedder against the naive oracle, and its own contract.
+//! The embedder's contract; `kernels.rs` compares the numbers.
 
 mod common;
 
-use common::{any_parts, fixed_parts};
-use proptest::prelude::*;
-use siamese_core::embedder::{Buffers, embed_with};
-use siamese_core::kernel::{Active, Kernel, Portable};
+use common::fixed_parts;
 use siamese_core::{Embedder, Model, SizeError};
-
-/// Runs the named back ends against the oracle on any model and any image.
-macro_rules! matches_the_oracle {
-    ($($name:ident: $kernel:ty),+ $(,)?) => {
-        proptest! {
-            $(
-                #[test]
-                fn $name(parts in any_parts(), seed: u64) {
-                    for pixels in images(parts.input.pixels(), seed) {
-                        check::<$kernel>(&parts, &pixels)?;
-                    }
-                }
-            )+
-        }
-    };
-}
-
-matches_the_oracle! {
-    portable: Portable,
-    active: Active,
-}
 
 /// Random, black, white, checkered and single-pixel images.
 fn images(pixels: usize, seed: u64) -> Vec<Vec<u8>> {
@@ -46,25 +22,6 @@ fn images(pixels: usize, seed: u64) -> Vec<Vec<u8>> {
             .map(|i| if i == seed as usize % pixels { 255 } else { 0 })
             .collect(),
     ]
-}
-
-fn check<K: Kernel>(parts: &common::Parts, pixels: &[u8]) -> Result<(), TestCaseError> {
-    let bytes = parts.encode().unwrap();
-    let model = Model::parse(&bytes).unwrap();
-    let (shared_size, hidden1_size) = model.buffer_sizes();
-    // What an earlier image left behind must not matter.
-    let (mut shared, mut hidden1) = (vec![0xFF; shared_size], vec![0xFF; hidden1_size]);
-    let mut embedding = vec![-1; model.dim()];
-    let buffers = Buffers {
-        shared: &mut shared,
-        hidden1: &mut hidden1,
-    };
-    embed_with::<K>(&model, pixels, buffers, &mut embedding).unwrap();
-    let (expected1, expected2, expected) = parts.oracle(pixels);
-    prop_assert_eq!(&hidden1[..expected1.len()], &expected1[..]);
-    prop_assert_eq!(&shared[..expected2.len()], &expected2[..]);
-    prop_assert_eq!(embedding, expected);
-    Ok(())
 }
 
 #[test]

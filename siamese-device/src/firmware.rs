@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use object::{Object, ObjectSection, SectionFlags, elf};
-use siamese_core::Model;
+use siamese_core::host::OwnedModel;
 use siamese_core::link::checksum;
-use siamese_core::model::{Layout, repack, repacked_len};
+use siamese_core::model::Layout;
 
 use crate::error::Error;
 
@@ -73,6 +73,31 @@ impl Board {
         }
     }
 
+    /// Its core, as compilers name it.
+    #[must_use]
+    pub const fn core_name(self) -> &'static str {
+        match self {
+            Self::Microbit => "cortex-m0",
+            Self::Mps2An385 => "cortex-m3",
+            Self::Mps2An386 | Self::Netduinoplus2 => "cortex-m4",
+            Self::Mps2An500 => "cortex-m7",
+            Self::Mps2An505 => "cortex-m33",
+            Self::Mps3An547 => "cortex-m55",
+        }
+    }
+
+    /// Its flash, or the memory that stands for it, in bytes.
+    #[must_use]
+    pub const fn flash_bytes(self) -> u64 {
+        const KIB: u64 = 1024;
+        match self {
+            Self::Microbit => 256 * KIB,
+            Self::Mps3An547 => 512 * KIB,
+            Self::Netduinoplus2 => 1024 * KIB,
+            Self::Mps2An385 | Self::Mps2An386 | Self::Mps2An500 | Self::Mps2An505 => 4096 * KIB,
+        }
+    }
+
     /// Rust's target for its core.
     #[must_use]
     pub const fn target(self) -> &'static str {
@@ -91,8 +116,35 @@ impl Board {
     }
 }
 
-/// Builds the firmware of `firmware-example` with a model for a board; the
+/// A program of `firmware-example`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// Answers requests over the link.
+    Link,
+    /// Embeds and does nothing else; to see what the inference code takes.
+    EmbedOnly,
+}
+
+impl Program {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Link => "firmware-example",
+            Self::EmbedOnly => "embed-only",
+        }
+    }
+}
+
+/// Builds the firmware that answers over the link with a model for a board; the
 /// path of the ELF file, which is another one for another model or board.
+///
+/// # Errors
+/// As [`build_program`].
+pub fn build(model: &Path, board: Board) -> Result<PathBuf, Error> {
+    build_program(model, board, Program::Link)
+}
+
+/// Builds a program of `firmware-example` with a model for a board; the path of
+/// the ELF file.
 ///
 /// Variables of the environment that would make it a different build are left
 /// out, so it may be called from within `cargo test`.
@@ -100,7 +152,7 @@ impl Board {
 /// # Errors
 /// [`Error::File`] if the model can't be read, [`Error::Build`] with cargo's
 /// words if it can't be built in.
-pub fn build(model: &Path, board: Board) -> Result<PathBuf, Error> {
+pub fn build_program(model: &Path, board: Board, program: Program) -> Result<PathBuf, Error> {
     let at = |path: &Path| {
         let path = path.to_owned();
         move |error| Error::File { path, error }
@@ -142,8 +194,15 @@ pub fn build(model: &Path, board: Board) -> Result<PathBuf, Error> {
         return Err(Error::Build(errors_of(&output.stderr)));
     }
 
-    let built = target.join(board.target()).join("release/firmware-example");
-    let elf = kept.join(format!("{}-{crc:08x}.elf", board.name()));
+    let built = target
+        .join(board.target())
+        .join("release")
+        .join(program.name());
+    let elf = match program {
+        Program::Link => format!("{}-{crc:08x}.elf", board.name()),
+        Program::EmbedOnly => format!("{}-{crc:08x}-{}.elf", board.name(), program.name()),
+    };
+    let elf = kept.join(elf);
     let partial = elf.with_extension("elf.partial");
     fs::copy(&built, &partial).map_err(at(&built))?;
     fs::rename(&partial, &elf).map_err(at(&elf))?;
@@ -173,7 +232,8 @@ pub struct Footprint {
     pub flash_bytes: u64,
     /// The model's part of it.
     pub model_bytes: u64,
-    /// The rest of it: code, constants and initial values.
+    /// The rest of it: code, constants and initial values, but for the table of
+    /// interrupt vectors, whose length is the board's.
     pub code_bytes: u64,
     /// Static data: `.data`, `.bss` and `.uninit`. The stack is not in it:
     /// [`Device::memory`](crate::Device::memory) measures that.
@@ -198,6 +258,7 @@ impl Footprint {
             code_bytes: 0,
             ram_static: 0,
         };
+        let mut vectors = 0;
         for section in file.sections() {
             let SectionFlags::Elf { sh_flags, .. } = section.flags() else {
                 return Err(not_elf("it is another kind of object file".into()));
@@ -213,11 +274,13 @@ impl Footprint {
             if section.file_range().is_some() {
                 footprint.flash_bytes += section.size();
             }
-            if section.name() == Ok(MODEL_SECTION) {
-                footprint.model_bytes += section.size();
+            match section.name() {
+                Ok(MODEL_SECTION) => footprint.model_bytes += section.size(),
+                Ok(".vector_table") => vectors += section.size(),
+                _ => {}
             }
         }
-        footprint.code_bytes = footprint.flash_bytes - footprint.model_bytes;
+        footprint.code_bytes = footprint.flash_bytes - footprint.model_bytes - vectors;
         Ok(footprint)
     }
 }
@@ -252,11 +315,10 @@ pub fn model_of_elf(path: &Path) -> Result<Vec<u8>, Error> {
         reason,
     };
     let stored = stored.ok_or_else(|| no_model(path))?;
-    let stored = Model::parse_any(stored).map_err(|error| unusable(error.to_string()))?;
-    let length = repacked_len(&stored, Layout::Rows).unwrap_or(0);
-    let mut rows = vec![0; length];
-    repack(&stored, Layout::Rows, &mut rows).map_err(|error| unusable(error.to_string()))?;
-    Ok(rows)
+    let stored = OwnedModel::new(stored).map_err(|error| unusable(error.to_string()))?;
+    let rows = stored.repacked(Layout::Rows);
+    let rows = rows.map_err(|error| unusable(error.to_string()))?;
+    Ok(rows.bytes().to_vec())
 }
 
 fn range_in(elf: &[u8]) -> Option<Range<usize>> {

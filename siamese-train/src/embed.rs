@@ -1,5 +1,6 @@
 //! From images to points, through the integer path of the core.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,15 +8,18 @@ use anyhow::{Context, Result, anyhow, ensure};
 use rayon::prelude::*;
 use siamese_core::Model;
 use siamese_core::embedder::{Buffers, embed_into};
+use siamese_core::host::OwnedModel;
 
 use crate::dataset::Images;
 use crate::points::Points;
 
-/// A model file in memory, known to be valid.
+/// A model file and where it came from.
 #[derive(Debug, Clone)]
 pub struct ModelFile {
     path: PathBuf,
-    bytes: Vec<u8>,
+    stored: OwnedModel,
+    /// With its weights in the order that this machine is fastest with.
+    fast: OwnedModel,
 }
 
 impl ModelFile {
@@ -26,37 +30,48 @@ impl ModelFile {
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = fs::read(path)
             .map_err(|error| anyhow!("cannot open {} ({error}); check the path", path.display()))?;
-        Self::new(path, bytes)
+        Self::new(path, &bytes)
     }
 
     /// The same for bytes that are in memory already; `path` is for messages.
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub fn new(path: &Path, bytes: Vec<u8>) -> Result<Self> {
-        Model::parse(&bytes).map_err(|error| {
+    pub fn new(path: &Path, bytes: &[u8]) -> Result<Self> {
+        let unusable = |error: &dyn Display| {
             anyhow!(
                 "cannot use {}: {error}; export the model again",
                 path.display()
             )
-        })?;
+        };
+        let stored = OwnedModel::new(bytes).map_err(|error| unusable(&error))?;
+        let fast = stored
+            .for_this_machine()
+            .map_err(|error| unusable(&error))?;
         Ok(Self {
             path: path.to_owned(),
-            bytes,
+            stored,
+            fast,
         })
     }
 
-    /// The model, borrowed from the file's bytes.
+    /// The model, with its weights in the order that this machine is fastest
+    /// with; the integers are the same for every order.
     #[must_use]
     pub fn model(&self) -> Model<'_> {
-        // The bytes were parsed when they came in and haven't changed since.
-        Model::parse(&self.bytes).expect("the bytes were valid before")
+        self.fast.model()
+    }
+
+    /// The model as it is in the file.
+    #[must_use]
+    pub const fn stored(&self) -> &OwnedModel {
+        &self.stored
     }
 
     /// The file's bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.stored.bytes()
     }
 
     /// Where the file came from.
@@ -189,7 +204,7 @@ mod tests {
 
     #[test]
     fn embeddings_are_those_of_the_core_in_order() {
-        let file = ModelFile::new(Path::new("m.siam"), bytes()).unwrap();
+        let file = ModelFile::new(Path::new("m.siam"), &bytes()).unwrap();
         let model = file.model();
         let pixels: Vec<u8> = (0..6 * 500).map(|i| (i * 31 % 256) as u8).collect();
         let images = Images::new(3, 2, pixels).unwrap();
@@ -209,7 +224,7 @@ mod tests {
 
     #[test]
     fn images_of_another_shape_are_refused() {
-        let file = ModelFile::new(Path::new("m.siam"), bytes()).unwrap();
+        let file = ModelFile::new(Path::new("m.siam"), &bytes()).unwrap();
         // As many pixels, but two columns and three rows.
         let images = Images::new(2, 3, vec![0; 12]).unwrap();
         let error = embed_images(&file.model(), &images)
@@ -225,7 +240,7 @@ mod tests {
     fn a_bad_model_is_named_with_its_reason() {
         let mut damaged = bytes();
         damaged[40] ^= 1;
-        let error = ModelFile::new(Path::new("some/m.siam"), damaged).unwrap_err();
+        let error = ModelFile::new(Path::new("some/m.siam"), &damaged).unwrap_err();
         assert!(error.to_string().contains("some/m.siam"), "{error}");
         assert!(error.to_string().contains("damaged"), "{error}");
         let missing = ModelFile::read(Path::new("no/such.siam")).unwrap_err();

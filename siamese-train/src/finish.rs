@@ -182,7 +182,7 @@ pub fn finish(
     let name = &files.name;
     let path = files.model();
     let unmeasured = to_model_bytes(name, &integers, plan.digest(), None)?;
-    let unmeasured = ModelFile::new(&path, unmeasured)?;
+    let unmeasured = ModelFile::new(&path, &unmeasured)?;
 
     stage("evaluating the integer network");
     let gallery = embed_images(&unmeasured.model(), &train.images)?.to_points()?;

@@ -340,7 +340,7 @@ mod tests {
         };
         let integers = quantise(&folded, &calibration, Some(scales)).unwrap();
         let bytes = to_model_bytes("rounded", &integers, [0; 32], None).unwrap();
-        let file = ModelFile::new("rounded".as_ref(), bytes).unwrap();
+        let file = ModelFile::new("rounded".as_ref(), &bytes).unwrap();
         let golden = TorchModel::new(&file.model()).forward(&images()).unwrap();
 
         let [first, second, _] = &network.layers;

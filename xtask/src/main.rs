@@ -9,10 +9,12 @@
 //! | [`setup`] | Rust's bare-metal target, QEMU, libtorch |
 //! | [`lint`], [`mod@test`] | what has to pass before a change lands |
 //! | [`firmware`] | the firmware, built for a board with a model inside |
+//! | [`bench`] | what an embedding costs on every core and here |
 //! | [`train_all`] | the committed models, trained anew |
 //! | [`demo`] | the whole way, from MNIST to the answers of an emulated board |
 //! | [`shell`], [`workspace`] | child processes and their echo; where things are |
 
+mod bench;
 mod demo;
 mod firmware;
 mod lint;
@@ -62,6 +64,9 @@ enum Command {
     Test(test::Args),
     /// Formatting, clippy and rustdoc of every crate, warnings as errors
     Lint,
+    /// What an embedding costs on every core, in QEMU, and on this machine
+    #[command(after_help = bench::HELP)]
+    Bench(bench::Args),
     /// Build the firmware with a model inside
     #[command(after_help = firmware::HELP)]
     Firmware(firmware::Args),
@@ -89,6 +94,7 @@ fn run(command: Command) -> Result<()> {
             setup::run(&workspace, &[Need::Rust, Need::Libtorch])?;
             lint::run(&workspace)
         }
+        Command::Bench(args) => bench::run(&workspace, &args),
         Command::Firmware(args) => firmware::run(&workspace, &args),
         Command::TrainAll(args) => train_all::run(&workspace, &args),
     }

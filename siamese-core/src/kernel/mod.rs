@@ -10,6 +10,7 @@
 //! | `Thumb` | Cortex-M0, M0+, M23, M3 | [columns](Layout::Columns) | one at a time, of what is not zero |
 //! | `ArmDsp` | Cortex-M4, M7, M33 | [pairs](Layout::Pairs) | four in three instructions |
 //! | `Helium` | Cortex-M55, M85 | [quads](Layout::Quads) | 16 in one instruction |
+//! | `X86` | 64-bit x86 with AVX2 or AVX-512 VNNI | [wide quads](Layout::WideQuads) | 64 in one instruction |
 //!
 //! `build.rs` selects what is compiled by the target alone, and the layout of a
 //! model's weights what runs, where the processor says that it can. `SIAMESE_KERNEL=portable` in the environment of a
@@ -31,6 +32,9 @@ mod sparse;
 #[cfg(kernel_thumb)]
 #[allow(unsafe_code, reason = "inline assembly")]
 mod thumb;
+#[cfg(kernel_x86)]
+#[allow(unsafe_code, reason = "vector instructions")]
+mod x86;
 
 use crate::model::{Layer, Layout};
 
@@ -41,6 +45,8 @@ pub use helium::Helium;
 pub use portable::Portable;
 #[cfg(kernel_thumb)]
 pub use thumb::Thumb;
+#[cfg(kernel_x86)]
+pub use x86::X86;
 
 /// One back end.
 pub trait Kernel {
@@ -86,7 +92,36 @@ pub fn runs(layout: Layout) -> bool {
         Layout::Pairs => ArmDsp::available(),
         #[cfg(kernel_helium)]
         Layout::Quads => Helium::available(),
+        #[cfg(kernel_x86)]
+        Layout::WideQuads => X86::available(),
         _ => false,
+    }
+}
+
+/// The layout that this build on this processor is fastest with.
+#[must_use]
+pub fn preferred() -> Layout {
+    Layout::ALL
+        .into_iter()
+        .rev()
+        .find(|&layout| runs(layout))
+        .unwrap_or_default()
+}
+
+/// The name of the back end that runs a layout here, for reports.
+#[must_use]
+pub fn name(layout: Layout) -> &'static str {
+    match layout {
+        _ if !runs(layout) => Portable::NAME,
+        #[cfg(kernel_thumb)]
+        Layout::Columns => Thumb::NAME,
+        #[cfg(kernel_dsp)]
+        Layout::Pairs => ArmDsp::NAME,
+        #[cfg(kernel_helium)]
+        Layout::Quads => Helium::NAME,
+        #[cfg(kernel_x86)]
+        Layout::WideQuads => x86::way().unwrap_or(X86::NAME),
+        _ => Portable::NAME,
     }
 }
 
@@ -106,6 +141,8 @@ impl Kernel for Active {
             Layout::Pairs => ArmDsp::accumulate(layer, inputs, emit),
             #[cfg(kernel_helium)]
             Layout::Quads => Helium::accumulate(layer, inputs, emit),
+            #[cfg(kernel_x86)]
+            Layout::WideQuads => X86::accumulate(layer, inputs, emit),
             _ => Portable::accumulate(layer, inputs, emit),
         }
     }

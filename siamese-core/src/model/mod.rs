@@ -247,6 +247,33 @@ impl<'a> Layer<'a> {
         let multiplier = u32::from_le_bytes(*multipliers.get(row)?);
         Requantise::new(multiplier, *self.shifts.get(row)?)
     }
+
+    /// The activations that follow from the accumulators of neighbouring rows,
+    /// `first` being the first one's number; see [`Requantise::hidden`].
+    #[inline(always)] // Into the back ends, some of which have vectors.
+    pub(crate) fn hidden(&self, first: usize, accs: &[i32], activations: &mut [u8]) {
+        let rows = activations.iter_mut().zip(accs);
+        if cfg!(target_pointer_width = "64") {
+            // Branches that can't be foreseen cost more than all the products.
+            let (multipliers, _) = self.multipliers.as_chunks::<4>();
+            let multipliers = multipliers.iter().skip(first);
+            let shifts = self.shifts.iter().skip(first);
+            for ((activation, &acc), (&multiplier, &shift)) in rows.zip(multipliers.zip(shifts)) {
+                let multiplier = u32::from_le_bytes(multiplier);
+                *activation = Requantise::hidden_of(acc, multiplier, shift);
+            }
+            return;
+        }
+        for (row, (activation, &acc)) in (first..).zip(rows) {
+            // Most units are off, and for them nothing needs to be looked up.
+            *activation = match acc {
+                ..=0 => 0,
+                _ => self
+                    .requantise(row)
+                    .map_or(0, |requantise| requantise.hidden(acc)),
+            };
+        }
+    }
 }
 
 /// The next multiple of [`ALIGNMENT`]; `None` if it doesn't fit.

@@ -15,8 +15,8 @@ use crate::workspace::Workspace;
 /// What `cargo xtask setup --help` says in the end.
 pub const HELP: &str = "\
 Every other command does this by itself, as far as it needs it. In this order:
-  Rust       `rustup target add thumbv7m-none-eabi thumbv7em-none-eabi`, for the firmware;
-             clippy and rustfmt
+  Rust       `rustup target add` of thumbv6m, thumbv7m, thumbv7em and thumbv8m.main, each
+             with -none-eabi, for the firmware; clippy and rustfmt
   QEMU       the Debian package qemu-system-arm, to run the firmware without a board
   libtorch   version 2.13, for training: the folder that LIBTORCH names; else what an
              earlier run left in target/libtorch; else 540 MB from PyPI, which need

@@ -7,8 +7,14 @@ use anyhow::{Context, Result, bail};
 use crate::shell::{self, Run, has_program};
 use crate::workspace::Workspace;
 
-/// The firmware's targets: Cortex-M3; Cortex-M4 and M7, without the floating-point unit.
-const TARGETS: [&str; 2] = ["thumbv7m-none-eabi", "thumbv7em-none-eabi"];
+/// The firmware's targets: Cortex-M0; M3; M4 and M7; M33 and M55. None uses the
+/// floating-point unit.
+const TARGETS: [&str; 4] = [
+    "thumbv6m-none-eabi",
+    "thumbv7m-none-eabi",
+    "thumbv7em-none-eabi",
+    "thumbv8m.main-none-eabi",
+];
 
 /// Adds what the toolchain lacks.
 pub fn prepare(workspace: &Workspace) -> Result<()> {

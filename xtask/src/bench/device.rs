@@ -1,0 +1,69 @@
+//! Instructions and memory on an emulated core.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use siamese_core::host::OwnedModel;
+use siamese_core::model::Layout;
+use siamese_device::firmware::{self, Board, Footprint, Program};
+use siamese_device::{Device, Emulator, INSTRUCTIONS_PER_SECOND, Reference};
+
+use super::name;
+use crate::shell;
+
+/// The images that are embedded, at the least.
+const IMAGES: usize = 500;
+/// Flash that the firmware takes besides the model, at the most.
+const CODE: u64 = 48 * 1024;
+
+/// One row: a model on a board. `None` if the board's flash is too small for it.
+pub fn measure(model: &Path, board: Board, images: &[Vec<u8>]) -> Result<Option<Value>> {
+    let file = OwnedModel::read(model).with_context(|| format!("can't use {}", model.display()))?;
+    if file.bytes().len() as u64 + CODE > board.flash_bytes() {
+        shell::note(&format!(
+            "{}: larger than the flash of {}",
+            name(model),
+            board.name()
+        ));
+        return Ok(None);
+    }
+    let alone = Footprint::of_elf(&firmware::build_program(model, board, Program::EmbedOnly)?)?;
+    let elf = firmware::build_program(model, board, Program::Link)?;
+    let mut device = Device::new(Emulator::start(&elf, board)?)?;
+    let info = device.info()?;
+    let step = (images.len() / IMAGES).max(1);
+    let sent: Vec<&Vec<u8>> = images.iter().step_by(step).collect();
+    let answers = device.embed_all(&sent, |_, _| ())?;
+    let memory = device.memory()?;
+
+    let fast = file.for_this_machine()?;
+    let mut reference = Reference::new(fast.model());
+    let mut mismatches = 0;
+    for (image, answer) in sent.iter().zip(&answers) {
+        let expected = reference.embed(image)?;
+        mismatches += u64::from(expected != (answer.coordinates.as_slice(), answer.hidden_crc));
+    }
+    ensure!(
+        answers.len() == sent.len(),
+        "the board left images unanswered"
+    );
+    let ticks: u64 = answers.iter().map(|answer| u64::from(answer.ticks)).sum();
+    let per_tick = INSTRUCTIONS_PER_SECOND as f64 / f64::from(info.tick_hz.max(1));
+    let instructions = ticks as f64 * per_tick / answers.len() as f64;
+    shell::note(&format!("{}: {instructions:.0} instructions", name(model)));
+    let layout = file.for_core(board.core_name())?.model().layout();
+    Ok(Some(json!({
+        "core": board.core(),
+        "machine": board.name(),
+        "model": name(model),
+        "kernel": if layout == Layout::Rows { "portable" } else { layout.name() },
+        "instructions_per_image": instructions.round() as u64,
+        "images": answers.len(),
+        "mismatches": mismatches,
+        "flash_code": alone.code_bytes,
+        "flash_weights": alone.model_bytes,
+        "ram_static": alone.ram_static,
+        "ram_stack": memory.stack_peak,
+    })))
+}
