@@ -85,14 +85,36 @@ impl Input {
                 let row_pairs = pixels.chunks_exact(2 * width);
                 for (pooled, pair) in activations.chunks_exact_mut(width / 2).zip(row_pairs) {
                     let (upper, lower) = pair.split_at(width);
-                    let squares = upper.chunks_exact(2).zip(lower.chunks_exact(2));
-                    for (activation, (upper, lower)) in pooled.iter_mut().zip(squares) {
-                        let sum: u16 = upper.iter().chain(lower).map(|&p| u16::from(p)).sum();
-                        *activation = (sum >> 3) as u8;
-                    }
+                    sums2x2(upper, lower, pooled);
                 }
             }
         }
+    }
+}
+
+/// One row of [`Pooling::Sum2x2`] from two rows of pixels.
+fn sums2x2(upper: &[u8], lower: &[u8], row: &mut [u8]) {
+    /// Every other byte of a word, each with room for a sum.
+    const EVEN: u32 = 0x00FF_00FF;
+    let (words, rest) = row.as_chunks_mut::<2>();
+    let (above, above_rest) = upper.as_chunks::<4>();
+    let (below, below_rest) = lower.as_chunks::<4>();
+    for (word, (above, below)) in words.iter_mut().zip(above.iter().zip(below)) {
+        let (above, below) = (u32::from_le_bytes(*above), u32::from_le_bytes(*below));
+        *word = if above | below == 0 {
+            [0; 2]
+        } else {
+            let pairs = |four: u32| (four & EVEN) + (four >> 8 & EVEN);
+            let [first, _, second, _] = ((pairs(above) + pairs(below)) >> 3).to_le_bytes();
+            [first & 0x7F, second]
+        };
+    }
+    if let ([activation], [a, b, ..], [c, d, ..]) = (rest, above_rest, below_rest) {
+        let sum: u16 = [a, b, c, d]
+            .into_iter()
+            .map(|&pixel| u16::from(pixel))
+            .sum();
+        *activation = (sum >> 3) as u8;
     }
 }
 

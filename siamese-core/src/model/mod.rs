@@ -252,27 +252,43 @@ impl<'a> Layer<'a> {
     /// `first` being the first one's number; see [`Requantise::hidden`].
     #[inline(always)] // Into the back ends, some of which have vectors.
     pub(crate) fn hidden(&self, first: usize, accs: &[i32], activations: &mut [u8]) {
-        let rows = activations.iter_mut().zip(accs);
         if cfg!(target_pointer_width = "64") {
             // Branches that can't be foreseen cost more than all the products.
             let (multipliers, _) = self.multipliers.as_chunks::<4>();
             let multipliers = multipliers.iter().skip(first);
             let shifts = self.shifts.iter().skip(first);
+            let rows = activations.iter_mut().zip(accs);
             for ((activation, &acc), (&multiplier, &shift)) in rows.zip(multipliers.zip(shifts)) {
                 let multiplier = u32::from_le_bytes(multiplier);
                 *activation = Requantise::hidden_of(acc, multiplier, shift);
             }
             return;
         }
-        for (row, (activation, &acc)) in (first..).zip(rows) {
-            // Most units are off, and for them nothing needs to be looked up.
-            *activation = match acc {
-                ..=0 => 0,
-                _ => self
-                    .requantise(row)
-                    .map_or(0, |requantise| requantise.hidden(acc)),
-            };
+        // Most units are off, and for them nothing needs to be looked up. Eight
+        // at a time need no counting.
+        let (accs, accs_rest) = accs.as_chunks::<8>();
+        let (activations, rest) = activations.as_chunks_mut::<8>();
+        let mut row = first;
+        for (activations, accs) in activations.iter_mut().zip(accs) {
+            for (index, (activation, &acc)) in activations.iter_mut().zip(accs).enumerate() {
+                *activation = if acc <= 0 {
+                    0
+                } else {
+                    self.activation(row + index, acc)
+                };
+            }
+            row += 8;
         }
+        for (row, (activation, &acc)) in (row..).zip(rest.iter_mut().zip(accs_rest)) {
+            *activation = self.activation(row, acc);
+        }
+    }
+
+    /// The activation that follows from a row's accumulator.
+    #[inline(never)] // It is needed eight times.
+    fn activation(&self, row: usize, acc: i32) -> u8 {
+        self.requantise(row)
+            .map_or(0, |requantise| requantise.hidden(acc))
     }
 }
 
