@@ -121,8 +121,10 @@ impl Board {
 pub enum Program {
     /// Answers requests over the link.
     Link,
-    /// Embeds and does nothing else; to see what the inference code takes.
+    /// Embeds and does nothing else, to see what that takes.
     EmbedOnly,
+    /// Checks the model and does nothing else: without the inference code.
+    LoadOnly,
 }
 
 impl Program {
@@ -130,6 +132,7 @@ impl Program {
         match self {
             Self::Link => "firmware-example",
             Self::EmbedOnly => "embed-only",
+            Self::LoadOnly => "load-only",
         }
     }
 }
@@ -200,7 +203,7 @@ pub fn build_program(model: &Path, board: Board, program: Program) -> Result<Pat
         .join(program.name());
     let elf = match program {
         Program::Link => format!("{}-{crc:08x}.elf", board.name()),
-        Program::EmbedOnly => format!("{}-{crc:08x}-{}.elf", board.name(), program.name()),
+        _ => format!("{}-{crc:08x}-{}.elf", board.name(), program.name()),
     };
     let elf = kept.join(elf);
     let partial = elf.with_extension("elf.partial");

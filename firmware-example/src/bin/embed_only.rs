@@ -1,39 +1,30 @@
-//! A firmware that embeds one image again and again, and nothing else: no
-//! link, no stopwatch, no messages. Its size is that of the inference code.
+//! A firmware that embeds one image again and again, and nothing else. What it
+//! takes more of flash than `load_only` is the inference code.
 
 #![no_std]
 #![no_main]
 
-use core::hint::black_box;
-use core::panic::PanicInfo;
-
-use cortex_m_rt::entry;
-use siamese_core::{Embedder, Model};
-
+#[path = "../alone.rs"]
+mod alone;
 #[path = "../model.rs"]
 mod model;
 
-/// The embedder of exactly the model that is built in.
-type Network = Embedder<'static, { model::DIM }, { model::SHARED }, { model::HIDDEN1 }>;
+use core::hint::black_box;
+
+use cortex_m_rt::entry;
 
 /// Boots, and embeds.
 #[entry]
 fn main() -> ! {
-    static mut NETWORK: Option<Network> = None;
-    static IMAGE: [u8; model::PIXELS] = [0; _];
-    if let Ok(parsed) = Model::parse(model::bytes())
-        && let Ok(network) = Network::new(parsed)
-    {
+    static mut NETWORK: Option<alone::Network> = None;
+    // Any bytes are an image, and these are there.
+    let image = model::bytes().get(..model::PIXELS).unwrap_or_default();
+    if let Some(network) = alone::load() {
         let network = NETWORK.insert(network);
         loop {
             // Whether it fails is as well: nobody is told.
-            let _ = black_box(network.embed(black_box(&IMAGE)));
+            let _ = black_box(network.embed(black_box(image)));
         }
     }
-    loop {}
-}
-
-#[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! {
     loop {}
 }

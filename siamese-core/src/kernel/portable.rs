@@ -3,21 +3,21 @@
 use super::Kernel;
 use crate::model::{Layer, Layout};
 
-/// The plain kernel: two rows at a time, and only where activations are not
-/// zero, which with strokes on a black background is about a quarter of the
-/// image.
+/// The plain kernel: lists the columns whose activations are not zero, once for
+/// a layer, and then goes through the list for two rows at a time. Of a
+/// handwritten digit's 784 pixels, 150 are not zero.
 pub struct Portable;
 
-/// Neighbouring columns that are skipped, or not, together. Larger blocks hold
-/// a stroke more often; smaller ones take longer to go through. Processors of
-/// 64 bits have vector units, which compilers use for 16 columns at a time.
-const BLOCK: usize = if usize::BITS >= 64 { 16 } else { 4 };
-/// Blocks that are looked at for skipping, those of the first 1024 columns;
-/// each takes a byte of stack.
-const LISTED: usize = 1024 / BLOCK;
+/// Columns that fit the list, 2 KiB of stack. If there are more, every column
+/// is multiplied.
+const CAPACITY: usize = 512;
 
-/// The activations of one block, or one row's weights for it.
-type Block = [u8; BLOCK];
+/// An activation that is not zero, and its column.
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    activation: u16,
+    column: u16,
+}
 
 impl Kernel for Portable {
     const NAME: &'static str = "portable";
@@ -31,40 +31,25 @@ impl Kernel for Portable {
         if layer.layout() != Layout::Rows {
             return one_by_one(layer, inputs, emit);
         }
-        let inputs = inputs.get(..layer.inputs()).unwrap_or(inputs);
-        let (blocks, tail) = inputs.as_chunks::<BLOCK>();
-        let (near, far) = blocks.split_at(blocks.len().min(LISTED));
-        let mut list = [0; LISTED];
-        let list = list_active(near, &mut list);
-
-        let mut rows = layer.weights().chunks_exact(layer.inputs()).enumerate();
-        while let Some((index, first)) = rows.next() {
-            let second = rows.next();
+        let columns = layer.inputs();
+        let inputs = inputs.get(..columns).unwrap_or(inputs);
+        let mut list = [Entry::default(); CAPACITY];
+        let list = list_active(inputs, &mut list);
+        let rows = layer.weights().chunks(2 * columns);
+        let biases = layer.biases().chunks(2);
+        for (index, (rows, biases)) in rows.zip(biases).enumerate() {
             // The last of an odd number of rows keeps itself company.
-            let pair = [first, second.map_or(first, |(_, row)| row)];
-            let mut accs = [layer.bias(index), layer.bias(index + 1)];
-            let [a, b] = pair.map(|row| row.as_chunks::<BLOCK>().0);
-            for &block in list {
-                let block = usize::from(block);
-                if let (Some(x), Some(a), Some(b)) = (near.get(block), a.get(block), b.get(block)) {
-                    add(&mut accs, x, [a, b]);
-                }
+            let (first, second) = rows.split_at(columns);
+            let second = second.get(..columns).unwrap_or(first);
+            let sums = match list {
+                Some(list) => sparse([first, second], list),
+                None => [first, second].map(|row| dense(row, inputs)),
+            };
+            let mut accs = [0; 2];
+            for (acc, (sum, &bias)) in accs.iter_mut().zip(sums.into_iter().zip(biases)) {
+                *acc = sum.wrapping_add(i32::from_le_bytes(bias));
             }
-            for (x, (a, b)) in far.iter().zip(a.iter().zip(b).skip(LISTED)) {
-                add(&mut accs, x, [a, b]);
-            }
-            let start = inputs.len() - tail.len();
-            for (acc, row) in accs.iter_mut().zip(pair) {
-                let products = row.iter().skip(start).zip(tail);
-                *acc = products
-                    .map(|(&weight, &input)| product(weight, input))
-                    .fold(*acc, i32::wrapping_add);
-            }
-            let [alone, _] = &accs;
-            match second {
-                Some(_) => emit(index, &accs),
-                None => emit(index, core::slice::from_ref(alone)),
-            }
+            emit(2 * index, accs.get(..biases.len()).unwrap_or(&accs));
         }
     }
 }
@@ -81,33 +66,44 @@ fn one_by_one(layer: &Layer<'_>, inputs: &[u8], mut emit: impl FnMut(usize, &[i3
     }
 }
 
-/// Lists the blocks that hold anything but zeros.
-fn list_active<'l>(blocks: &[Block], list: &'l mut [u8; LISTED]) -> &'l [u8] {
+/// Lists the columns that hold anything but zero; `None` if they are too many.
+fn list_active<'l>(inputs: &[u8], list: &'l mut [Entry; CAPACITY]) -> Option<&'l [Entry]> {
     let mut count = 0;
-    for (number, block) in (0..=u8::MAX).zip(blocks) {
-        if *block != [0; BLOCK]
-            && let Some(place) = list.get_mut(count)
-        {
-            *place = number;
+    for (column, &activation) in (0..=u16::MAX).zip(inputs) {
+        if activation != 0 {
+            *list.get_mut(count)? = Entry {
+                activation: activation.into(),
+                column,
+            };
             count += 1;
         }
     }
-    &list[..count]
+    list.get(..count)
 }
 
-/// Adds the products of one block to both rows' sums.
-#[inline]
-fn add(accs: &mut [i32; 2], inputs: &Block, weights: [&Block; 2]) {
-    for (acc, weights) in accs.iter_mut().zip(weights) {
-        let products = weights.iter().zip(inputs);
-        *acc = products
-            .map(|(&weight, &input)| product(weight, input))
-            .fold(*acc, i32::wrapping_add);
+/// The sums of two rows' products with what is listed.
+fn sparse(rows: [&[u8]; 2], list: &[Entry]) -> [i32; 2] {
+    let mut sums = [0i32; 2];
+    for entry in list {
+        for (sum, row) in sums.iter_mut().zip(rows) {
+            if let Some(&weight) = row.get(usize::from(entry.column)) {
+                *sum = sum.wrapping_add(product(weight, entry.activation));
+            }
+        }
     }
+    sums
+}
+
+/// The sum of all products of a row.
+fn dense(row: &[u8], inputs: &[u8]) -> i32 {
+    row.iter()
+        .zip(inputs)
+        .map(|(&weight, &activation)| product(weight, activation.into()))
+        .fold(0, i32::wrapping_add)
 }
 
 /// A weight in two's complement times an activation.
 #[inline]
-fn product(weight: u8, input: u8) -> i32 {
-    i32::from(weight as i8) * i32::from(input)
+fn product(weight: u8, activation: u16) -> i32 {
+    i32::from(weight as i8) * i32::from(activation)
 }

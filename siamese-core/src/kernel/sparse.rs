@@ -68,10 +68,21 @@ impl List<'_> {
     /// are no more or the list is full; the number of the first tile left out.
     /// There is always an entry, if only with activations 0.
     fn fill<T: Tiles>(&mut self, inputs: &[u8], start: usize) -> usize {
+        // Narrow tiles need much code each, and save nothing.
+        if T::COLUMNS == 1 {
+            self.fill_by::<T, 4>(inputs, start)
+        } else {
+            self.fill_by::<T, 8>(inputs, start)
+        }
+    }
+
+    /// [`fill`](Self::fill), `STEP` activations at once, since most are zero; a
+    /// multiple of 4.
+    fn fill_by<T: Tiles, const STEP: usize>(&mut self, inputs: &[u8], start: usize) -> usize {
         let bytes = (T::COLUMNS * ROWS) as u32;
         let inputs = inputs.get(start * T::COLUMNS..).unwrap_or(&[]);
-        let (words, rest) = inputs.as_chunks::<4>();
-        let mut last = [0; 4];
+        let (chunks, rest) = inputs.as_chunks::<STEP>();
+        let mut last = [0; STEP];
         for (last, &activation) in last.iter_mut().zip(rest) {
             *last = activation;
         }
@@ -88,35 +99,33 @@ impl List<'_> {
         // Bytes from the first tile on; where the kernel's pointer is, or always
         // the first tile.
         let (mut tile, mut here) = (0, 0);
-        // Four activations at once, since most are zero.
-        'full: for words in [words, &[last]] {
-            for &word in words {
-                let word = u32::from_le_bytes(word);
-                if word != 0 {
-                    // Room for those that fill up the list, too.
-                    if free < 4 + T::UNROLL {
-                        break 'full;
-                    }
+        'full: for chunks in [chunks, &[last]] {
+            for chunk in chunks {
+                let (words, _) = chunk.as_chunks::<4>();
+                let words = words.iter().map(|&word| u32::from_le_bytes(word));
+                if words.clone().fold(0, |all, word| all | word) == 0 {
+                    tile += (STEP / T::COLUMNS) as u32 * bytes;
+                    continue;
+                }
+                // Room for those that fill up the list, too.
+                if free < STEP + T::UNROLL {
+                    break 'full;
+                }
+                for word in words {
                     for number in 0..4 / T::COLUMNS as u32 {
                         let bits = 8 * T::COLUMNS as u32;
                         let columns = word >> (number * bits) & (u32::MAX >> (32 - bits));
                         if columns != 0 {
-                            let at = tile + number * bytes;
-                            free = push(T::pack(columns), at - here);
-                            if !T::ABSOLUTE {
-                                here = at + bytes;
-                            }
+                            free = push(T::pack(columns), tile - here);
+                            here = if T::ABSOLUTE { 0 } else { tile + bytes };
                         }
+                        tile += bytes;
                     }
                     if T::OFFSET != 0 {
-                        sum += word
-                            .to_le_bytes()
-                            .iter()
-                            .map(|&a| i32::from(a))
-                            .sum::<i32>();
+                        let activations = word.to_le_bytes();
+                        sum += activations.into_iter().map(i32::from).sum::<i32>();
                     }
                 }
-                tile += 4 / T::COLUMNS as u32 * bytes;
             }
         }
         if free == room {
@@ -191,18 +200,21 @@ pub(super) fn accumulate<T: Tiles>(
                 (&raw const sums).cast()
             }
         };
-        // SAFETY: `chunks_exact` cut whole groups out of aligned weights, and the
-        // list is of their columns. `start` is at ROWS numbers: `sums`, or
-        // biases, each group of which is as aligned as the first.
-        unsafe { list.run::<T>(group, start, &raw mut sums) };
-        if listed < tiles {
-            let mut next = listed;
-            while next < tiles {
-                let rest = group.get(next * T::COLUMNS * ROWS..).unwrap_or(&[]);
-                next = list.fill::<T>(inputs, next);
-                // SAFETY: as above; `rest` starts with the first tile listed.
-                unsafe { list.run::<T>(rest, (&raw const sums).cast(), &raw mut sums) };
+        let (mut part, mut from, mut next) = (group, start, listed);
+        loop {
+            // SAFETY: `chunks_exact` cut whole groups out of aligned weights, and
+            // the list is of their columns, from the first tile in `part` on.
+            // `from` is at ROWS numbers: `sums`, or biases, each group of which
+            // is as aligned as the first.
+            unsafe { list.run::<T>(part, from, &raw mut sums) };
+            if next >= tiles {
+                break;
             }
+            part = group.get(next * T::COLUMNS * ROWS..).unwrap_or(&[]);
+            next = list.fill::<T>(inputs, next);
+            from = (&raw const sums).cast();
+        }
+        if listed < tiles {
             list.fill::<T>(inputs, 0);
         }
         emit(first, sums.get(..biases.len()).unwrap_or(&sums));

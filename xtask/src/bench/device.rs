@@ -28,7 +28,11 @@ pub fn measure(model: &Path, board: Board, images: &[Vec<u8>]) -> Result<Option<
         ));
         return Ok(None);
     }
-    let alone = Footprint::of_elf(&firmware::build_program(model, board, Program::EmbedOnly)?)?;
+    let footprint = |program| Footprint::of_elf(&firmware::build_program(model, board, program)?);
+    let (alone, loader) = (
+        footprint(Program::EmbedOnly)?,
+        footprint(Program::LoadOnly)?,
+    );
     let elf = firmware::build_program(model, board, Program::Link)?;
     let mut device = Device::new(Emulator::start(&elf, board)?)?;
     let info = device.info()?;
@@ -61,7 +65,8 @@ pub fn measure(model: &Path, board: Board, images: &[Vec<u8>]) -> Result<Option<
         "instructions_per_image": instructions.round() as u64,
         "images": answers.len(),
         "mismatches": mismatches,
-        "flash_code": alone.code_bytes,
+        "flash_code": alone.code_bytes.saturating_sub(loader.code_bytes),
+        "flash_loader": loader.code_bytes,
         "flash_weights": alone.model_bytes,
         "ram_static": alone.ram_static,
         "ram_stack": memory.stack_peak,

@@ -19,13 +19,14 @@ use crate::workspace::Workspace;
 pub const HELP: &str = "\
 On each core: instructions from the raw pixels to the embedding, the mean of 500 test images spread
 over MNIST's test set, counted by QEMU, so that they repeat exactly; each answer is compared with
-this machine's. Flash for code and static RAM are those of a firmware that embeds and does nothing
-else, the stack that of one which answers over a UART. On this machine: nanoseconds an image on one
+this machine's. Flash for code is what a firmware that embeds takes more than one that only loads
+and checks the model, the loader; static RAM is that of the former. The stack's peak is measured in
+a firmware that answers over a UART. On this machine: nanoseconds an image on one
 thread, the median of rounds in turns.
 
 --json prints a list of objects instead of tables. Keys of a core's: core, machine, model,
-instructions_per_image, images, mismatches, kernel, flash_code, flash_weights, ram_static,
-ram_stack. Keys of this machine's: core (\"host\"), machine, model, kernel, batch, ns_per_image.
+instructions_per_image, images, mismatches, kernel, flash_code, flash_loader,
+flash_weights, ram_static, ram_stack. Keys of this machine's: core (\"host\"), machine, model, kernel, batch, ns_per_image.
 
 Examples:
   cargo xtask bench
@@ -178,6 +179,7 @@ fn tables(rows: &[Value]) -> String {
                 ("instructions an image", "instructions_per_image"),
                 ("flash, weights", "flash_weights"),
                 ("flash, code", "flash_code"),
+                ("flash, loader", "flash_loader"),
                 ("RAM, static", "ram_static"),
                 ("RAM, stack", "ram_stack"),
             ];
