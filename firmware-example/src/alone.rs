@@ -3,6 +3,7 @@
 
 use core::panic::PanicInfo;
 
+use cortex_m::asm::wfi;
 use siamese_core::{Embedder, Model};
 
 use crate::model;
@@ -17,5 +18,7 @@ pub fn load() -> Option<Network> {
 
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
-    loop {}
+    loop {
+        wfi();
+    }
 }

@@ -235,8 +235,7 @@ pub struct Footprint {
     pub flash_bytes: u64,
     /// The model's part of it.
     pub model_bytes: u64,
-    /// The rest of it: code, constants and initial values, but for the table of
-    /// interrupt vectors, whose length is the board's.
+    /// The rest of it: code, constants and initial values.
     pub code_bytes: u64,
     /// Static data: `.data`, `.bss` and `.uninit`. The stack is not in it:
     /// [`Device::memory`](crate::Device::memory) measures that.
@@ -261,7 +260,6 @@ impl Footprint {
             code_bytes: 0,
             ram_static: 0,
         };
-        let mut vectors = 0;
         for section in file.sections() {
             let SectionFlags::Elf { sh_flags, .. } = section.flags() else {
                 return Err(not_elf("it is another kind of object file".into()));
@@ -277,13 +275,11 @@ impl Footprint {
             if section.file_range().is_some() {
                 footprint.flash_bytes += section.size();
             }
-            match section.name() {
-                Ok(MODEL_SECTION) => footprint.model_bytes += section.size(),
-                Ok(".vector_table") => vectors += section.size(),
-                _ => {}
+            if section.name() == Ok(MODEL_SECTION) {
+                footprint.model_bytes += section.size();
             }
         }
-        footprint.code_bytes = footprint.flash_bytes - footprint.model_bytes - vectors;
+        footprint.code_bytes = footprint.flash_bytes - footprint.model_bytes;
         Ok(footprint)
     }
 }

@@ -9,7 +9,9 @@ use siamese_train::embed::ModelFile;
 #[test]
 fn every_command_explains_itself() {
     let help = succeed(siamese_train().arg("--help"));
-    let mut commands = vec!["data", "train", "embed", "eval", "inspect", "plot"];
+    let mut commands = vec![
+        "data", "train", "embed", "eval", "inspect", "plot", "repack",
+    ];
     if cfg!(feature = "torch") {
         commands.push("study");
     }
@@ -17,6 +19,41 @@ fn every_command_explains_itself() {
         assert!(help.contains(command), "--help doesn't name {command}");
         let text = succeed(siamese_train().args([command, "--help"]));
         assert!(text.contains("Usage:"), "{command} --help: {text}");
+    }
+}
+
+#[test]
+fn a_repacked_model_gives_the_same_points_and_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let repack = |from: &std::path::Path, core: &str, to: &str| {
+        let mut command = siamese_train();
+        command.args(["repack", "--for", core, "--json", "--model"]);
+        let report = succeed(command.arg(from).arg("--out").arg(path(to)));
+        let report: Value = serde_json::from_str(&report).unwrap();
+        report["layout"].as_str().unwrap().to_owned()
+    };
+    let stored = model_path("small.siam");
+    for (core, layout) in [
+        ("cortex-m0", "columns"),
+        ("cortex-m4", "pairs"),
+        ("cortex-m55", "quads"),
+        ("x86-64", "wide-quads"),
+        ("riscv", "rows"),
+    ] {
+        assert_eq!(repack(&stored, core, "packed.siam"), layout);
+        let packed = ModelFile::read(&path("packed.siam")).unwrap();
+        assert_eq!(packed.stored().model().layout().name(), layout);
+        let image = test_images().images.get(7).to_vec();
+        let rows = ModelFile::read(&stored).unwrap();
+        let expected = layers(&rows.model(), &image);
+        let found = layers(&packed.stored().model(), &image);
+        assert_eq!(found.embedding, expected.embedding);
+        assert_eq!(repack(&path("packed.siam"), "any", "rows.siam"), "rows");
+        assert_eq!(
+            fs::read(path("rows.siam")).unwrap(),
+            fs::read(&stored).unwrap()
+        );
     }
 }
 

@@ -11,6 +11,7 @@ mod model;
 
 use core::hint::black_box;
 
+use cortex_m::asm::wfi;
 use cortex_m_rt::entry;
 
 /// Boots, and embeds.
@@ -26,5 +27,7 @@ fn main() -> ! {
             let _ = black_box(network.embed(black_box(image)));
         }
     }
-    loop {}
+    loop {
+        wfi();
+    }
 }

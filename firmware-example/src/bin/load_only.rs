@@ -10,6 +10,7 @@ mod model;
 
 use core::hint::black_box;
 
+use cortex_m::asm::wfi;
 use cortex_m_rt::entry;
 
 /// Boots, and loads the model.
@@ -19,5 +20,7 @@ fn main() -> ! {
     if let Some(network) = alone::load() {
         black_box(NETWORK.insert(network));
     }
-    loop {}
+    loop {
+        wfi();
+    }
 }

@@ -10,8 +10,9 @@
 use core::arch::x86_64::{
     __m256i, __m512i, _mm256_add_epi32, _mm256_loadu_si256, _mm256_madd_epi16,
     _mm256_maddubs_epi16, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setzero_si256,
-    _mm256_storeu_si256, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_set1_epi32,
-    _mm512_setzero_si512, _mm512_storeu_si512,
+    _mm256_storeu_si256, _mm512_add_epi32, _mm512_dpbusd_epi32, _mm512_loadu_si512,
+    _mm512_maskz_compress_epi32, _mm512_maskz_loadu_epi32, _mm512_set1_epi32, _mm512_setr_epi32,
+    _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_si512, _mm512_test_epi32_mask,
 };
 
 use core_detect::is_x86_feature_detected;
@@ -91,20 +92,36 @@ const GROUPS: usize = 8;
 /// Entries of a list: 1024 columns. More are listed anew for each few groups.
 const CAPACITY: usize = 256;
 
-/// Four activations, not all zero, and their tile's place in a group, in bytes.
-type Entry = (u32, u32);
+/// What a list has room for: vectors are written whole.
+const ROOM: usize = CAPACITY + 16;
+
+/// Words of four activations, not all zero, and each one's tile's place in a
+/// group, in bytes.
+struct List {
+    words: [u32; ROOM],
+    places: [u32; ROOM],
+    count: usize,
+}
+
 /// The sums of neighbouring groups.
 type Sums = [[i32; ROWS]; GROUPS];
 
 /// How the products of a list with some groups are added up.
 trait Way {
+    /// Lists the words that are not zero; `start` is the first one's number. At
+    /// most CAPACITY words.
+    ///
+    /// # Safety
+    /// The processor must have the instructions.
+    unsafe fn fill(list: &mut List, words: &[[u8; COLUMNS]], start: usize);
+
     /// Adds the products to the sums of the first `G` groups.
     ///
     /// # Safety
     /// The processor must have the instructions, and every entry's tile be
     /// within `group_length` bytes, of which `G` are at `weights`.
     unsafe fn run<const G: usize>(
-        list: &[Entry],
+        list: &List,
         weights: *const u8,
         group_length: usize,
         sums: &mut Sums,
@@ -116,8 +133,35 @@ struct Vnni;
 impl Way for Vnni {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    unsafe fn fill(list: &mut List, words: &[[u8; COLUMNS]], start: usize) {
+        let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        list.count = 0;
+        for (number, chunk) in words.chunks(16).take(CAPACITY / 16).enumerate() {
+            let present = u16::MAX >> (16 - chunk.len());
+            let first = ((start + number * 16) * TILE) as u32;
+            // SAFETY: only the words of the chunk are read. There are at most
+            // CAPACITY entries before, so a whole vector has room behind them.
+            unsafe {
+                let words = _mm512_maskz_loadu_epi32(present, chunk.as_ptr().cast());
+                let active = _mm512_test_epi32_mask(words, words);
+                let places = _mm512_add_epi32(
+                    _mm512_set1_epi32(first.cast_signed()),
+                    _mm512_slli_epi32::<{ TILE.ilog2() }>(lanes),
+                );
+                let words = _mm512_maskz_compress_epi32(active, words);
+                let places = _mm512_maskz_compress_epi32(active, places);
+                let (to, to_places) = (list.words.as_mut_ptr(), list.places.as_mut_ptr());
+                _mm512_storeu_si512(to.add(list.count).cast(), words);
+                _mm512_storeu_si512(to_places.add(list.count).cast(), places);
+                list.count += active.count_ones() as usize;
+            }
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     unsafe fn run<const G: usize>(
-        list: &[Entry],
+        list: &List,
         weights: *const u8,
         group_length: usize,
         sums: &mut Sums,
@@ -127,7 +171,7 @@ impl Way for Vnni {
             // SAFETY: the sums of a group are 64 bytes.
             *acc = unsafe { _mm512_loadu_si512(sums.as_ptr().cast::<__m512i>()) };
         }
-        for &(activations, place) in list {
+        for (&activations, &place) in list.iter() {
             let activations = _mm512_set1_epi32(activations.cast_signed());
             for (group, acc) in accs.iter_mut().enumerate() {
                 // SAFETY: the caller vouches for the tile.
@@ -150,8 +194,21 @@ struct Avx2;
 impl Way for Avx2 {
     #[inline]
     #[target_feature(enable = "avx2")]
+    unsafe fn fill(list: &mut List, words: &[[u8; COLUMNS]], start: usize) {
+        list.count = 0;
+        for (number, &word) in words.iter().take(CAPACITY).enumerate() {
+            let word = u32::from_le_bytes(word);
+            // Without a branch, which could not be foreseen.
+            list.words[list.count] = word;
+            list.places[list.count] = ((start + number) * TILE) as u32;
+            list.count += usize::from(word != 0);
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
     unsafe fn run<const G: usize>(
-        list: &[Entry],
+        list: &List,
         weights: *const u8,
         group_length: usize,
         sums: &mut Sums,
@@ -163,7 +220,7 @@ impl Way for Avx2 {
                 // SAFETY: half of a group's sums is 32 bytes.
                 *acc = unsafe { _mm256_loadu_si256(sums[offset..].as_ptr().cast::<__m256i>()) };
             }
-            for &(activations, place) in list {
+            for (&activations, &place) in list.iter() {
                 let activations = _mm256_set1_epi32(activations.cast_signed());
                 for (group, acc) in accs.iter_mut().enumerate() {
                     // SAFETY: the caller vouches for the tile.
@@ -199,9 +256,21 @@ unsafe fn accumulate<W: Way>(
 ) {
     let inputs = inputs.get(..layer.inputs()).unwrap_or(inputs);
     let tiles = inputs.len().div_ceil(COLUMNS);
+    let (words, rest) = inputs.as_chunks::<COLUMNS>();
+    let mut last = [0; COLUMNS];
+    last[..rest.len()].copy_from_slice(rest);
     let group_length = layer.inputs().div_ceil(COLUMNS) * TILE;
-    let mut list = [(0, 0); CAPACITY];
-    let mut count = fill(&mut list, inputs, 0);
+    let mut list = List {
+        words: [0; ROOM],
+        places: [0; ROOM],
+        count: 0,
+    };
+    // Only if all fits one list.
+    let fits = rest.is_empty() && tiles <= CAPACITY;
+    if fits {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { W::fill(&mut list, words, 0) };
+    }
     let mut weights = layer.weights();
     let mut biases = layer.biases();
     let mut first = 0;
@@ -219,20 +288,27 @@ unsafe fn accumulate<W: Way>(
         for (sum, &bias) in sums.as_flattened_mut().iter_mut().zip(now) {
             *sum = i32::from_le_bytes(bias);
         }
-        for start in (0..tiles).step_by(CAPACITY) {
-            if tiles > CAPACITY {
-                count = fill(&mut list, inputs, start);
-            }
-            let (list, weights) = (&list[..count], weights.as_ptr());
-            // SAFETY: `fill` lists tiles of the layer's columns, and there are
-            // as many groups.
+        let weights_now = weights.as_ptr();
+        let mut run = |list: &List| {
+            // SAFETY: the list is of the layer's columns, and there are as many
+            // groups; the caller vouches for the instructions.
             unsafe {
                 match groups {
-                    GROUPS => W::run::<GROUPS>(list, weights, group_length, &mut sums),
-                    4 => W::run::<4>(list, weights, group_length, &mut sums),
-                    2 => W::run::<2>(list, weights, group_length, &mut sums),
-                    _ => W::run::<1>(list, weights, group_length, &mut sums),
+                    GROUPS => W::run::<GROUPS>(list, weights_now, group_length, &mut sums),
+                    4 => W::run::<4>(list, weights_now, group_length, &mut sums),
+                    2 => W::run::<2>(list, weights_now, group_length, &mut sums),
+                    _ => W::run::<1>(list, weights_now, group_length, &mut sums),
                 }
+            }
+        };
+        if fits {
+            run(&list);
+        } else {
+            let parts = words.chunks(CAPACITY).zip((0..).step_by(CAPACITY));
+            for (part, start) in parts.chain([(&[last][..], words.len())]) {
+                // SAFETY: the caller vouches for the instructions.
+                unsafe { W::fill(&mut list, part, start) };
+                run(&list);
             }
         }
         emit(first, &sums.as_flattened()[..now.len()]);
@@ -242,24 +318,10 @@ unsafe fn accumulate<W: Way>(
     }
 }
 
-/// Lists the tiles from number `start` on whose activations are not all zero,
-/// at most as many as fit; how many they are.
-#[inline(always)] // Into the functions that have the instructions.
-fn fill(list: &mut [Entry; CAPACITY], inputs: &[u8], start: usize) -> usize {
-    let inputs = inputs.get(start * COLUMNS..).unwrap_or(&[]);
-    let (words, rest) = inputs.as_chunks::<COLUMNS>();
-    let mut last = [0; COLUMNS];
-    last[..rest.len()].copy_from_slice(rest);
-    let mut place = (start * TILE) as u32;
-    let mut count = 0;
-    for &word in words.iter().chain([&last]).take(CAPACITY) {
-        let word = u32::from_le_bytes(word);
-        // Without a branch, which could not be foreseen.
-        if let Some(entry) = list.get_mut(count) {
-            *entry = (word, place);
-        }
-        count += usize::from(word != 0);
-        place += TILE as u32;
+impl List {
+    /// Words and places.
+    fn iter(&self) -> impl Iterator<Item = (&u32, &u32)> {
+        let places = self.places.iter();
+        self.words.iter().zip(places).take(self.count)
     }
-    count
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use siamese_core::image::Input;
+use siamese_core::image::{Input, Pooling};
 use siamese_core::model::{Header, LAYERS, LayerParts, Scales, encode, encoded_len};
 use siamese_core::requantise::Requantise;
 use siamese_device::{Device, Emulator, firmware};
@@ -18,9 +18,14 @@ pub static ELF: LazyLock<PathBuf> = LazyLock::new(|| match env::var_os("SIAMESE_
 
 /// A firmware with the random model.
 pub fn build(board: firmware::Board) -> PathBuf {
+    build_with(&random_model(1), board)
+}
+
+/// A firmware with a model.
+pub fn build_with(model: &[u8], board: firmware::Board) -> PathBuf {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("random.siam");
-    fs::write(&path, random_model(1)).unwrap();
+    fs::write(&path, model).unwrap();
     firmware::build(&path, board).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -33,10 +38,39 @@ pub fn start(elf: &std::path::Path, board: firmware::Board) -> Device {
 /// A model of the sizes of `small` with random numbers, scaled so that
 /// activations and coordinates use their range and are clamped now and then.
 pub fn random_model(seed: u64) -> Vec<u8> {
+    let mut random = Random::new(seed);
+    model(Input::MNIST, [128, 64, 2], [41, 41, 36], |_, _| {
+        (random.below(255) as i32 - 127) as i8
+    })
+}
+
+/// A model of odd sizes all of whose weights are 127 or -127: no layout has room
+/// to spare, and no group of rows or columns is whole.
+pub fn extreme_model() -> Vec<u8> {
+    let input = Input {
+        pooling: Pooling::Checkerboard,
+        ..Input::MNIST
+    };
+    model(input, [61, 35, 3], [44, 42, 40], |row, column| {
+        if (row * 7 + column) % 3 == 0 {
+            -127
+        } else {
+            127
+        }
+    })
+}
+
+/// A model whose weights are what a function says of row and column.
+fn model(
+    input: Input,
+    sizes: [u16; LAYERS],
+    shifts: [u8; LAYERS],
+    mut weight: impl FnMut(usize, usize) -> i8,
+) -> Vec<u8> {
     let header = Header {
         name: "random",
-        input: Input::MNIST,
-        sizes: [128, 64, 2],
+        input,
+        sizes,
         scales: Scales {
             hidden: [0.01; 2],
             embedding: 0.001,
@@ -44,19 +78,18 @@ pub fn random_model(seed: u64) -> Vec<u8> {
         training_digest: [7; 32],
         quality: None,
     };
-    let mut random = Random::new(seed);
+    let mut random = Random::new(9);
     let layers: [_; LAYERS] = core::array::from_fn(|layer| {
         let (inputs, outputs) = header.layer_shape(layer);
         let weights: Vec<i8> = (0..inputs * outputs)
-            .map(|_| (random.below(255) as i32 - 127) as i8)
+            .map(|index| weight(index / inputs, index % inputs))
             .collect();
         let biases: Vec<i32> = (0..outputs)
             .map(|_| random.below(20_001) as i32 - 10_000)
             .collect();
-        // The sums' spread grows with the root of the inputs.
-        let shift = if layer == 2 { 36 } else { 41 };
         let requantise: Vec<Requantise> = (0..outputs)
-            .map(|_| Requantise::new((1 << 30) + random.below(1 << 30) as u32, shift).unwrap())
+            .map(|_| (1 << 30) + random.below(1 << 30) as u32)
+            .map(|multiplier| Requantise::new(multiplier, shifts[layer]).unwrap())
             .collect();
         (weights, biases, requantise)
     });
@@ -72,13 +105,32 @@ pub fn random_model(seed: u64) -> Vec<u8> {
     file
 }
 
-/// Images: some empty, some full, most with a digit's share of background.
+/// Images: empty, full, the squares of either colour of a chessboard, single
+/// pixels; most with a digit's share of background.
 pub fn random_images(count: usize, pixels: usize, seed: u64) -> Vec<Vec<u8>> {
     let mut random = Random::new(seed);
     (0..count)
         .map(|index| match index {
             0 => vec![0; pixels],
             1 => vec![255; pixels],
+            2 | 3 => (0..pixels)
+                .map(|pixel| {
+                    if (pixel / 28 + pixel) % 2 == index % 2 {
+                        255
+                    } else {
+                        0
+                    }
+                })
+                .collect(),
+            4..8 => (0..pixels)
+                .map(|pixel| {
+                    if pixel == [0, 1, pixels / 2, pixels - 1][index - 4] {
+                        255
+                    } else {
+                        0
+                    }
+                })
+                .collect(),
             _ => (0..pixels)
                 .map(|_| {
                     if random.below(5) == 0 {

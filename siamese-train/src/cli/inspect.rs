@@ -28,7 +28,7 @@ pub struct Args {
 
 pub fn run(args: &Args, output: Output) -> Result<()> {
     let file = ModelFile::read(&args.model)?;
-    let model = file.model();
+    let model = file.stored().model();
     let header = model.header();
     let input = header.input;
     let flash = file.bytes().len();
@@ -68,13 +68,17 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     writeln!(
         human,
         "{}",
-        if pooling == "none" {
-            ""
-        } else {
-            ", pooled 2x2"
+        match input.pooling {
+            Pooling::None => "",
+            Pooling::Sum2x2 => ", sums of 2x2",
+            Pooling::Checkerboard => ", every other one as on a checkerboard",
         }
     )?;
-    writeln!(human, "flash       {flash} bytes")?;
+    writeln!(
+        human,
+        "flash       {flash} bytes, weights in {}",
+        model.layout().name()
+    )?;
     let mut layers = Vec::new();
     let mut in_layers = 0;
     for layer in 0..LAYERS {
@@ -142,6 +146,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         "pooling": pooling,
         "sizes": sizes,
         "dim": model.dim(),
+        "layout": model.layout().name(),
         "flash_bytes": flash,
         "header_bytes": envelope,
         "layers": layers,

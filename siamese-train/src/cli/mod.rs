@@ -8,6 +8,7 @@ mod inspect;
 mod interrupt;
 mod output;
 mod plot;
+mod repack;
 #[cfg(feature = "torch")]
 mod study;
 #[cfg(feature = "torch")]
@@ -61,6 +62,7 @@ enum Command {
     Eval(eval::Args),
     Inspect(inspect::Args),
     Plot(plot::Args),
+    Repack(repack::Args),
     #[cfg(feature = "torch")]
     Study(study::Args),
 }
@@ -101,6 +103,7 @@ fn dispatch(command: Command, output: Output) -> Result<()> {
         Command::Eval(args) => eval::run(&args, output),
         Command::Inspect(args) => inspect::run(&args, output),
         Command::Plot(args) => plot::run(&args, output),
+        Command::Repack(args) => repack::run(&args, output),
         #[cfg(feature = "torch")]
         Command::Study(args) => study::run(&args, output),
     }

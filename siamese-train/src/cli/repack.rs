@@ -1,0 +1,84 @@
+//! `repack`: a model with its weights in the order that a core is fastest with.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+use siamese_core::model::Layout;
+use siamese_train::embed::ModelFile;
+
+use super::Output;
+
+/// Put a model's weights in the order that a core is fastest with
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Training writes the weights row by row, which every core runs. The cores that have a kernel of
+their own need fewer instructions with another order: the integers stay the same, and so does the
+name. Any order can be made from any other; --for any gives rows again. A firmware's build.rs does
+the same in one line:
+  OwnedModel::read(path)?.for_core(\"cortex-m4\")?
+
+Example:
+  siamese-train repack --model model/small.siam --for cortex-m4 --out small.cortex-m4.siam")]
+pub struct Args {
+    /// The quantised model
+    #[arg(long, value_name = "FILE.siam")]
+    model: PathBuf,
+    /// The core that will run it
+    #[arg(long = "for", value_name = "CORE", value_parser = CORES)]
+    core: String,
+    /// Where the new model goes
+    #[arg(long, value_name = "FILE.siam")]
+    out: PathBuf,
+}
+
+/// The cores by their names, and what stands for all others.
+const CORES: [&str; 14] = [
+    "any",
+    "cortex-m0",
+    "cortex-m0plus",
+    "cortex-m1",
+    "cortex-m23",
+    "cortex-m3",
+    "cortex-m4",
+    "cortex-m7",
+    "cortex-m33",
+    "cortex-m35p",
+    "cortex-m55",
+    "cortex-m85",
+    "x86-64",
+    "riscv",
+];
+
+pub fn run(args: &Args, output: Output) -> Result<()> {
+    let file = ModelFile::read(&args.model)?;
+    let packed = file
+        .stored()
+        .for_core(&args.core)
+        .with_context(|| format!("cannot repack {}", args.model.display()))?;
+    let (layout, wanted) = (packed.model().layout(), Layout::for_core(&args.core));
+    if layout != wanted {
+        bail!(
+            "the weights of {} are too large for the order that {} wants ({}); in rows, as they \
+             are, they run there too",
+            args.model.display(),
+            args.core,
+            wanted.name()
+        );
+    }
+    std::fs::write(&args.out, packed.bytes())
+        .with_context(|| format!("cannot write {}", args.out.display()))?;
+    let human = format!(
+        "{} bytes with the weights in {} in {}",
+        packed.bytes().len(),
+        layout.name(),
+        args.out.display()
+    );
+    let json = json!({
+        "core": args.core,
+        "layout": layout.name(),
+        "bytes": packed.bytes().len(),
+        "out": args.out,
+    });
+    output.report(&human, &json)
+}
