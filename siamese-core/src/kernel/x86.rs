@@ -15,6 +15,8 @@ use core::arch::x86_64::{
     _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_si512, _mm512_test_epi32_mask,
 };
 
+use core::mem::MaybeUninit;
+
 use core_detect::is_x86_feature_detected;
 
 use super::{Kernel, Portable};
@@ -97,9 +99,12 @@ const ROOM: usize = CAPACITY + 16;
 
 /// Words of four activations, not all zero, and each one's tile's place in a
 /// group, in bytes.
+///
+/// The first `count` of both are initialised. To clear all would take a tenth
+/// of an embedding's time.
 struct List {
-    words: [u32; ROOM],
-    places: [u32; ROOM],
+    words: [MaybeUninit<u32>; ROOM],
+    places: [MaybeUninit<u32>; ROOM],
     count: usize,
 }
 
@@ -199,8 +204,8 @@ impl Way for Avx2 {
         for (number, &word) in words.iter().take(CAPACITY).enumerate() {
             let word = u32::from_le_bytes(word);
             // Without a branch, which could not be foreseen.
-            list.words[list.count] = word;
-            list.places[list.count] = ((start + number) * TILE) as u32;
+            list.words[list.count].write(word);
+            list.places[list.count].write(((start + number) * TILE) as u32);
             list.count += usize::from(word != 0);
         }
     }
@@ -260,16 +265,17 @@ unsafe fn accumulate<W: Way>(
     let mut last = [0; COLUMNS];
     last[..rest.len()].copy_from_slice(rest);
     let group_length = layer.inputs().div_ceil(COLUMNS) * TILE;
-    let mut list = List {
-        words: [0; ROOM],
-        places: [0; ROOM],
-        count: 0,
+    let mut memory = MaybeUninit::<List>::uninit();
+    // SAFETY: the count is written, and all else of it need not be initialised.
+    let list = unsafe {
+        (&raw mut (*memory.as_mut_ptr()).count).write(0);
+        memory.assume_init_mut()
     };
     // Only if all fits one list.
     let fits = rest.is_empty() && tiles <= CAPACITY;
     if fits {
         // SAFETY: the caller vouches for the instructions.
-        unsafe { W::fill(&mut list, words, 0) };
+        unsafe { W::fill(list, words, 0) };
     }
     let mut weights = layer.weights();
     let mut biases = layer.biases();
@@ -302,13 +308,13 @@ unsafe fn accumulate<W: Way>(
             }
         };
         if fits {
-            run(&list);
+            run(list);
         } else {
             let parts = words.chunks(CAPACITY).zip((0..).step_by(CAPACITY));
             for (part, start) in parts.chain([(&[last][..], words.len())]) {
                 // SAFETY: the caller vouches for the instructions.
-                unsafe { W::fill(&mut list, part, start) };
-                run(&list);
+                unsafe { W::fill(list, part, start) };
+                run(list);
             }
         }
         emit(first, &sums.as_flattened()[..now.len()]);
@@ -320,8 +326,15 @@ unsafe fn accumulate<W: Way>(
 
 impl List {
     /// Words and places.
+    #[inline]
     fn iter(&self) -> impl Iterator<Item = (&u32, &u32)> {
-        let places = self.places.iter();
-        self.words.iter().zip(places).take(self.count)
+        // SAFETY: the first `count` are initialised.
+        let (words, places) = unsafe {
+            (
+                self.words.get_unchecked(..self.count).assume_init_ref(),
+                self.places.get_unchecked(..self.count).assume_init_ref(),
+            )
+        };
+        words.iter().zip(places)
     }
 }
