@@ -94,9 +94,7 @@ fn run_layer<K: Kernel>(layer: &Layer<'_>, inputs: &[u8], mut outputs: Outputs<'
                 Outputs::Coordinates(outputs) => {
                     let outputs = outputs.get_mut(rows).unwrap_or_default();
                     for (row, (out, &acc)) in (first..).zip(outputs.iter_mut().zip(accs)) {
-                        if let Some(requantise) = layer.requantise(row) {
-                            *out = requantise.output(acc);
-                        }
+                        *out = layer.coordinate(row, acc);
                     }
                 }
             }

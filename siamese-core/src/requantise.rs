@@ -45,6 +45,13 @@ impl Requantise {
         Some(Self { multiplier, shift })
     }
 
+    /// [`new`](Self::new) for numbers that it accepts.
+    #[inline]
+    pub(crate) const fn trusted(multiplier: u32, shift: u8) -> Self {
+        debug_assert!(Self::new(multiplier, shift).is_some());
+        Self { multiplier, shift }
+    }
+
     /// The positive 31-bit multiplier `m`.
     #[must_use]
     pub const fn multiplier(self) -> u32 {

@@ -243,9 +243,17 @@ impl<'a> Layer<'a> {
     #[inline]
     #[must_use]
     pub fn requantise(&self, row: usize) -> Option<Requantise> {
+        let (multiplier, shift) = self.requantise_parts(row)?;
+        // In range, as the parser has checked.
+        Some(Requantise::trusted(multiplier, shift))
+    }
+
+    /// Multiplier and shift of row `row`, whatever they are.
+    #[inline]
+    fn requantise_parts(&self, row: usize) -> Option<(u32, u8)> {
         let (multipliers, _) = self.multipliers.as_chunks::<4>();
         let multiplier = u32::from_le_bytes(*multipliers.get(row)?);
-        Requantise::new(multiplier, *self.shifts.get(row)?)
+        Some((multiplier, *self.shifts.get(row)?))
     }
 
     /// The activations that follow from the accumulators of neighbouring rows,
@@ -282,6 +290,14 @@ impl<'a> Layer<'a> {
         for (row, (activation, &acc)) in (row..).zip(rest.iter_mut().zip(accs_rest)) {
             *activation = self.activation(row, acc);
         }
+    }
+
+    /// The coordinate that follows from a row's accumulator; see
+    /// [`Requantise::output`].
+    #[inline(never)] // There are few, and 64 bits take much code.
+    pub(crate) fn coordinate(&self, row: usize, acc: i32) -> i16 {
+        self.requantise(row)
+            .map_or(0, |requantise| requantise.output(acc))
     }
 
     /// The activation that follows from a row's accumulator.

@@ -4,6 +4,7 @@ use super::{ALIGNMENT, CRC32, Header, LAYERS, Layer, Layout, MAGIC, MAX_DIM, MAX
 use super::{PREFIX, TRAILER, VERSION, aligned};
 use crate::error::ModelError;
 use crate::kernel;
+use crate::requantise::Requantise;
 
 impl<'a> Model<'a> {
     /// Checks the whole file once, in time linear in its length, and borrows
@@ -196,7 +197,9 @@ fn check_layer(layer: &Layer<'_>, index: u8) -> Result<(), ModelError> {
             }
             magnitude += u64::from(weight.unsigned_abs());
         }
-        if layer.requantise(number).is_none() {
+        let requantise = layer.requantise_parts(number);
+        if requantise.is_none_or(|(multiplier, shift)| Requantise::new(multiplier, shift).is_none())
+        {
             return Err(ModelError::Requantise { layer: index, row });
         }
         let worst = magnitude * 127;
