@@ -7,6 +7,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use siamese_core::link::Embedded;
+
 use crate::error::Error;
 use crate::firmware::Board;
 use crate::transport::{Halves, Transport};
@@ -14,6 +16,15 @@ use crate::transport::{Halves, Transport};
 /// How fast an emulated processor runs, in its own time: one instruction a
 /// nanosecond. So a tick of a 25 MHz clock is 40 instructions, every time.
 pub const INSTRUCTIONS_PER_SECOND: u64 = 1_000_000_000;
+
+/// The mean of the instructions that an emulated device took for an image, by
+/// its clock of `tick_hz`; 0 if there are no answers.
+#[must_use]
+pub fn instructions_per_image(answers: &[Embedded], tick_hz: u32) -> f64 {
+    let ticks: u64 = answers.iter().map(|answer| u64::from(answer.ticks)).sum();
+    let per_tick = INSTRUCTIONS_PER_SECOND as f64 / f64::from(tick_hz.max(1));
+    ticks as f64 * per_tick / answers.len().max(1) as f64
+}
 
 /// Requests on the way at once: enough that the next is always there, and few
 /// enough that little is lost with a device that dies.

@@ -2,7 +2,7 @@
 
 use siamese_core::link::checksum;
 use siamese_device::firmware::{Board, Footprint, build};
-use siamese_device::{Device, Emulator};
+use siamese_device::{Device, Emulator, instructions_per_image};
 use siamese_tests::{golden_vectors, layers, model_path, test_images};
 use siamese_train::embed::ModelFile;
 
@@ -73,10 +73,7 @@ fn compare(board: Board, count: usize) {
         assert!(answer.ticks > 0);
     }
 
-    let ticks: u64 = answers.iter().map(|answer| u64::from(answer.ticks)).sum();
-    let mean = ticks as f64 / answers.len() as f64;
-    // The emulator takes a nanosecond an instruction.
-    let instructions = mean * 1e9 / f64::from(info.tick_hz);
+    let instructions = instructions_per_image(&answers, info.tick_hz);
     println!("{}: {instructions:.0} instructions an image", board.name());
     let footprint = Footprint::of_elf(&elf).unwrap();
     let memory = device.memory().unwrap();

@@ -12,11 +12,13 @@
 //! | [`bench`] | what an embedding costs on every core and here |
 //! | [`train_all`] | the committed models, trained anew |
 //! | [`demo`] | the whole way, from MNIST to the answers of an emulated board |
+//! | [`images`] | MNIST's test images |
 //! | [`shell`], [`workspace`] | child processes and their echo; where things are |
 
 mod bench;
 mod demo;
 mod firmware;
+mod images;
 mod lint;
 mod setup;
 mod shell;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use siamese_core::host::OwnedModel;
 use siamese_core::model::Layout;
 use siamese_device::firmware::{self, Board, Footprint, Program};
-use siamese_device::{Device, Emulator, INSTRUCTIONS_PER_SECOND, Reference};
+use siamese_device::{Device, Emulator, Reference, instructions_per_image};
 
 use super::name;
 use crate::shell;
@@ -52,9 +52,7 @@ pub fn measure(model: &Path, board: Board, images: &[Vec<u8>]) -> Result<Option<
         answers.len() == sent.len(),
         "the board left images unanswered"
     );
-    let ticks: u64 = answers.iter().map(|answer| u64::from(answer.ticks)).sum();
-    let per_tick = INSTRUCTIONS_PER_SECOND as f64 / f64::from(info.tick_hz.max(1));
-    let instructions = ticks as f64 * per_tick / answers.len() as f64;
+    let instructions = instructions_per_image(&answers, info.tick_hz);
     shell::note(&format!("{}: {instructions:.0} instructions", name(model)));
     let layout = file.for_core(board.core_name())?.model().layout();
     Ok(Some(json!({

@@ -4,13 +4,13 @@ mod device;
 mod host;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use serde_json::Value;
 use siamese_device::firmware::Board;
 
+use crate::images::{self, TEST_IMAGES};
 use crate::setup::{self, Need};
 use crate::shell;
 use crate::workspace::Workspace;
@@ -44,7 +44,8 @@ const BOARDS: [Board; 6] = [
 const MODELS: [&str; 5] = ["tiny", "small", "small-d16", "medium", "reference"];
 /// How this machine is called among the cores.
 const HOST: &str = "host";
-const TEST_IMAGES: &str = "data/mnist/t10k-images-idx3-ubyte";
+/// MNIST's images.
+const PIXELS: usize = 28 * 28;
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
@@ -82,7 +83,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
                 .map(drop)
         })?;
     }
-    let images = read_images(&images)?;
+    let images = images::read(&images, PIXELS)?;
     let chosen = |names: &[String], name: &str| names.is_empty() || names.iter().any(|n| n == name);
     let models: Vec<PathBuf> = MODELS
         .iter()
@@ -119,20 +120,6 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         println!("{}", tables(&rows));
     }
     Ok(())
-}
-
-/// The images of an unpacked IDX file, which the trainer has checked.
-fn read_images(path: &Path) -> Result<Vec<Vec<u8>>> {
-    const HEADER: usize = 16;
-    const SIZE: usize = 28 * 28;
-    let bytes = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
-    let pixels = bytes.get(HEADER..).unwrap_or_default();
-    ensure!(
-        !pixels.is_empty() && pixels.len().is_multiple_of(SIZE),
-        "{} holds no images of 28x28 pixels",
-        path.display()
-    );
-    Ok(pixels.chunks_exact(SIZE).map(<[u8]>::to_vec).collect())
 }
 
 /// The name of a model's file.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use siamese_core::model::Model;
 use siamese_device::firmware::{Board, Footprint};
-use siamese_device::{Device, Embedded, Emulator, INSTRUCTIONS_PER_SECOND, Reference};
+use siamese_device::{Device, Emulator, Reference, instructions_per_image};
 
-use crate::shell;
+use crate::{images, shell};
 
 /// What the board answered, and what it took.
 pub struct Outcome {
@@ -33,10 +33,7 @@ pub fn run(elf: &Path, board: Board, model: &Path, images: &Path) -> Result<Outc
     let file = fs::read(model).with_context(|| format!("can't read {}", model.display()))?;
     let parsed = Model::parse(&file)
         .map_err(|error| anyhow::anyhow!("can't use {}: {error}", model.display()))?;
-    let pixels = read_images(images, parsed.header().input.pixels())?;
-    let images: Vec<&[u8]> = pixels
-        .chunks_exact(parsed.header().input.pixels())
-        .collect();
+    let images = images::read(images, parsed.header().input.pixels())?;
 
     let footprint = Footprint::of_elf(elf)?;
     let mut device = Device::new(Emulator::start(elf, board)?)?;
@@ -83,32 +80,12 @@ pub fn run(elf: &Path, board: Board, model: &Path, images: &Path) -> Result<Outc
         flash_bytes: footprint.flash_bytes,
         ram_static: footprint.ram_static,
         ram_stack: memory.stack_peak.into(),
-        instructions_per_image: instructions(&answers, info.tick_hz),
+        instructions_per_image: instructions_per_image(&answers, info.tick_hz).ceil() as u64,
     })
-}
-
-/// The mean of the instructions, from ticks of a clock that counts them.
-fn instructions(answers: &[Embedded], tick_hz: u32) -> u64 {
-    let ticks: u64 = answers.iter().map(|answer| u64::from(answer.ticks)).sum();
-    let per_tick = INSTRUCTIONS_PER_SECOND / u64::from(tick_hz.max(1));
-    (ticks * per_tick).div_ceil(answers.len().max(1) as u64)
 }
 
 /// The CRC-32 at the end of a model file.
 fn crc_of(file: &[u8]) -> u32 {
     file.last_chunk()
         .map_or(0, |bytes| u32::from_le_bytes(*bytes))
-}
-
-/// The pixels of all images of an unpacked IDX file, which the trainer has checked.
-fn read_images(path: &Path, size: usize) -> Result<Vec<u8>> {
-    const HEADER: usize = 16;
-    let mut bytes = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
-    ensure!(
-        bytes.len() > HEADER && (bytes.len() - HEADER).is_multiple_of(size),
-        "{} holds no images of {size} pixels",
-        path.display()
-    );
-    bytes.drain(..HEADER);
-    Ok(bytes)
 }

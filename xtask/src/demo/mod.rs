@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use siamese_device::firmware::Board;
 
 use crate::firmware;
+use crate::images::TEST_IMAGES;
 use crate::setup::{self, Need};
 use crate::shell;
 use crate::workspace::Workspace;
@@ -35,7 +36,6 @@ pub struct Args {
 
 const BOARD: Board = Board::Mps2An386;
 const PRESET: &str = "small";
-const TEST_IMAGES: &str = "data/mnist/t10k-images-idx3-ubyte";
 
 /// Shows the whole way.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
