@@ -94,8 +94,6 @@ impl Input {
 
 /// One row of [`Pooling::Sum2x2`] from two rows of pixels.
 fn sums2x2(upper: &[u8], lower: &[u8], row: &mut [u8]) {
-    /// Every other byte of a word, each with room for a sum.
-    const EVEN: u32 = 0x00FF_00FF;
     let (words, rest) = row.as_chunks_mut::<2>();
     let (above, above_rest) = upper.as_chunks::<4>();
     let (below, below_rest) = lower.as_chunks::<4>();
@@ -104,9 +102,7 @@ fn sums2x2(upper: &[u8], lower: &[u8], row: &mut [u8]) {
         *word = if above | below == 0 {
             [0; 2]
         } else {
-            let pairs = |four: u32| (four & EVEN) + (four >> 8 & EVEN);
-            let [first, _, second, _] = ((pairs(above) + pairs(below)) >> 3).to_le_bytes();
-            [first & 0x7F, second]
+            two_squares(above, below)
         };
     }
     if let ([activation], [a, b, ..], [c, d, ..]) = (rest, above_rest, below_rest) {
@@ -116,6 +112,17 @@ fn sums2x2(upper: &[u8], lower: &[u8], row: &mut [u8]) {
             .sum();
         *activation = (sum >> 3) as u8;
     }
+}
+
+/// The activations of two neighbouring squares, from four pixels of each row.
+#[inline(never)] // Or compilers compute it for black squares as well.
+fn two_squares(above: u32, below: u32) -> [u8; 2] {
+    /// Every other byte of a word, each with room for a sum.
+    const EVEN: u32 = 0x00FF_00FF;
+    let pairs = |four: u32| (four & EVEN) + (four >> 8 & EVEN);
+    // Each half has 10 bits, 7 of which remain.
+    let [first, _, second, _] = ((pairs(above) + pairs(below)) >> 3).to_le_bytes();
+    [first, second]
 }
 
 /// One row of [`Pooling::Checkerboard`] from two rows of pixels.

@@ -9,7 +9,7 @@
 //! | [`setup`] | Rust's bare-metal target, QEMU, libtorch |
 //! | [`lint`], [`mod@test`] | what has to pass before a change lands |
 //! | [`firmware`] | the firmware, built for a board with a model inside |
-//! | [`bench`] | what an embedding costs on every core and here |
+//! | [`mod@bench`] | what an embedding costs on every core and here |
 //! | [`train_all`] | the committed models, trained anew |
 //! | [`demo`] | the whole way, from MNIST to the answers of an emulated board |
 //! | [`images`] | MNIST's test images |
