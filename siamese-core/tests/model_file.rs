@@ -198,9 +198,11 @@ proptest! {
                 Err(error) => {
                     let heavy = |layer: &common::Layer| {
                         let inputs = layer.weights.len() / layer.biases.len();
-                        let rows = layer.weights.chunks(inputs).skip(1).step_by(2);
-                        let sum = |row: &[i8]| row.iter().map(|&w| i32::from(w).abs()).sum::<i32>();
-                        rows.map(sum).any(|sum| sum * 127 >= 1 << 23)
+                        let rows = layer.weights.chunks(inputs).zip(&layer.biases);
+                        rows.skip(1).step_by(2).any(|(row, bias)| {
+                            let sum: u64 = row.iter().map(|&w| u64::from(w.unsigned_abs())).sum();
+                            sum * 127 + u64::from(bias.unsigned_abs()) >= 1 << 23
+                        })
                     };
                     prop_assert_eq!(layout, Layout::Pairs, "{}", error);
                     prop_assert!(parts.layers.iter().any(heavy), "{}", error);

@@ -9,7 +9,8 @@
 //! - `sxtb16` takes the low bytes, which are `a`, out of the word, and
 //! - `smlad` of those and `x` adds up `A = Σ a * x`; in the end
 //! - `B = Σ b * x = (T - A) >> 8`, exact while it needs no more than 24 bits,
-//!   which the parser checks for the model's worst image.
+//!   which the parser checks for the model's worst image. Both sums start with
+//!   the rows' biases.
 //!
 //! So three instructions make four products, and nothing else is unpacked.
 
@@ -93,10 +94,14 @@ impl Tiles for ArmDsp {
                 // A target without a name for the core: the extension isn't implied.
                 #[cfg(kernel_helium)]
                 ".cpu cortex-m33",
-                "push {{r0, r6, r7, lr}}",
-                // T is in the odd registers, A in the even ones.
-                "mov r4, #0", "mov r5, #0", "mov r6, #0", "mov r7, #0",
-                "mov r8, #0", "mov r9, #0", "mov r10, #0", "mov r11, #0",
+                "push {{r6, r7, lr}}",
+                // A is in the even registers, from the start's even rows on; T in
+                // the odd ones.
+                "ldm r0, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
+                "add r5, r4, r5, lsl #8",
+                "add r7, r6, r7, lsl #8",
+                "add r9, r8, r9, lsl #8",
+                "add r11, r10, r11, lsl #8",
                 "2:",
                 entry!(),
                 entry!(),
@@ -106,17 +111,13 @@ impl Tiles for ArmDsp {
                 "sub r7, r7, r6", "asr r7, r7, #8",
                 "sub r9, r9, r8", "asr r9, r9, #8",
                 "sub r11, r11, r10", "asr r11, r11, #8",
-                "ldr lr, [sp]",
-                "ldm lr!, {{r0, r1, r2, r3}}",
-                "add r4, r0", "add r5, r1", "add r6, r2", "add r7, r3",
-                "ldm lr, {{r0, r1, r2, r3}}",
-                "add r8, r0", "add r9, r1", "add r10, r2", "add r11, r3",
-                "ldr lr, [sp, #12]",
-                "stm lr, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
-                "pop {{r0, r6, r7, lr}}",
+                "pop {{r0, r1, r2}}",
+                "stm r2, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
+                "mov r6, r0",
+                "mov r7, r1",
                 inout("r0") start => _,
                 inout("r1") range.start => _,
-                in("r2") range.end,
+                inout("r2") range.end => _,
                 inout("r3") group.as_ptr() => _,
                 out("r4") _, out("r5") _, out("r8") _, out("r9") _,
                 out("r10") _, out("r11") _, out("r12") _, inout("lr") sums => _,

@@ -202,8 +202,8 @@ fn check_layer(layer: &Layer<'_>, index: u8) -> Result<(), ModelError> {
         {
             return Err(ModelError::Requantise { layer: index, row });
         }
-        let worst = magnitude * 127;
-        if worst + u64::from(layer.bias(number).unsigned_abs()) > i32::MAX as u64 {
+        let worst = magnitude * 127 + u64::from(layer.bias(number).unsigned_abs());
+        if worst > i32::MAX as u64 {
             return Err(ModelError::Overflow { layer: index, row });
         }
         if !layer.layout.holds(number, worst) {
