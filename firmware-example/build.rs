@@ -180,7 +180,7 @@ fn embed_model(path: &Path, board: &Board, out: &Path) -> Result<(), Box<dyn Err
             .map_err(|error| in_words(&error))?
     };
     let model = packed.model();
-    if model.layout() == Layout::Rows && board.core != "rv32" {
+    if model.layout() == Layout::Rows {
         println!("cargo::warning=the weights are in rows: the slower portable kernel will run");
     }
     let (shared, hidden1) = model.buffer_sizes();

@@ -1,5 +1,6 @@
 //! A firmware that embeds one image again and again, and nothing else. What it
-//! takes more of flash than `load_only` is the inference code.
+//! takes more of flash than `load_only` is the inference code. (On a board with
+//! Helium it stops after the model: nothing here lets the vector unit be used.)
 
 #![no_std]
 #![no_main]

@@ -3,10 +3,7 @@
 //! The real chip has no SysTick, which the stopwatch counts with; the emulated
 //! one does.
 
-use core::panic::PanicInfo;
-
 use cortex_m::Peripherals;
-use cortex_m_semihosting::{debug, heprintln};
 
 use super::interrupt::{Line, sleep_until};
 use super::register::Register;
@@ -79,13 +76,5 @@ impl Uart {
         self.sent.write(0);
         self.send.write(byte.into());
         while self.sent.read() == 0 {}
-    }
-}
-
-/// Reports to the emulator's standard error, and ends it with a failure.
-pub fn die(info: &PanicInfo<'_>) -> ! {
-    heprintln!("{info}");
-    loop {
-        debug::exit(debug::EXIT_FAILURE);
     }
 }

@@ -16,10 +16,14 @@ mod microbit;
 mod mps;
 #[cfg(feature = "netduinoplus2")]
 mod netduinoplus2;
+#[cfg(not(feature = "netduinoplus2"))]
+mod semihosting;
 
 #[cfg(feature = "microbit")]
-pub use microbit::{NAME, TICK_HZ, Uart, die, start};
+pub use microbit::{NAME, TICK_HZ, Uart, start};
 #[cfg(not(any(feature = "microbit", feature = "netduinoplus2")))]
-pub use mps::{NAME, TICK_HZ, Uart, die, start};
+pub use mps::{NAME, TICK_HZ, Uart, start};
 #[cfg(feature = "netduinoplus2")]
 pub use netduinoplus2::{NAME, TICK_HZ, Uart, die, start};
+#[cfg(not(feature = "netduinoplus2"))]
+pub use semihosting::die;

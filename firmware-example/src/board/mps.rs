@@ -2,10 +2,7 @@
 //! AN500 (M7), AN505 (M33) and AN547 (M55), as QEMU emulates them. They differ in
 //! the core, the clock, and where UART0 is.
 
-use core::panic::PanicInfo;
-
 use cortex_m::Peripherals;
-use cortex_m_semihosting::{debug, heprintln};
 
 use super::interrupt::{Line, sleep_until};
 use super::register::Register;
@@ -130,13 +127,5 @@ impl Uart {
     pub fn write(&mut self, byte: u8) {
         while self.state.read() & TX_FULL != 0 {}
         self.data.write(byte.into());
-    }
-}
-
-/// Reports to the emulator's standard error, and ends it with a failure.
-pub fn die(info: &PanicInfo<'_>) -> ! {
-    heprintln!("{info}");
-    loop {
-        debug::exit(debug::EXIT_FAILURE);
     }
 }

@@ -86,9 +86,9 @@ impl Tiles for ArmDsp {
         }
         let range = entries.as_ptr_range();
         // SAFETY: the caller keeps the entries within the group, so every read
-        // is of `entries`, `group` or `start`, all aligned to words. Only `sums` and
-        // the stack are written. r6 and r7, which can't be operands, are restored, and so is
-        // the stack pointer.
+        // is of `entries`, `group` or `start`, all aligned to words. Only `sums`
+        // and the stack are written. r6 and r7, which can't be operands, are
+        // restored, and so is the stack pointer.
         unsafe {
             asm!(
                 // A target without a name for the core: the extension isn't implied.

@@ -56,9 +56,9 @@ impl Tiles for Helium {
         let range = entries.as_ptr_range();
         // SAFETY: the caller keeps the tiles within the group, so every read is
         // of `entries`, `group` or `start`, all aligned to words. Only `sums` and
-        // the stack are written. r6, which can't be an operand, is restored, and so is the
-        // stack pointer. The compiler doesn't use vector registers on this
-        // target, so they need no mention.
+        // the stack are written. r6, which can't be an operand, is restored, and
+        // so is the stack pointer. The compiler doesn't use vector registers on
+        // this target, so they need no mention.
         unsafe {
             asm!(
                 // The target doesn't imply the extension.

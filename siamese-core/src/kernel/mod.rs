@@ -13,8 +13,9 @@
 //! | `X86` | 64-bit x86 with AVX2 or AVX-512 VNNI | [wide quads](Layout::WideQuads) | 64 in one instruction |
 //!
 //! `build.rs` selects what is compiled by the target alone, and the layout of a
-//! model's weights what runs, where the processor says that it can. `SIAMESE_KERNEL=portable` in the environment of a
-//! build leaves all but the first out.
+//! model's weights what runs, where the processor says that it can.
+//! `SIAMESE_KERNEL=portable` in the environment of a build leaves all but the
+//! first out.
 
 #[cfg(kernel_dsp)]
 #[allow(unsafe_code, reason = "inline assembly")]
