@@ -89,9 +89,9 @@ impl Requantise {
         if self.shift <= 32 {
             return clamp(self.apply(acc), 0, 127) as u8;
         }
-        // Below 2^30, and the rounding term is at most 2^29.
         let high = ((acc as u64 * self.multiplier as u64) >> 32) as u32;
-        let rounded = (high + (1 << (self.shift - 33))) >> (self.shift - 32);
+        // A bit more than the result has, then half of it, rounded up.
+        let rounded = ((high >> (self.shift - 33)) + 1) >> 1;
         if rounded > 127 { 127 } else { rounded as u8 }
     }
 

@@ -17,7 +17,7 @@
 use core::arch::asm;
 
 use super::Kernel;
-use super::sparse::{Entry, Tiles, accumulate};
+use super::sparse::{Entry, Groups, ROWS, Tiles, accumulate};
 use crate::model::{Layer, Layout};
 
 /// The kernel for Cortex-M4, M7 and M33.
@@ -59,8 +59,8 @@ impl Tiles for ArmDsp {
         (columns & 0xFF) | (columns & 0xFF00) << 8
     }
 
-    #[inline]
-    unsafe fn run(entries: &[Entry], group: &[u8], start: *const i32, sums: *mut i32) {
+    #[inline(never)] // The code once.
+    unsafe fn run(entries: &[Entry], groups: Groups) {
         /// What one entry does: `r1` is at the entry, `r3` at the weights.
         macro_rules! entry {
             () => {
@@ -85,19 +85,25 @@ impl Tiles for ArmDsp {
             };
         }
         let range = entries.as_ptr_range();
-        // SAFETY: the caller keeps the entries within the group, so every read
-        // is of `entries`, `group` or `start`, all aligned to words. Only `sums`
-        // and the stack are written. r6 and r7, which can't be operands, are
-        // restored, and so is the stack pointer.
+        // SAFETY: the caller keeps the entries within the groups, so every read
+        // is of `entries`, the groups' weights or their start, all aligned to
+        // words. Only the sums and the stack are written. r6 and r7, which can't
+        // be operands, are restored, and so is the stack pointer.
         unsafe {
             asm!(
                 // A target without a name for the core: the extension isn't implied.
                 #[cfg(kernel_helium)]
                 ".cpu cortex-m33",
-                "push {{r6, r7, lr}}",
-                // A is in the even registers, from the start's even rows on; T in
-                // the odd ones.
-                "ldm r0, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
+                "push {{r6, r7}}",
+                // From the stack pointer on: the start, entries, their end, the
+                // weights, a group's length, the sums, their end.
+                "push {{r0, r1, r2, r3, r4, r5, r8}}",
+                // A group: A is in the even registers, from the start's even rows
+                // on; T in the odd ones.
+                "3:",
+                "ldm sp, {{r0, r1, r2, r3}}",
+                "ldm r0!, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
+                "str r0, [sp]",
                 "add r5, r4, r5, lsl #8",
                 "add r7, r6, r7, lsl #8",
                 "add r9, r8, r9, lsl #8",
@@ -111,16 +117,24 @@ impl Tiles for ArmDsp {
                 "sub r7, r7, r6", "asr r7, r7, #8",
                 "sub r9, r9, r8", "asr r9, r9, #8",
                 "sub r11, r11, r10", "asr r11, r11, #8",
-                "pop {{r0, r1, r2}}",
-                "stm r2, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
-                "mov r6, r0",
-                "mov r7, r1",
-                inout("r0") start => _,
+                "ldrd r2, r0, [sp, #12]",
+                "add r2, r0",
+                "str r2, [sp, #12]",
+                "ldrd r0, r1, [sp, #20]",
+                "stm r0!, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
+                "str r0, [sp, #20]",
+                "cmp r0, r1",
+                "bne 3b",
+                "add sp, #28",
+                "pop {{r6, r7}}",
+                inout("r0") groups.start => _,
                 inout("r1") range.start => _,
                 inout("r2") range.end => _,
-                inout("r3") group.as_ptr() => _,
-                out("r4") _, out("r5") _, out("r8") _, out("r9") _,
-                out("r10") _, out("r11") _, out("r12") _, inout("lr") sums => _,
+                inout("r3") groups.weights => _,
+                inout("r4") groups.length => _,
+                inout("r5") groups.sums => _,
+                inout("r8") groups.sums.add(groups.count * ROWS) => _,
+                out("r9") _, out("r10") _, out("r11") _, out("r12") _, out("lr") _,
             );
         }
     }

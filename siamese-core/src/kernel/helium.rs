@@ -9,7 +9,7 @@
 use core::arch::asm;
 
 use super::Kernel;
-use super::sparse::{Entry, Tiles, accumulate};
+use super::sparse::{Entry, Groups, Tiles, accumulate};
 use crate::model::{Layer, Layout};
 
 /// The kernel for Cortex-M55 and M85.
@@ -51,60 +51,70 @@ impl Tiles for Helium {
         columns
     }
 
-    #[inline]
-    unsafe fn run(entries: &[Entry], group: &[u8], start: *const i32, sums: *mut i32) {
-        let range = entries.as_ptr_range();
-        // SAFETY: the caller keeps the tiles within the group, so every read is
-        // of `entries`, `group` or `start`, all aligned to words. Only `sums` and
-        // the stack are written. r6, which can't be an operand, is restored, and
-        // so is the stack pointer. The compiler doesn't use vector registers on
-        // this target, so they need no mention.
-        unsafe {
-            asm!(
-                // The target doesn't imply the extension.
-                ".cpu cortex-m55",
-                "push {{r6}}",
-                // Sums of vectors can only go to even registers.
-                "ldrd r0, r2, [r9]", "ldrd r4, r6, [r9, #8]",
-                "ldrd r8, r10, [r9, #16]", "ldrd r12, lr, [r9, #24]",
-                "2:",
-                // The activations of four entries, and where their tiles are.
-                "vld20.32 {{q0, q1}}, [r1]",
-                "vld21.32 {{q0, q1}}, [r1]!",
-                "vadd.i32 q1, q1, r5",
-                "vldrw.u32 q2, [q1]",
-                "vldrw.u32 q3, [q1, #4]",
-                "vmladava.s8 r0, q0, q2",
-                "vldrw.u32 q2, [q1, #8]",
-                "vmladava.s8 r2, q0, q3",
-                "vldrw.u32 q3, [q1, #12]",
-                "vmladava.s8 r4, q0, q2",
-                "vldrw.u32 q2, [q1, #16]",
-                "vmladava.s8 r6, q0, q3",
-                "vldrw.u32 q3, [q1, #20]",
-                "vmladava.s8 r8, q0, q2",
-                "vldrw.u32 q2, [q1, #24]",
-                "vmladava.s8 r10, q0, q3",
-                "vldrw.u32 q3, [q1, #28]",
-                "vmladava.s8 r12, q0, q2",
-                "vmladava.s8 lr, q0, q3",
-                "cmp r1, r3",
-                "bne 2b",
-                "strd r0, r2, [r11]", "strd r4, r6, [r11, #8]",
-                "strd r8, r10, [r11, #16]", "strd r12, lr, [r11, #24]",
-                "pop {{r6}}",
-                out("r0") _,
-                inout("r1") range.start => _,
-                out("r2") _,
-                in("r3") range.end,
-                out("r4") _,
-                in("r5") group.as_ptr(),
-                out("r8") _,
-                in("r9") start,
-                out("r10") _,
-                in("r11") sums,
-                out("r12") _, out("lr") _,
-            );
-        }
+    #[inline(never)] // The code once.
+    unsafe fn run(entries: &[Entry], groups: Groups) {
+        // SAFETY: the caller vouches for all of it.
+        unsafe { groups.each(|weights, start, sums| group(entries, weights, start, sums)) }
+    }
+}
+
+/// [`Tiles::run`] for one group.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn group(entries: &[Entry], weights: *const u8, start: *const i32, sums: *mut i32) {
+    let range = entries.as_ptr_range();
+    // SAFETY: the caller keeps the tiles within the group, so every read is
+    // of `entries`, `weights` or `start`, all aligned to words. Only `sums` and
+    // the stack are written. r6, which can't be an operand, is restored, and
+    // so is the stack pointer. The compiler doesn't use vector registers on
+    // this target, so they need no mention.
+    unsafe {
+        asm!(
+            // The target doesn't imply the extension.
+            ".cpu cortex-m55",
+            "push {{r6}}",
+            // Sums of vectors can only go to even registers.
+            "ldrd r0, r2, [r9]", "ldrd r4, r6, [r9, #8]",
+            "ldrd r8, r10, [r9, #16]", "ldrd r12, lr, [r9, #24]",
+            "2:",
+            // The activations of four entries, and where their tiles are.
+            "vld20.32 {{q0, q1}}, [r1]",
+            "vld21.32 {{q0, q1}}, [r1]!",
+            "vadd.i32 q1, q1, r5",
+            "vldrw.u32 q2, [q1]",
+            "vldrw.u32 q3, [q1, #4]",
+            "vmladava.s8 r0, q0, q2",
+            "vldrw.u32 q2, [q1, #8]",
+            "vmladava.s8 r2, q0, q3",
+            "vldrw.u32 q3, [q1, #12]",
+            "vmladava.s8 r4, q0, q2",
+            "vldrw.u32 q2, [q1, #16]",
+            "vmladava.s8 r6, q0, q3",
+            "vldrw.u32 q3, [q1, #20]",
+            "vmladava.s8 r8, q0, q2",
+            "vldrw.u32 q2, [q1, #24]",
+            "vmladava.s8 r10, q0, q3",
+            "vldrw.u32 q3, [q1, #28]",
+            "vmladava.s8 r12, q0, q2",
+            "vmladava.s8 lr, q0, q3",
+            "cmp r1, r3",
+            "bne 2b",
+            "strd r0, r2, [r11]", "strd r4, r6, [r11, #8]",
+            "strd r8, r10, [r11, #16]", "strd r12, lr, [r11, #24]",
+            "pop {{r6}}",
+            out("r0") _,
+            inout("r1") range.start => _,
+            out("r2") _,
+            in("r3") range.end,
+            out("r4") _,
+            in("r5") weights,
+            out("r8") _,
+            in("r9") start,
+            out("r10") _,
+            in("r11") sums,
+            out("r12") _, out("lr") _,
+        );
     }
 }

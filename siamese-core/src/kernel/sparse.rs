@@ -2,12 +2,15 @@
 //! zero, made once for a layer, over which every group of 8 rows then runs.
 
 use core::mem::MaybeUninit;
+use core::slice;
 
 use super::{Kernel, Portable};
 use crate::model::{ALIGNMENT, Layer};
 
 /// The rows of a group.
 pub(super) const ROWS: usize = 8;
+/// Groups whose sums are handed on together.
+const GROUPS: usize = 8;
 /// Entries of a list, 2 KiB of stack. What doesn't fit is listed again for each
 /// group: slower, and as exact. Of a handwritten digit's 392 pixels, 75 are
 /// not zero, or 50 of the 196 pairs of neighbours.
@@ -41,16 +44,51 @@ pub(super) trait Tiles: Kernel {
     /// bytes of a word.
     fn pack(columns: u32) -> u32;
 
-    /// Writes the sums of a group's rows: what is at `start`, plus the products
-    /// of the entries with the group's weights.
+    /// Writes the sums of all rows of the groups: what is at their start, plus
+    /// the products of the entries with each group's weights.
     ///
     /// # Safety
-    /// The entries must lead to whole tiles within `group`, their number be a
-    /// multiple of [`Self::UNROLL`] and above 0, and `group` be where a tile
-    /// starts in aligned weights. At `start` are [`ROWS`] numbers, aligned to
-    /// words, and there is room for as many at `sums`, which may be the same
-    /// place.
-    unsafe fn run(entries: &[Entry], group: &[u8], start: *const i32, sums: *mut i32);
+    /// The number of entries must be a multiple of [`Self::UNROLL`] and above 0,
+    /// and they must lead to whole tiles within each of the groups, which must
+    /// be as [`Groups`] says.
+    unsafe fn run(entries: &[Entry], groups: Groups);
+}
+
+/// Some groups, one after the other; at least one. Where they begin is aligned
+/// as weights are, or a whole number of tiles later.
+#[derive(Clone, Copy)]
+pub(super) struct Groups {
+    /// The first one's weights.
+    pub weights: *const u8,
+    /// Bytes from one group to the next.
+    pub length: usize,
+    pub count: usize,
+    /// What the sums start with, [`ROWS`] numbers a group.
+    pub start: *const i32,
+    /// Where the sums go, as many numbers; may be where `start` is.
+    pub sums: *mut i32,
+}
+
+impl Groups {
+    /// Calls `run(weights, start, sums)` for each group.
+    ///
+    /// # Safety
+    /// All that the fields lead to must be there.
+    #[cfg(any(kernel_thumb, kernel_helium))]
+    #[inline]
+    pub unsafe fn each(mut self, mut run: impl FnMut(*const u8, *const i32, *mut i32)) {
+        // SAFETY: the pointers end behind the last group.
+        let end = unsafe { self.sums.add(self.count * ROWS) };
+        while self.sums != end {
+            run(self.weights, self.start, self.sums);
+            // SAFETY: as above.
+            unsafe {
+                self.weights = self.weights.add(self.length);
+                self.start = self.start.add(ROWS);
+                self.sums = self.sums.add(ROWS);
+            }
+        }
+    }
 }
 
 /// The list, in memory of the caller's, which needs not be initialised: to do
@@ -139,22 +177,24 @@ impl List<'_> {
         start + (tile / bytes) as usize
     }
 
-    /// Writes what is at `start`, plus the products of what is listed with a
-    /// group's weights from the list's first tile on.
+    /// Writes what is at the groups' start, plus the products of what is listed
+    /// with their weights from the list's first tile on.
     ///
     /// # Safety
-    /// The weights must be aligned, have the columns that were listed, and be
-    /// preceded by whole tiles; `start` and `sums` as for [`Tiles::run`].
-    unsafe fn run<T: Tiles>(&self, group: &[u8], start: *const i32, sums: *mut [i32; ROWS]) {
+    /// The groups must be as [`Groups`] says and have the columns that were
+    /// listed.
+    unsafe fn run<T: Tiles>(&self, groups: Groups) {
         // SAFETY: `fill` has written the first `count` slots.
         let entries = unsafe { self.slots.get_unchecked(..self.count).assume_init_ref() };
         // SAFETY: `fill` lists a multiple of UNROLL of tiles of the inputs'
         // columns; the caller vouches for the rest.
-        unsafe { T::run(entries, group, start, sums.cast()) };
+        unsafe { T::run(entries, groups) };
         if T::OFFSET != 0 {
             let offset = self.sum.wrapping_mul(T::OFFSET);
-            // SAFETY: `sums` may be written.
-            for sum in unsafe { &mut *sums } {
+            // SAFETY: the kernel has written the sums, which nobody else holds.
+            let sums: &mut [[i32; ROWS]] =
+                unsafe { slice::from_raw_parts_mut(groups.sums.cast(), groups.count) };
+            for sum in sums.as_flattened_mut() {
                 *sum = sum.wrapping_sub(offset);
             }
         }
@@ -184,41 +224,86 @@ pub(super) fn accumulate<T: Tiles>(
         sum: 0,
     };
     let listed = list.fill::<T>(inputs, 0);
-    let groups = layer.weights().chunks_exact(group_length);
-    for (biases, (first, group)) in layer
-        .biases()
-        .chunks(ROWS)
-        .zip((0..).step_by(ROWS).zip(groups))
-    {
-        let mut sums = [0; ROWS];
-        let start = match biases.as_array::<ROWS>() {
-            Some(biases) => biases.as_ptr().cast(),
-            None => {
-                for (sum, &bias) in sums.iter_mut().zip(biases) {
-                    *sum = i32::from_le_bytes(bias);
+    let mut memory = MaybeUninit::<[[i32; ROWS]; GROUPS]>::uninit();
+    let parts = layer.weights().chunks(GROUPS * group_length);
+    let rows = layer.biases().chunks(GROUPS * ROWS);
+    for (first, (weights, biases)) in (0..).step_by(GROUPS * ROWS).zip(parts.zip(rows)) {
+        let whole = Groups {
+            weights: weights.as_ptr(),
+            length: group_length,
+            count: biases.len() / ROWS,
+            start: biases.as_ptr().cast(),
+            sums: memory.as_mut_ptr().cast(),
+        };
+        let mut run = |groups: Groups| {
+            // SAFETY: a parsed layer has a group of weights for every ROWS rows
+            // or less, and the list is of their columns. Groups of rows are as
+            // aligned as the first. There is room for the sums of GROUPS groups.
+            unsafe {
+                list.run::<T>(groups);
+                if listed < tiles {
+                    run_later_lists::<T>(&mut list, inputs, listed, groups);
                 }
-                (&raw const sums).cast()
             }
         };
-        let (mut part, mut from, mut next) = (group, start, listed);
-        loop {
-            // SAFETY: `chunks_exact` cut whole groups out of aligned weights, and
-            // the list is of their columns, from the first tile in `part` on.
-            // `from` is at ROWS numbers: `sums`, or biases, each group of which
-            // is as aligned as the first.
-            unsafe { list.run::<T>(part, from, &raw mut sums) };
-            if next >= tiles {
-                break;
+        if whole.count > 0 {
+            run(whole);
+        }
+        let (_, rest) = biases.as_chunks::<ROWS>();
+        if !rest.is_empty() {
+            let mut start = [0; ROWS];
+            for (start, &bias) in start.iter_mut().zip(rest) {
+                *start = i32::from_le_bytes(bias);
             }
-            part = group.get(next * T::COLUMNS * ROWS..).unwrap_or(&[]);
-            next = list.fill::<T>(inputs, next);
-            from = (&raw const sums).cast();
+            // SAFETY: these weights and this room follow the whole groups'.
+            let (weights, sums) = unsafe {
+                (
+                    whole.weights.add(whole.count * group_length),
+                    whole.sums.add(whole.count * ROWS),
+                )
+            };
+            run(Groups {
+                weights,
+                count: 1,
+                start: (&raw const start).cast(),
+                sums,
+                ..whole
+            });
         }
-        if listed < tiles {
-            list.fill::<T>(inputs, 0);
-        }
-        emit(first, sums.get(..biases.len()).unwrap_or(&sums));
+        // SAFETY: the kernel has written the sums of all these rows.
+        let sums = unsafe { slice::from_raw_parts(memory.as_ptr().cast(), biases.len()) };
+        emit(first, sums);
     }
+}
+
+/// Adds the products of the tiles from number `next` on, which were too many
+/// for one list, to the groups' sums; then lists the first ones again.
+///
+/// # Safety
+/// As for [`List::run`]; the sums are what came before.
+#[cold]
+#[inline(never)]
+unsafe fn run_later_lists<T: Tiles>(
+    list: &mut List<'_>,
+    inputs: &[u8],
+    mut next: usize,
+    groups: Groups,
+) {
+    while next * T::COLUMNS < inputs.len() {
+        // SAFETY: there are as many tiles in a group.
+        let weights = unsafe { groups.weights.add(next * T::COLUMNS * ROWS) };
+        next = list.fill::<T>(inputs, next);
+        // SAFETY: the list is of the tiles from the first at `weights` on; the
+        // caller vouches for the rest.
+        unsafe {
+            list.run::<T>(Groups {
+                weights,
+                start: groups.sums,
+                ..groups
+            });
+        }
+    }
+    list.fill::<T>(inputs, 0);
 }
 
 /// Memory for entries as a slice of slots.
@@ -226,5 +311,5 @@ fn slots_of(memory: &mut MaybeUninit<[Entry; CAPACITY]>) -> &mut [MaybeUninit<En
     let first = memory.as_mut_ptr().cast();
     // SAFETY: the memory is borrowed, and has CAPACITY slots, which may be
     // uninitialised.
-    unsafe { core::slice::from_raw_parts_mut(first, CAPACITY) }
+    unsafe { slice::from_raw_parts_mut(first, CAPACITY) }
 }

@@ -8,7 +8,7 @@
 use core::arch::asm;
 
 use super::Kernel;
-use super::sparse::{Entry, Tiles, accumulate};
+use super::sparse::{Entry, Groups, Tiles, accumulate};
 use crate::model::{Layer, Layout};
 
 /// The kernel for Cortex-M0, M0+, M23 and M3.
@@ -39,13 +39,24 @@ impl Tiles for Thumb {
         columns
     }
 
-    #[cfg(not(kernel_thumb_mla))]
-    #[inline]
-    unsafe fn run(entries: &[Entry], group: &[u8], start: *const i32, sums: *mut i32) {
-        /// What one entry does: `r3` is at the entry, `r5` at the weights.
-        macro_rules! entry {
-            () => {
-                "
+    #[inline(never)] // The code once.
+    unsafe fn run(entries: &[Entry], groups: Groups) {
+        // SAFETY: the caller vouches for all of it.
+        unsafe { groups.each(|weights, start, sums| group(entries, weights, start, sums)) }
+    }
+}
+
+/// [`Tiles::run`] for one group.
+///
+/// # Safety
+/// As there.
+#[cfg(not(kernel_thumb_mla))]
+#[inline(always)]
+unsafe fn group(entries: &[Entry], weights: *const u8, start: *const i32, sums: *mut i32) {
+    /// What one entry does: `r3` is at the entry, `r5` at the weights.
+    macro_rules! entry {
+        () => {
+            "
                 ldm r3!, {{r0, r1}}
                 add r5, r1
                 ldrb r1, [r5, #0]
@@ -74,57 +85,61 @@ impl Tiles for Thumb {
                 add lr, r1
                 adds r5, #8
                 "
-            };
-        }
-        let range = entries.as_ptr_range();
-        // SAFETY: the caller keeps the entries within the group, so every read
-        // is of `entries`, which are aligned to words, or `group`. Only `sums`
-        // is written. r6 and r7, which can't be operands, are restored, and so
-        // is the stack pointer.
-        unsafe {
-            asm!(
-                "push {{r1, r6, r7}}",
-                // The sums go to r6 to r12 and lr; only r0 to r7 can be loaded.
-                "ldm r2!, {{r6, r7}}",
-                "ldm r2!, {{r0, r1}}",
-                "mov r8, r0", "mov r9, r1",
-                "ldm r2!, {{r0, r1}}",
-                "mov r10, r0", "mov r11, r1",
-                "ldm r2!, {{r0, r1}}",
-                "mov r12, r0", "mov lr, r1",
-                "2:",
-                entry!(),
-                entry!(),
-                "cmp r3, r4",
-                "bne 2b",
-                "pop {{r2}}",
-                "mov r0, r8", "mov r1, r9",
-                "str r6, [r2, #0]", "str r7, [r2, #4]",
-                "str r0, [r2, #8]", "str r1, [r2, #12]",
-                "mov r0, r10", "mov r1, r11",
-                "str r0, [r2, #16]", "str r1, [r2, #20]",
-                "mov r0, r12", "mov r1, lr",
-                "str r0, [r2, #24]", "str r1, [r2, #28]",
-                "pop {{r6, r7}}",
-                out("r0") _,
-                inout("r1") sums => _,
-                inout("r2") start => _,
-                inout("r3") range.start => _,
-                in("r4") range.end,
-                inout("r5") group.as_ptr() => _,
-                out("r8") _, out("r9") _, out("r10") _, out("r11") _,
-                out("r12") _, out("lr") _,
-            );
-        }
+        };
     }
+    let range = entries.as_ptr_range();
+    // SAFETY: the caller keeps the entries within the group, so every read
+    // is of `entries`, which are aligned to words, or `weights`. Only `sums`
+    // is written. r6 and r7, which can't be operands, are restored, and so
+    // is the stack pointer.
+    unsafe {
+        asm!(
+            "push {{r1, r6, r7}}",
+            // The sums go to r6 to r12 and lr; only r0 to r7 can be loaded.
+            "ldm r2!, {{r6, r7}}",
+            "ldm r2!, {{r0, r1}}",
+            "mov r8, r0", "mov r9, r1",
+            "ldm r2!, {{r0, r1}}",
+            "mov r10, r0", "mov r11, r1",
+            "ldm r2!, {{r0, r1}}",
+            "mov r12, r0", "mov lr, r1",
+            "2:",
+            entry!(),
+            entry!(),
+            "cmp r3, r4",
+            "bne 2b",
+            "pop {{r2}}",
+            "mov r0, r8", "mov r1, r9",
+            "str r6, [r2, #0]", "str r7, [r2, #4]",
+            "str r0, [r2, #8]", "str r1, [r2, #12]",
+            "mov r0, r10", "mov r1, r11",
+            "str r0, [r2, #16]", "str r1, [r2, #20]",
+            "mov r0, r12", "mov r1, lr",
+            "str r0, [r2, #24]", "str r1, [r2, #28]",
+            "pop {{r6, r7}}",
+            out("r0") _,
+            inout("r1") sums => _,
+            inout("r2") start => _,
+            inout("r3") range.start => _,
+            in("r4") range.end,
+            inout("r5") weights => _,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+            out("r12") _, out("lr") _,
+        );
+    }
+}
 
-    #[cfg(kernel_thumb_mla)]
-    #[inline]
-    unsafe fn run(entries: &[Entry], group: &[u8], start: *const i32, sums: *mut i32) {
-        /// What one entry does: `r1` is at the entry, `r3` at the weights.
-        macro_rules! entry {
-            () => {
-                "
+/// [`Tiles::run`] for one group.
+///
+/// # Safety
+/// As there.
+#[cfg(kernel_thumb_mla)]
+#[inline(always)]
+unsafe fn group(entries: &[Entry], weights: *const u8, start: *const i32, sums: *mut i32) {
+    /// What one entry does: `r1` is at the entry, `r3` at the weights.
+    macro_rules! entry {
+        () => {
+            "
                 ldrd r0, r12, [r1], #8
                 add r3, r12
                 ldrb r12, [r3], #1
@@ -144,30 +159,29 @@ impl Tiles for Thumb {
                 ldrb r12, [r3], #1
                 mla r11, r12, r0, r11
                 "
-            };
-        }
-        let range = entries.as_ptr_range();
-        // SAFETY: as above.
-        unsafe {
-            asm!(
-                "push {{r0, r6, r7}}",
-                "ldm lr, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
-                "2:",
-                entry!(),
-                entry!(),
-                "cmp r1, r2",
-                "bne 2b",
-                "pop {{r0}}",
-                "stm r0, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
-                "pop {{r6, r7}}",
-                inout("r0") sums => _,
-                inout("r1") range.start => _,
-                in("r2") range.end,
-                inout("r3") group.as_ptr() => _,
-                out("r4") _, out("r5") _, out("r8") _, out("r9") _,
-                out("r10") _, out("r11") _, out("r12") _,
-                in("lr") start,
-            );
-        }
+        };
+    }
+    let range = entries.as_ptr_range();
+    // SAFETY: as above.
+    unsafe {
+        asm!(
+            "push {{r0, r6, r7}}",
+            "ldm lr, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
+            "2:",
+            entry!(),
+            entry!(),
+            "cmp r1, r2",
+            "bne 2b",
+            "pop {{r0}}",
+            "stm r0, {{r4, r5, r6, r7, r8, r9, r10, r11}}",
+            "pop {{r6, r7}}",
+            inout("r0") sums => _,
+            inout("r1") range.start => _,
+            in("r2") range.end,
+            inout("r3") weights => _,
+            out("r4") _, out("r5") _, out("r8") _, out("r9") _,
+            out("r10") _, out("r11") _, out("r12") _,
+            in("lr") start,
+        );
     }
 }

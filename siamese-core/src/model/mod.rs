@@ -263,27 +263,28 @@ impl<'a> Layer<'a> {
         if cfg!(target_pointer_width = "64") {
             // Branches that can't be foreseen cost more than all the products.
             let (multipliers, _) = self.multipliers.as_chunks::<4>();
-            let multipliers = multipliers.iter().skip(first);
-            let shifts = self.shifts.iter().skip(first);
+            let multipliers = multipliers.get(first..).unwrap_or_default();
+            let shifts = self.shifts.get(first..).unwrap_or_default();
             let rows = activations.iter_mut().zip(accs);
-            for ((activation, &acc), (&multiplier, &shift)) in rows.zip(multipliers.zip(shifts)) {
+            for ((activation, &acc), (&multiplier, &shift)) in
+                rows.zip(multipliers.iter().zip(shifts))
+            {
                 let multiplier = u32::from_le_bytes(multiplier);
                 *activation = Requantise::hidden_of(acc, multiplier, shift);
             }
             return;
         }
-        // Most units are off, and for them nothing needs to be looked up. Eight
+        // Most units are silent, and for them nothing needs to be looked up. Eight
         // at a time need no counting.
         let (accs, accs_rest) = accs.as_chunks::<8>();
         let (activations, rest) = activations.as_chunks_mut::<8>();
         let mut row = first;
         for (activations, accs) in activations.iter_mut().zip(accs) {
+            *activations = [0; 8];
             for (index, (activation, &acc)) in activations.iter_mut().zip(accs).enumerate() {
-                *activation = if acc <= 0 {
-                    0
-                } else {
-                    self.activation(row + index, acc)
-                };
+                if acc > 0 {
+                    *activation = self.activation(row + index, acc);
+                }
             }
             row += 8;
         }
