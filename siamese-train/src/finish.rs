@@ -7,6 +7,7 @@ use serde::Serialize;
 use siamese_core::model::{LAYERS, Quality};
 use tch::{Device, Tensor};
 
+use crate::arrange::arrange;
 use crate::checkpoint::{self, Plan};
 use crate::dataset::{Dataset, Images};
 use crate::embed::{ModelFile, embed_images};
@@ -157,7 +158,14 @@ pub fn finish(
     files: &Files,
     mut stage: impl FnMut(&str),
 ) -> Result<Finished> {
-    let network = &trained.network;
+    stage("ordering the hidden units");
+    let calibration_images = spread(&train.images, CALIBRATION_IMAGES);
+    let network = {
+        let tensors = FoldedTensors::new(&trained.network, Device::Cpu);
+        let calibration = calibrate(&tensors, &trained.network, &calibration_images);
+        let [first, second] = &calibration.hidden;
+        &arrange(&trained.network, [first, second])
+    };
     checkpoint::write(
         &files.checkpoint(),
         plan,
@@ -176,7 +184,6 @@ pub fn finish(
     .metrics;
 
     stage("quantising");
-    let calibration_images = spread(&train.images, CALIBRATION_IMAGES);
     let calibration = calibrate(&tensors, network, &calibration_images);
     let integers = quantise(network, &calibration, trained.hidden_scales)?;
     let name = &files.name;

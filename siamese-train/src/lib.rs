@@ -9,8 +9,9 @@
 //!    `fit` train by a [`recipe`], so that the same come close and the different
 //!    go apart, and leave a [`history`]; they are built on libtorch, and come
 //!    with the feature `torch`. `study` compares ways to train.
-//!    [`quantise`] turns the [`float_network`] into integers, [`export`] writes
-//!    them as the `.siam` file that [`siamese_core::Model`] reads, and `golden`
+//!    [`mod@arrange`] orders the hidden units of the [`float_network`] so that
+//!    devices skip more of them, [`quantise`] turns it into integers, [`export`]
+//!    writes them as the `.siam` file that [`siamese_core::Model`] reads, and `golden`
 //!    computes by libtorch what the core must give. `finish` does it in order.
 //! 3. [`embed`] maps images to points, through the integer path of the core and
 //!    nothing else: [`points`] holds them and is the text form of them.
@@ -21,6 +22,7 @@
 
 #![deny(missing_docs)]
 
+pub mod arrange;
 pub mod augment;
 pub mod checkpoint;
 pub mod dataset;
