@@ -47,13 +47,11 @@ impl<const D: usize> Embedding<D> {
 #[inline]
 #[must_use]
 pub fn distance_squared(a: &[i16], b: &[i16]) -> u64 {
-    a.iter()
-        .zip(b)
-        .map(|(&a, &b)| {
-            let difference = i32::from(a).abs_diff(i32::from(b));
-            u64::from(difference) * u64::from(difference)
-        })
-        .sum()
+    let squares = a.iter().zip(b).map(|(&a, &b)| {
+        let difference = i32::from(a) - i32::from(b);
+        i64::from(difference) * i64::from(difference)
+    });
+    squares.sum::<i64>().cast_unsigned()
 }
 
 #[cfg(test)]

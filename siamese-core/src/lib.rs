@@ -9,6 +9,7 @@ extern crate std;
 pub mod embedder;
 pub mod embedding;
 pub mod error;
+pub mod gallery;
 #[cfg(feature = "std")]
 pub mod host;
 pub mod image;
@@ -21,5 +22,6 @@ pub mod requantise;
 pub use embedder::Embedder;
 pub use embedding::Embedding;
 pub use error::{EncodeError, ModelError, SizeError};
+pub use gallery::Gallery;
 pub use model::Model;
 pub use requantise::Requantise;

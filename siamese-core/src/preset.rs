@@ -9,5 +9,5 @@ pub type Reference<'m, const D: usize = 2> = Embedder<'m, D, 1024, 1024>;
 pub type Medium<'m, const D: usize = 2> = Embedder<'m, D, 784, 256>;
 /// Checkerboard 392-128-64-`D`, 57 KiB of weights: parts with 128 KiB of flash.
 pub type Small<'m, const D: usize = 2> = Embedder<'m, D, 392, 128>;
-/// 2x2-pooled 196-64-32-`D`, 14.3 KiB of weights: the smallest parts.
-pub type Tiny<'m, const D: usize = 2> = Embedder<'m, D, 196, 64>;
+/// 2x2-pooled 196-48-32-`D`, 11 KiB of weights: the smallest parts.
+pub type Tiny<'m, const D: usize = 2> = Embedder<'m, D, 196, 48>;

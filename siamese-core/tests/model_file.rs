@@ -150,7 +150,7 @@ fn errors_say_what_is_wrong() {
     bytes[8] = 9;
     let text = error(&bytes).to_string();
     assert!(
-        text.contains("version 9") && text.contains("version 1"),
+        text.contains("version 9") && text.contains("version 2"),
         "{text}"
     );
 }

@@ -185,6 +185,7 @@ mod tests {
             },
             training_digest: [0; 32],
             quality: None,
+            calibration: None,
         };
         let half = Requantise::new(1, 1).unwrap();
         let rounding = [half; 5];

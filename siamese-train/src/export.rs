@@ -22,6 +22,7 @@ pub fn to_model_bytes(
         scales: network.scales,
         training_digest,
         quality,
+        calibration: None,
     };
     let layers = std::array::from_fn(|index| {
         let layer = &network.layers[index];

@@ -8,7 +8,7 @@ use siamese_core::image::{Input, Pooling};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preset {
-    /// 196-64-32: images pooled 2x2, 14 KiB of weights, for the smallest parts
+    /// 196-48-32: images pooled 2x2, 11 KiB of weights, for the smallest parts
     Tiny,
     /// 392-128-64: every other pixel, 57 KiB of weights, for parts with 128 KiB of flash
     Small,
@@ -43,7 +43,7 @@ impl Preset {
     #[must_use]
     pub const fn hidden(self) -> [usize; 2] {
         match self {
-            Self::Tiny => [64, 32],
+            Self::Tiny => [48, 32],
             Self::Small => [128, 64],
             Self::Medium => [256, 128],
             Self::Reference => [1024, 1024],

@@ -29,7 +29,7 @@ pub use layout::Layout;
 /// The first bytes of every model file. The last one ends text listings early.
 pub const MAGIC: [u8; 8] = *b"SIAMESE\x1a";
 /// The format version that this crate reads and writes.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Every section of the file starts at a multiple of this many bytes.
 pub const ALIGNMENT: usize = 16;
 /// The longest name, in bytes.
@@ -65,6 +65,8 @@ pub struct Header<'a> {
     pub training_digest: [u8; 32],
     /// The quality measured when the model was exported, if it was measured.
     pub quality: Option<Quality>,
+    /// The distances that tell the same from the different, if they were measured.
+    pub calibration: Option<Calibration>,
 }
 
 /// Real units in one integer step of each layer's output. For showing only:
@@ -88,6 +90,27 @@ pub struct Quality {
     pub int8_knn25: f32,
     /// Equal error rate of same-or-different decisions, integer network.
     pub int8_eer: f32,
+}
+
+/// Distances that tell the same from the different, found by calibration on
+/// images that were labelled. All distances are squared, in squared steps of
+/// the embedding.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Calibration {
+    /// The share of wrong acceptances that the thresholds were set for.
+    pub false_accept_rate: f32,
+    /// The share of wrong refusals that then is to be expected, of comparisons
+    /// with a prototype.
+    pub false_reject_rate: f32,
+    /// The farthest that an embedding may be from a label's prototype to be
+    /// accepted as that.
+    pub prototype_threshold: u64,
+    /// The farthest that two embeddings may be from each other to count as the
+    /// same.
+    pub pair_threshold: u64,
+    /// The mean squared distance of a class's embeddings from their mean.
+    pub spread: u64,
 }
 
 impl Header<'_> {
@@ -148,6 +171,30 @@ impl<'a> Model<'a> {
     #[must_use]
     pub const fn dim(&self) -> usize {
         self.layers[LAYERS - 1].outputs()
+    }
+
+    /// A CRC-32 of all that embeddings follow from: two models with the same
+    /// fingerprint give the same embeddings, whatever their names, headers and
+    /// the order of their weights. Takes time linear in the weights.
+    #[must_use]
+    pub fn fingerprint(&self) -> u32 {
+        let mut digest = CRC32.digest();
+        let input = self.header.input;
+        digest.update(&input.width.to_le_bytes());
+        digest.update(&input.height.to_le_bytes());
+        digest.update(&[input.pooling as u8]);
+        for layer in &self.layers {
+            digest.update(&(layer.outputs() as u32).to_le_bytes());
+            for row in 0..layer.outputs() {
+                for weight in layer.row(row) {
+                    digest.update(&weight.to_le_bytes());
+                }
+            }
+            digest.update(layer.biases);
+            digest.update(layer.multipliers);
+            digest.update(layer.shifts);
+        }
+        digest.finalize()
     }
 
     /// The bytes of activation memory that an embedding needs: a buffer for the

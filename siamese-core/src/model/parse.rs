@@ -128,6 +128,9 @@ fn parse_header(bytes: &[u8]) -> Result<Header<'_>, ModelError> {
             [quality.float_knn25, quality.int8_knn25, quality.int8_eer]
                 .into_iter()
                 .all(fraction)
+        })
+        && header.calibration.is_none_or(|calibration| {
+            fraction(calibration.false_accept_rate) && fraction(calibration.false_reject_rate)
         });
     if !valid {
         return Err(ModelError::Header);

@@ -33,6 +33,7 @@ impl Parts {
             },
             training_digest: [7; 32],
             quality: None,
+            calibration: None,
         };
         let parts = std::array::from_fn(|layer| {
             let Layer {

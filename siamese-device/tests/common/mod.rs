@@ -77,6 +77,7 @@ fn model(
         },
         training_digest: [7; 32],
         quality: None,
+        calibration: None,
     };
     let mut random = Random::new(9);
     let layers: [_; LAYERS] = core::array::from_fn(|layer| {
