@@ -25,6 +25,8 @@
 //! Ties go to the lower label, and among one label's entries to the one that
 //! was enrolled first.
 
+#[cfg(feature = "storage")]
+mod flash;
 mod stored;
 
 use core::fmt;
@@ -36,6 +38,8 @@ use crate::embedding::Embedding;
 use crate::error::SizeError;
 use crate::model::Model;
 
+#[cfg(feature = "storage")]
+pub use flash::{GalleryStore, StoreError};
 pub use stored::{LoadError, NoRoom};
 
 /// What is enrolled, as a number; what it means is the application's.

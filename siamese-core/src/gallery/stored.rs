@@ -68,7 +68,8 @@ impl<const D: usize> StoredEntry<D> {
         let half = self.examples / 2;
         let rounded = |&remainder: &i16| {
             // Halves round up, so that an even count's half is only below.
-            let upper = i32::from(half) - i32::from(self.examples > 0 && self.examples % 2 == 0);
+            let upper =
+                i32::from(half) - i32::from(self.examples > 0 && self.examples.is_multiple_of(2));
             (-i32::from(half)..=upper).contains(&i32::from(remainder))
         };
         let Self {
