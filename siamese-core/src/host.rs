@@ -6,7 +6,9 @@ use std::vec::Vec;
 
 use crate::error::{EncodeError, ModelError};
 use crate::kernel;
-use crate::model::{ALIGNMENT, Layout, Model, repack, repacked_len};
+use crate::model::{
+    ALIGNMENT, Calibration, Header, Layout, Model, length, repack, repacked_len, rewrite,
+};
 
 /// A model file in memory, known to be valid, at a multiple of [`ALIGNMENT`].
 ///
@@ -91,6 +93,21 @@ impl OwnedModel {
             Err(EncodeError::Invalid(ModelError::Packing { .. })) => self.repacked(Layout::Rows),
             result => result,
         }
+    }
+
+    /// The same model with other calibrated distances, or with none.
+    ///
+    /// # Errors
+    /// [`EncodeError::Invalid`] if the calibration holds an impossible value.
+    pub fn calibrated(&self, calibration: Option<Calibration>) -> Result<Self, EncodeError> {
+        let model = self.model();
+        let header = Header {
+            calibration,
+            ..*model.header()
+        };
+        let mut calibrated = Self::zeros(length(&header, model.layout()).unwrap_or(0));
+        rewrite(&model, &header, calibrated.bytes_mut())?;
+        Ok(calibrated)
     }
 
     /// The model. Its layout may be one that only another core runs.

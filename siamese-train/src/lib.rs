@@ -24,11 +24,13 @@
 
 pub mod arrange;
 pub mod augment;
+pub mod calibrate;
 pub mod checkpoint;
 pub mod dataset;
 pub mod embed;
 pub mod evaluate;
 pub mod export;
+pub mod few_shot;
 pub mod files;
 #[cfg(feature = "torch")]
 pub mod finish;
@@ -50,6 +52,7 @@ pub mod plot;
 pub mod points;
 pub mod preset;
 pub mod progress;
+pub mod prototypes;
 pub mod quantise;
 pub mod recipe;
 #[cfg(feature = "torch")]

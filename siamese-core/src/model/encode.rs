@@ -31,7 +31,7 @@ pub fn repacked_len(model: &Model<'_>, layout: Layout) -> Option<usize> {
     length(model.header(), layout)
 }
 
-fn length(header: &Header<'_>, layout: Layout) -> Option<usize> {
+pub(crate) fn length(header: &Header<'_>, layout: Layout) -> Option<usize> {
     let counter = postcard::ser_flavors::Size::default();
     let header_len = postcard::serialize_with_flavor(header, counter).ok()?;
     u16::try_from(header_len).ok()?;
@@ -89,6 +89,17 @@ pub fn repack<'o>(
     out: &'o mut [u8],
 ) -> Result<&'o [u8], EncodeError> {
     write(model.header(), layout, model.layers(), out)
+}
+
+/// Writes the same model with another header, whose sizes must be the model's;
+/// `out` is as long as [`length`] says.
+#[cfg(feature = "std")]
+pub(crate) fn rewrite<'o>(
+    model: &Model<'_>,
+    header: &Header<'_>,
+    out: &'o mut [u8],
+) -> Result<&'o [u8], EncodeError> {
+    write(header, model.layout(), model.layers(), out)
 }
 
 /// The numbers of one layer, wherever they come from.

@@ -24,6 +24,8 @@ use crate::image::Input;
 use crate::requantise::Requantise;
 
 pub use encode::{LayerParts, encode, encoded_len, repack, repacked_len};
+#[cfg(feature = "std")]
+pub(crate) use encode::{length, rewrite};
 pub use layout::Layout;
 
 /// The first bytes of every model file. The last one ends text listings early.

@@ -137,6 +137,17 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         )?,
         None => writeln!(human, "quality     not measured at export")?,
     }
+    match header.calibration {
+        Some(calibration) => writeln!(
+            human,
+            "calibrated  known up to a distance of {:.3}: {:.2} % wrong acceptances, {:.2} % wrong \
+             refusals expected",
+            (calibration.prototype_threshold as f64).sqrt() * f64::from(scales.embedding),
+            100.0 * calibration.false_accept_rate,
+            100.0 * calibration.false_reject_rate
+        )?,
+        None => writeln!(human, "calibrated  not yet; see siamese-train calibrate")?,
+    }
     writeln!(human, "training    {digest}")?;
 
     let json = json!({
@@ -159,6 +170,13 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
             "float_knn25": digits(quality.float_knn25),
             "int8_knn25": digits(quality.int8_knn25),
             "int8_eer": digits(quality.int8_eer),
+        })),
+        "calibration": header.calibration.map(|calibration| json!({
+            "false_accept_rate": digits(calibration.false_accept_rate),
+            "false_reject_rate": digits(calibration.false_reject_rate),
+            "prototype_threshold": calibration.prototype_threshold,
+            "pair_threshold": calibration.pair_threshold,
+            "spread": calibration.spread,
         })),
     });
     output.report(&human, &json)

@@ -1,5 +1,6 @@
 //! The commands: each reads its arguments, calls the library, and reports.
 
+mod calibrate;
 mod data;
 mod embed;
 mod eval;
@@ -60,6 +61,7 @@ enum Command {
     Train(NoTrain),
     Embed(embed::Args),
     Eval(eval::Args),
+    Calibrate(calibrate::Args),
     Inspect(inspect::Args),
     Plot(plot::Args),
     Repack(repack::Args),
@@ -101,6 +103,7 @@ fn dispatch(command: Command, output: Output) -> Result<()> {
         Command::Train(args) => train::run(&args, output),
         Command::Embed(args) => embed::run(&args, output),
         Command::Eval(args) => eval::run(&args, output),
+        Command::Calibrate(args) => calibrate::run(&args, output),
         Command::Inspect(args) => inspect::run(&args, output),
         Command::Plot(args) => plot::run(&args, output),
         Command::Repack(args) => repack::run(&args, output),

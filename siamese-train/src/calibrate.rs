@@ -1,0 +1,299 @@
+//! Thresholds that mean something: the distance up to which an embedding is
+//! taken for what is enrolled, found from images that were labelled.
+
+use anyhow::{Result, ensure};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+use siamese_core::embedding::distance_squared;
+use siamese_core::model::Calibration;
+
+use crate::embed::IntEmbeddings;
+use crate::prototypes::{by_class, draw, nearest, prototype};
+
+/// What to calibrate for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Wanted {
+    /// The share of wrong acceptances.
+    pub false_accept_rate: f64,
+    /// The examples that a prototype will be made of.
+    pub shots: usize,
+    /// How often such examples are drawn.
+    pub draws: usize,
+    /// What the draws follow from.
+    pub seed: u64,
+}
+
+/// Error rates, measured on images that set no threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Rates {
+    /// Of comparisons with a prototype. A false accept is an image of a class
+    /// that is not enrolled and yet near enough to one that is; a false reject
+    /// is one that is too far from its own class's prototype.
+    pub prototype: Errors,
+    /// Of comparisons of two images.
+    pub pair: Errors,
+}
+
+/// The two kinds of error.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Errors {
+    /// The share of the different that is accepted as the same.
+    pub false_accept: f64,
+    /// The share of the same that is refused as different.
+    pub false_reject: f64,
+}
+
+/// Finds the thresholds with every other image of each class, and measures the
+/// rates with the others.
+///
+/// Every class takes its turn as the one that nobody has enrolled: its images
+/// are compared with the prototypes of all other classes.
+///
+/// # Errors
+/// If there are fewer than two classes with at least `2 * shots` and 4 images
+/// each, or the wanted rate is so low that no image could be accepted.
+pub fn calibrate(
+    embeddings: &IntEmbeddings,
+    labels: &[u8],
+    wanted: &Wanted,
+) -> Result<(Calibration, Rates)> {
+    ensure!(
+        embeddings.len() == labels.len(),
+        "there are {} embeddings and {} labels",
+        embeddings.len(),
+        labels.len()
+    );
+    let shots = wanted.shots.max(1);
+    let classes: Vec<Vec<usize>> = by_class(labels)
+        .into_iter()
+        .filter(|members| !members.is_empty())
+        .collect();
+    let least = (2 * shots).max(4);
+    ensure!(
+        classes.len() >= 2 && classes.iter().all(|members| members.len() >= least),
+        "calibration needs at least two classes with {least} images each"
+    );
+    let half = |odd: usize| -> Vec<Vec<usize>> {
+        let part = |members: &Vec<usize>| members[odd..].iter().copied().step_by(2).collect();
+        classes.iter().map(part).collect()
+    };
+    let (fit, check) = (half(0), half(1));
+
+    let mut generator = ChaCha8Rng::seed_from_u64(wanted.seed);
+    // Prototypes come from the first half, so that the second stays unseen.
+    let galleries: Vec<Vec<Vec<i16>>> = (0..wanted.draws.max(1))
+        .map(|_| {
+            let enrol =
+                |members: &Vec<usize>| prototype(embeddings, &draw(members, shots, &mut generator));
+            fit.iter().map(enrol).collect()
+        })
+        .collect();
+    let distances = to_prototypes(embeddings, &fit, &galleries);
+    let prototype_threshold = threshold(distances.different, wanted.false_accept_rate);
+    let pairs = between_pairs(embeddings, &fit);
+    let pair_threshold = threshold(pairs.different, wanted.false_accept_rate);
+    ensure!(
+        prototype_threshold > 0 && pair_threshold > 0,
+        "a false-accept rate of {} leaves no distance at which anything is accepted; ask for a \
+         higher one, or give more images",
+        wanted.false_accept_rate
+    );
+
+    let checked = to_prototypes(embeddings, &check, &galleries);
+    let rates = Rates {
+        prototype: checked.errors(prototype_threshold),
+        pair: between_pairs(embeddings, &check).errors(pair_threshold),
+    };
+    let calibration = Calibration {
+        false_accept_rate: wanted.false_accept_rate as f32,
+        false_reject_rate: rates.prototype.false_reject as f32,
+        prototype_threshold,
+        pair_threshold,
+        spread: spread(embeddings, &fit),
+    };
+    Ok((calibration, rates))
+}
+
+/// Squared distances between what is the same, and between what isn't.
+#[derive(Debug, Default)]
+struct Distances {
+    same: Vec<u64>,
+    different: Vec<u64>,
+}
+
+impl Distances {
+    fn errors(&self, threshold: u64) -> Errors {
+        let within = |distances: &[u64]| {
+            let count = distances.iter().filter(|&&d| d <= threshold).count();
+            count as f64 / distances.len().max(1) as f64
+        };
+        Errors {
+            false_accept: within(&self.different),
+            false_reject: 1.0 - within(&self.same),
+        }
+    }
+}
+
+/// Each image's distance to its own prototype, and to the nearest other one.
+fn to_prototypes(
+    embeddings: &IntEmbeddings,
+    classes: &[Vec<usize>],
+    galleries: &[Vec<Vec<i16>>],
+) -> Distances {
+    let mut distances = Distances::default();
+    for gallery in galleries {
+        for (class, members) in classes.iter().enumerate() {
+            for &member in members {
+                let embedding = embeddings.get(member);
+                let own = distance_squared(embedding, &gallery[class]);
+                let others = gallery.iter().enumerate();
+                let others = others.filter(|(other, _)| *other != class);
+                let others = others.map(|(other, prototype)| (other, &prototype[..]));
+                distances.same.push(own);
+                distances
+                    .different
+                    .extend(nearest(embedding, others).map(|(distance, _)| distance));
+            }
+        }
+    }
+    distances
+}
+
+/// The distances of all pairs of at most 2000 images.
+fn between_pairs(embeddings: &IntEmbeddings, classes: &[Vec<usize>]) -> Distances {
+    const IMAGES: usize = 2_000;
+    let all: usize = classes.iter().map(Vec::len).sum();
+    let step = all.div_ceil(IMAGES).max(1);
+    let images: Vec<(usize, usize)> = classes
+        .iter()
+        .enumerate()
+        .flat_map(|(class, members)| members.iter().step_by(step).map(move |&m| (class, m)))
+        .collect();
+    let mut distances = Distances::default();
+    for (index, &(class, image)) in images.iter().enumerate() {
+        for &(other_class, other) in &images[index + 1..] {
+            let distance = distance_squared(embeddings.get(image), embeddings.get(other));
+            if class == other_class {
+                distances.same.push(distance);
+            } else {
+                distances.different.push(distance);
+            }
+        }
+    }
+    distances
+}
+
+/// The largest threshold that accepts at most a share of `rate` of the
+/// different; 0 if there is none.
+fn threshold(mut different: Vec<u64>, rate: f64) -> u64 {
+    let accepted = (different.len() as f64 * rate) as usize;
+    if accepted >= different.len() {
+        return u64::MAX;
+    }
+    let (_, first_refused, _) = different.select_nth_unstable(accepted);
+    first_refused.saturating_sub(1)
+}
+
+/// The mean squared distance of the images of a class from their mean.
+fn spread(embeddings: &IntEmbeddings, classes: &[Vec<usize>]) -> u64 {
+    let mut sum = 0u128;
+    let mut count = 0u128;
+    for members in classes {
+        let mean = prototype(embeddings, members);
+        for &member in members {
+            sum += u128::from(distance_squared(embeddings.get(member), &mean));
+            count += 1;
+        }
+    }
+    (sum / count.max(1)) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three classes on a line, `apart`, each of 40 images at -20 to 19.
+    fn line(apart: i16) -> (IntEmbeddings, Vec<u8>) {
+        let mut steps = Vec::new();
+        let mut labels = Vec::new();
+        for class in 0..3u8 {
+            for offset in -20..20i16 {
+                steps.push(apart * i16::from(class) + offset);
+                labels.push(class);
+            }
+        }
+        let embeddings = IntEmbeddings {
+            dim: 1,
+            scale: 1.0,
+            steps,
+        };
+        (embeddings, labels)
+    }
+
+    fn wanted(false_accept_rate: f64) -> Wanted {
+        Wanted {
+            false_accept_rate,
+            shots: 20,
+            draws: 3,
+            seed: 1,
+        }
+    }
+
+    #[test]
+    fn classes_far_apart_are_told_apart_without_error() {
+        let (embeddings, labels) = line(1000);
+        let (calibration, rates) = calibrate(&embeddings, &labels, &wanted(0.0)).unwrap();
+        for errors in [rates.prototype, rates.pair] {
+            assert_eq!(errors.false_reject, 0.0);
+            // The other half's nearest images may be a little nearer.
+            assert!(errors.false_accept < 0.05, "{errors:?}");
+        }
+        // Between what is same and what is different.
+        for threshold in [calibration.prototype_threshold, calibration.pair_threshold] {
+            assert!((400..1_000_000).contains(&threshold), "{threshold}");
+        }
+        // Twenty images 2 apart: (0 + 1 + 4 + ... + 361) * 4 / 20, less the mean's rounding.
+        assert_eq!(calibration.spread, 133);
+    }
+
+    #[test]
+    fn the_wanted_share_of_the_different_is_accepted() {
+        let different: Vec<u64> = (0..1000).rev().collect();
+        for (rate, expected) in [(0.0, 0), (0.01, 9), (0.25, 249)] {
+            let found = threshold(different.clone(), rate);
+            assert_eq!(found, expected);
+            let accepted = different.iter().filter(|&&d| d <= found).count();
+            assert!(accepted as f64 <= 1000.0 * rate + 1.0, "{rate}");
+        }
+        // Equal distances are accepted all or none.
+        assert_eq!(threshold(vec![5; 100], 0.5), 4);
+        assert_eq!(threshold(vec![5; 100], 1.0), u64::MAX);
+    }
+
+    #[test]
+    fn a_lower_rate_gives_a_lower_threshold() {
+        // Classes that run into each other.
+        let (embeddings, labels) = line(15);
+        let at = |rate| calibrate(&embeddings, &labels, &wanted(rate)).unwrap();
+        let ((low, low_rates), (high, high_rates)) = (at(0.1), at(0.4));
+        assert!(low.prototype_threshold < high.prototype_threshold);
+        assert!(low.pair_threshold < high.pair_threshold);
+        assert!(low_rates.prototype.false_reject > high_rates.prototype.false_reject);
+        assert!((low_rates.prototype.false_accept - 0.1).abs() < 0.06);
+        assert!((high_rates.pair.false_accept - 0.4).abs() < 0.06);
+    }
+
+    #[test]
+    fn too_little_is_refused_in_words() {
+        let (embeddings, labels) = line(1000);
+        let error = calibrate(&embeddings, &vec![0; labels.len()], &wanted(0.1)).unwrap_err();
+        assert!(error.to_string().contains("two classes"), "{error}");
+        let same = IntEmbeddings {
+            steps: vec![7; labels.len()],
+            ..embeddings
+        };
+        let error = calibrate(&same, &labels, &wanted(0.1)).unwrap_err();
+        assert!(error.to_string().contains("higher one"), "{error}");
+    }
+}

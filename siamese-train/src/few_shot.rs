@@ -1,0 +1,297 @@
+//! Classes that training never saw: how well are they told apart from a few
+//! examples of each, and how well is noticed what nobody has enrolled?
+//!
+//! The gallery holds a prototype of every class: for those that were trained,
+//! of all their training images; for the new ones, of a few drawn at random
+//! (*shots*). Test images of all classes are then identified by the nearest
+//! prototype. All distances are those of a device's integers.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, ensure};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::embed::IntEmbeddings;
+use crate::prototypes::{by_class, draw, nearest, prototype};
+
+/// Embeddings and the class of each.
+#[derive(Debug, Clone, Copy)]
+pub struct Embedded<'a> {
+    /// The embeddings.
+    pub embeddings: &'a IntEmbeddings,
+    /// One class an embedding.
+    pub labels: &'a [u8],
+}
+
+/// A mean and its standard deviation over the draws.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Spread {
+    /// The mean.
+    pub mean: f64,
+    /// The standard deviation of one draw.
+    pub deviation: f64,
+}
+
+impl Spread {
+    fn of(values: &[f64]) -> Self {
+        let count = values.len().max(1) as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        Self {
+            mean,
+            deviation: (squares / (count - 1.0).max(1.0)).sqrt(),
+        }
+    }
+}
+
+/// What some number of examples of each new class gives.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Shots {
+    /// The examples of each new class.
+    pub shots: usize,
+    /// The share of all test images that is identified rightly, among all classes.
+    pub all: Spread,
+    /// That of the test images of the new classes, among all classes.
+    pub new: Spread,
+    /// That of the test images of the trained classes, among all classes.
+    pub trained: Spread,
+    /// How well the known and the unknown are told apart: the area under the
+    /// ROC curve of the distance to the nearest prototype. Every new class
+    /// takes its turn as the one that isn't enrolled. `None` with one new
+    /// class, or none that is trained.
+    pub open_set_auc: Option<Spread>,
+}
+
+/// Measures it, `draws` times for each number of shots.
+///
+/// # Errors
+/// If `held_out` is empty or holds a class without images, or a class has fewer
+/// training images than the most shots.
+pub fn few_shot(
+    train: Embedded<'_>,
+    test: Embedded<'_>,
+    held_out: &BTreeSet<u8>,
+    shots: &[usize],
+    draws: usize,
+    seed: u64,
+) -> Result<Vec<Shots>> {
+    let (train_members, test_members) = (by_class(train.labels), by_class(test.labels));
+    let most = shots.iter().copied().max().unwrap_or(0);
+    ensure!(!held_out.is_empty(), "no class is held out");
+    for &class in held_out {
+        let images = |members: &[Vec<usize>]| members.get(usize::from(class)).map_or(0, Vec::len);
+        ensure!(
+            images(&train_members) >= most && images(&test_members) > 0,
+            "class {class} has {} training and {} test images; {most} shots need more",
+            images(&train_members),
+            images(&test_members)
+        );
+    }
+    let fixed: Vec<Option<Vec<i16>>> = train_members
+        .iter()
+        .enumerate()
+        .map(|(class, members)| {
+            let trained = !members.is_empty() && !held_out.contains(&(class as u8));
+            trained.then(|| prototype(train.embeddings, members))
+        })
+        .collect();
+    let protocol = Protocol {
+        train,
+        test,
+        held_out,
+        members: &train_members,
+        fixed: &fixed,
+    };
+    let measured = shots.iter().map(|&shots| {
+        let outcomes: Vec<Outcome> = (0..draws.max(1))
+            .into_par_iter()
+            .map(|draw| {
+                let mut generator = ChaCha8Rng::seed_from_u64(seed);
+                generator.set_stream((shots as u64) << 32 | draw as u64);
+                protocol.outcome(shots, &mut generator)
+            })
+            .collect();
+        let spread = |value: fn(&Outcome) -> f64| {
+            Spread::of(&outcomes.iter().map(value).collect::<Vec<_>>())
+        };
+        let aucs: Option<Vec<f64>> = outcomes.iter().map(|outcome| outcome.auc).collect();
+        Shots {
+            shots,
+            all: spread(|outcome| outcome.all),
+            new: spread(|outcome| outcome.new),
+            trained: spread(|outcome| outcome.trained),
+            open_set_auc: aucs.map(|aucs| Spread::of(&aucs)),
+        }
+    });
+    Ok(measured.collect())
+}
+
+/// What stays the same from draw to draw.
+struct Protocol<'a> {
+    train: Embedded<'a>,
+    test: Embedded<'a>,
+    held_out: &'a BTreeSet<u8>,
+    members: &'a [Vec<usize>],
+    /// The prototypes of the trained classes, by label.
+    fixed: &'a [Option<Vec<i16>>],
+}
+
+/// One draw.
+struct Outcome {
+    all: f64,
+    new: f64,
+    trained: f64,
+    auc: Option<f64>,
+}
+
+impl Protocol<'_> {
+    fn outcome(&self, shots: usize, generator: &mut ChaCha8Rng) -> Outcome {
+        let mut gallery = self.fixed.to_vec();
+        for &class in self.held_out {
+            let examples = draw(&self.members[usize::from(class)], shots, generator);
+            gallery[usize::from(class)] = Some(prototype(self.train.embeddings, &examples));
+        }
+        let (mut right, mut count) = ([0u32; 2], [0u32; 2]);
+        for (index, &label) in self.test.labels.iter().enumerate() {
+            let new = usize::from(self.held_out.contains(&label));
+            let found = nearest(self.test.embeddings.get(index), enrolled(&gallery, None));
+            right[new] += u32::from(found.is_some_and(|(_, class)| class == usize::from(label)));
+            count[new] += 1;
+        }
+        let share = |right: u32, count: u32| f64::from(right) / f64::from(count.max(1));
+        Outcome {
+            all: share(right[0] + right[1], count[0] + count[1]),
+            new: share(right[1], count[1]),
+            trained: share(right[0], count[0]),
+            auc: self.open_set_auc(&gallery),
+        }
+    }
+
+    /// The mean over the new classes, each being the unknown one in turn.
+    fn open_set_auc(&self, gallery: &[Option<Vec<i16>>]) -> Option<f64> {
+        if self.held_out.len() < 2 && self.fixed.iter().all(Option::is_none) {
+            return None;
+        }
+        let aucs = self.held_out.iter().map(|&unknown| {
+            let (mut known, mut strange) = (Vec::new(), Vec::new());
+            for (index, &label) in self.test.labels.iter().enumerate() {
+                let enrolled = enrolled(gallery, Some(unknown));
+                let found = nearest(self.test.embeddings.get(index), enrolled);
+                let distance = found.map_or(u64::MAX, |(distance, _)| distance);
+                if label == unknown {
+                    strange.push(distance);
+                } else {
+                    known.push(distance);
+                }
+            }
+            auc(known, strange)
+        });
+        Some(aucs.sum::<f64>() / self.held_out.len() as f64)
+    }
+}
+
+/// The prototypes that there are, but for one class's.
+fn enrolled(
+    gallery: &[Option<Vec<i16>>],
+    without: Option<u8>,
+) -> impl Iterator<Item = (usize, &[i16])> {
+    let present = gallery.iter().enumerate();
+    let present = present.filter(move |(class, _)| without.map(usize::from) != Some(*class));
+    present.filter_map(|(class, prototype)| Some((class, prototype.as_deref()?)))
+}
+
+/// The probability that something known is nearer than something strange,
+/// equal distances counting half.
+fn auc(mut known: Vec<u64>, strange: Vec<u64>) -> f64 {
+    known.sort_unstable();
+    let pairs = known.len() as f64 * strange.len() as f64;
+    let nearer = strange.iter().map(|&distance| {
+        let below = known.partition_point(|&other| other < distance);
+        let up_to = known.partition_point(|&other| other <= distance);
+        (below + up_to) as f64 / 2.0
+    });
+    nearer.sum::<f64>() / pairs.max(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Class `c` sits at `1000 * c`, with 30 images around it at ±14.
+    fn line(classes: u8, wide: i16) -> (IntEmbeddings, Vec<u8>) {
+        let mut steps = Vec::new();
+        let mut labels = Vec::new();
+        for class in 0..classes {
+            for offset in 0..30i16 {
+                steps.push(1000 * i16::from(class) + (offset - 15) * wide);
+                labels.push(class);
+            }
+        }
+        let embeddings = IntEmbeddings {
+            dim: 1,
+            scale: 1.0,
+            steps,
+        };
+        (embeddings, labels)
+    }
+
+    fn measure(wide: i16, held_out: &[u8], shots: &[usize]) -> Result<Vec<Shots>> {
+        let (embeddings, labels) = line(5, wide);
+        let set = Embedded {
+            embeddings: &embeddings,
+            labels: &labels,
+        };
+        few_shot(set, set, &held_out.iter().copied().collect(), shots, 10, 1)
+    }
+
+    #[test]
+    fn classes_far_apart_are_known_from_one_example() {
+        let [one] = &measure(1, &[3, 4], &[1]).unwrap()[..] else {
+            panic!("one number of shots");
+        };
+        assert_eq!(
+            (one.all.mean, one.new.mean, one.trained.mean),
+            (1.0, 1.0, 1.0)
+        );
+        assert_eq!(one.all.deviation, 0.0);
+        assert_eq!(one.open_set_auc.map(|auc| auc.mean), Some(1.0));
+    }
+
+    #[test]
+    fn more_examples_steady_what_overlaps() {
+        let measured = measure(60, &[2, 4], &[1, 20]).unwrap();
+        let [one, twenty] = &measured[..] else {
+            panic!("two numbers of shots");
+        };
+        assert!(one.new.deviation > twenty.new.deviation);
+        let [one_auc, twenty_auc] = [one, twenty].map(|shots| shots.open_set_auc.unwrap().mean);
+        assert!(one_auc < twenty_auc && twenty_auc < 1.0, "{measured:?}");
+        // The shares of all images follow from the two kinds.
+        let all = (3.0 * one.trained.mean + 2.0 * one.new.mean) / 5.0;
+        assert!((one.all.mean - all).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_same_seed_draws_the_same() {
+        assert_eq!(
+            measure(60, &[1], &[3]).unwrap(),
+            measure(60, &[1], &[3]).unwrap()
+        );
+    }
+
+    #[test]
+    fn classes_without_images_are_refused() {
+        for (held_out, shots) in [(&[9][..], 1), (&[4], 31), (&[], 1)] {
+            assert!(measure(1, held_out, &[shots]).is_err());
+        }
+    }
+
+    #[test]
+    fn ties_count_half() {
+        assert_eq!(auc(vec![1, 2], vec![2, 3]), 0.875);
+        assert_eq!(auc(vec![5], vec![5]), 0.5);
+    }
+}
