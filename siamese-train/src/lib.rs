@@ -37,6 +37,7 @@ pub mod finish;
 #[cfg(feature = "torch")]
 pub mod fit;
 pub mod float_network;
+pub mod gallery_file;
 #[cfg(feature = "torch")]
 pub mod golden;
 pub mod history;

@@ -4,6 +4,7 @@ mod calibrate;
 mod data;
 mod embed;
 mod eval;
+mod identify;
 mod inspect;
 #[cfg(feature = "torch")]
 mod interrupt;
@@ -62,6 +63,8 @@ enum Command {
     Embed(embed::Args),
     Eval(eval::Args),
     Calibrate(calibrate::Args),
+    Enrol(identify::EnrolArgs),
+    Identify(identify::IdentifyArgs),
     Inspect(inspect::Args),
     Plot(plot::Args),
     Repack(repack::Args),
@@ -104,6 +107,8 @@ fn dispatch(command: Command, output: Output) -> Result<()> {
         Command::Embed(args) => embed::run(&args, output),
         Command::Eval(args) => eval::run(&args, output),
         Command::Calibrate(args) => calibrate::run(&args, output),
+        Command::Enrol(args) => identify::enrol(&args, output),
+        Command::Identify(args) => identify::identify(&args, output),
         Command::Inspect(args) => inspect::run(&args, output),
         Command::Plot(args) => plot::run(&args, output),
         Command::Repack(args) => repack::run(&args, output),

@@ -1,0 +1,201 @@
+//! `enrol` and `identify`: what a device does, with image files.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use siamese_core::model::Model;
+use siamese_train::embed::{ModelFile, embed_images};
+use siamese_train::files::write_atomic;
+use siamese_train::gallery_file::{
+    AnyGallery, any_gallery, image_files, label_folders, load_images, read_gallery,
+};
+
+use super::Output;
+
+/// Enrol the images of folders in a gallery
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The folder holds one folder a label, named by its number, with the examples of it: PNG, JPEG, BMP
+or PNM, bright on dark. Five of each will often do. A gallery that is there already takes them up
+in addition. Devices read the same file, if they run the same model.
+
+Examples:
+  siamese-train enrol --model model/small-fewshot.siam --gallery my.gallery examples
+  siamese-train identify --model model/small-fewshot.siam --gallery my.gallery unknown")]
+pub struct EnrolArgs {
+    /// The quantised model
+    #[arg(long, value_name = "FILE.siam")]
+    model: PathBuf,
+    /// The gallery to write
+    #[arg(long, value_name = "FILE")]
+    gallery: PathBuf,
+    /// The images are dark on bright
+    #[arg(long)]
+    invert: bool,
+    /// The folder of folders named by label
+    #[arg(value_name = "FOLDER")]
+    folder: PathBuf,
+}
+
+/// Say what images look like, by a gallery
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Each image is identified as the nearest prototype of the gallery, or as unknown where that is too
+far: farther than the model was calibrated for, or than --threshold. The margin is how much farther
+the next label is. A device with the same gallery gives the same answers.
+
+Examples:
+  siamese-train identify --model model/small-fewshot.siam --gallery my.gallery unknown
+  siamese-train identify --model m.siam --gallery my.gallery --threshold 0.8 a.png b.png --json")]
+pub struct IdentifyArgs {
+    /// The quantised model
+    #[arg(long, value_name = "FILE.siam")]
+    model: PathBuf,
+    /// A gallery that `enrol` or a device wrote, or a folder as `enrol` takes it
+    #[arg(long, value_name = "FILE")]
+    gallery: PathBuf,
+    /// Distance beyond which an image is unknown, in real units [default: the gallery's own]
+    #[arg(long, value_name = "DISTANCE")]
+    threshold: Option<f64>,
+    /// The images are dark on bright
+    #[arg(long)]
+    invert: bool,
+    /// Image files, and folders of them
+    #[arg(value_name = "IMAGES", required = true)]
+    images: Vec<PathBuf>,
+}
+
+pub fn enrol(args: &EnrolArgs, output: Output) -> Result<()> {
+    let file = ModelFile::read(&args.model)?;
+    let model = file.model();
+    let mut gallery = if args.gallery.is_file() {
+        read_gallery(&model, &args.gallery)?
+    } else {
+        new_gallery(&model)?
+    };
+    enrol_folder(&model, gallery.as_mut(), &args.folder, args.invert, output)?;
+    let bytes = gallery.to_bytes();
+    write_atomic(&args.gallery, |out| Ok(out.write_all(&bytes)?))?;
+
+    let entries = gallery.entries();
+    let mut human = format!("{} labels in {}\n", entries.len(), args.gallery.display());
+    for (label, examples) in &entries {
+        writeln!(human, "  {label:>5}  {examples} examples")?;
+    }
+    let json = json!({
+        "gallery": args.gallery,
+        "bytes": bytes.len(),
+        "labels": entries
+            .iter()
+            .map(|(label, examples)| json!({ "label": label, "examples": examples }))
+            .collect::<Vec<_>>(),
+    });
+    output.report(&human, &json)
+}
+
+pub fn identify(args: &IdentifyArgs, output: Output) -> Result<()> {
+    let file = ModelFile::read(&args.model)?;
+    let model = file.model();
+    let mut gallery = if args.gallery.is_dir() {
+        let mut gallery = new_gallery(&model)?;
+        enrol_folder(&model, gallery.as_mut(), &args.gallery, args.invert, output)?;
+        gallery
+    } else {
+        read_gallery(&model, &args.gallery)?
+    };
+    let unit = f64::from(model.header().scales.embedding);
+    if let Some(distance) = args.threshold {
+        ensure!(
+            distance >= 0.0 && distance.is_finite(),
+            "--threshold is a distance, 0 or more, not {distance}"
+        );
+        gallery.set_threshold((distance / unit).powi(2) as u64);
+    }
+    ensure!(
+        !gallery.entries().is_empty(),
+        "{} is empty: enrol something first",
+        args.gallery.display()
+    );
+    let mut paths = Vec::new();
+    for path in &args.images {
+        paths.extend(image_files(path)?);
+    }
+    let (images, resized) = load_images(&model, &paths, args.invert)?;
+    note_resized(resized, output);
+    let embeddings = embed_images(&model, &images)?;
+
+    let width = paths.iter().map(|path| path.display().to_string().len());
+    let width = width.max().unwrap_or(0);
+    let mut human = String::new();
+    let mut answers = Vec::new();
+    for (index, path) in paths.iter().enumerate() {
+        let found = gallery
+            .identify(embeddings.get(index))
+            .context("the gallery is empty")?;
+        let real = |steps: u32| f64::from(steps) * unit;
+        let distance = real(found.nearest.distance());
+        let margin = found.margin().map(real);
+        let label = found.label();
+        let shown = label.map_or("unknown".to_owned(), |label| label.to_string());
+        write!(
+            human,
+            "{:<width$}  {shown:>7}  at {distance:.3}",
+            path.display().to_string()
+        )?;
+        if !found.known {
+            write!(human, ", nearest {}", found.nearest.label)?;
+        }
+        if let (Some(second), Some(margin)) = (found.runner_up, margin) {
+            write!(human, ", {} is {margin:.3} farther", second.label)?;
+        }
+        human.push('\n');
+        answers.push(json!({
+            "image": path,
+            "label": label,
+            "nearest": found.nearest.label,
+            "distance": distance,
+            "distance_squared_steps": found.nearest.distance_squared,
+            "runner_up": found.runner_up.map(|second| second.label),
+            "margin": margin,
+        }));
+    }
+    output.report(&human, &answers)
+}
+
+fn new_gallery(model: &Model<'_>) -> Result<Box<dyn AnyGallery>> {
+    any_gallery(model, None).context("cannot make a gallery for this model")
+}
+
+/// Enrols the examples in the folders of a folder.
+fn enrol_folder(
+    model: &Model<'_>,
+    gallery: &mut dyn AnyGallery,
+    folder: &Path,
+    invert: bool,
+    output: Output,
+) -> Result<()> {
+    let mut resized = 0;
+    for (label, examples) in label_folders(folder)? {
+        let (images, others) = load_images(model, &image_files(&examples)?, invert)?;
+        resized += others;
+        let embeddings = embed_images(model, &images)?;
+        for index in 0..embeddings.len() {
+            gallery
+                .enrol(label, embeddings.get(index))
+                .with_context(|| format!("cannot enrol {}", examples.display()))?;
+        }
+    }
+    note_resized(resized, output);
+    Ok(())
+}
+
+fn note_resized(resized: usize, output: Output) {
+    if resized > 0 {
+        output.note(&format!(
+            "{resized} images were resized to the model's size; cut them as its training images \
+             are cut for good results"
+        ));
+    }
+}

@@ -1,0 +1,254 @@
+//! Galleries on the host: those of a device, for a model of any dimension, in
+//! files that a device can read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use image::imageops::{self, FilterType};
+use siamese_core::gallery::{Gallery, GalleryError, Identified, Label, LoadError};
+use siamese_core::model::Model;
+use siamese_core::{Embedding, SizeError};
+
+use crate::dataset::Images;
+
+/// The entries that a gallery on the host has room for.
+pub const CAPACITY: usize = 256;
+
+/// A [`Gallery`] whose number of coordinates is known at run time only.
+/// Embeddings must have the coordinates of its model.
+pub trait AnyGallery {
+    /// As [`Gallery::enrol`].
+    ///
+    /// # Errors
+    /// As there.
+    fn enrol(&mut self, label: Label, embedding: &[i16]) -> Result<u16, GalleryError>;
+
+    /// As [`Gallery::identify`].
+    fn identify(&self, embedding: &[i16]) -> Option<Identified>;
+
+    /// As [`Gallery::forget`].
+    fn forget(&mut self, label: Label) -> usize;
+
+    /// As [`Gallery::set_threshold`].
+    fn set_threshold(&mut self, squared_steps: u64);
+
+    /// As [`Gallery::threshold`].
+    fn threshold(&self) -> u64;
+
+    /// Label and examples of each entry.
+    fn entries(&self) -> Vec<(Label, u16)>;
+
+    /// As [`Gallery::to_bytes`].
+    fn to_bytes(&self) -> Vec<u8>;
+}
+
+impl<const D: usize> AnyGallery for Gallery<D, CAPACITY> {
+    fn enrol(&mut self, label: Label, embedding: &[i16]) -> Result<u16, GalleryError> {
+        self.enrol(label, &point(embedding))
+    }
+
+    fn identify(&self, embedding: &[i16]) -> Option<Identified> {
+        self.identify(&point(embedding))
+    }
+
+    fn forget(&mut self, label: Label) -> usize {
+        self.forget(label)
+    }
+
+    fn set_threshold(&mut self, squared_steps: u64) {
+        self.set_threshold(squared_steps);
+    }
+
+    fn threshold(&self) -> u64 {
+        self.threshold()
+    }
+
+    fn entries(&self) -> Vec<(Label, u16)> {
+        let entries = Gallery::entries(self).iter();
+        entries
+            .map(|entry| (entry.label(), entry.examples()))
+            .collect()
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut buffer = vec![0; Self::STORED_MAX];
+        let written = Gallery::to_bytes(self, &mut buffer);
+        written.expect("the largest gallery fits").to_vec()
+    }
+}
+
+/// An embedding of a known dimension.
+fn point<const D: usize>(embedding: &[i16]) -> Embedding<D> {
+    Embedding(
+        embedding
+            .try_into()
+            .expect("an embedding of the gallery's model"),
+    )
+}
+
+/// Either a new gallery, or one from bytes.
+fn open<const D: usize>(
+    model: &Model<'_>,
+    stored: Option<&[u8]>,
+) -> Result<Box<dyn AnyGallery>, LoadError> {
+    let gallery = match stored {
+        Some(bytes) => Gallery::<D, CAPACITY>::from_bytes(model, bytes)?,
+        None => Gallery::new(model).map_err(|error| match error {
+            SizeError::Dimension { model, .. } => LoadError::Dimension {
+                found: model as u16,
+                expected: D,
+            },
+            _ => LoadError::Contents,
+        })?,
+    };
+    Ok(Box::new(gallery))
+}
+
+/// Calls [`open`] for the dimension among those listed.
+macro_rules! open_for {
+    ($dim:expr, $model:expr, $stored:expr; $($d:literal)*) => {
+        match $dim {
+            $($d => open::<$d>($model, $stored),)*
+            found => Err(LoadError::Dimension { found: found as u16, expected: 64 }),
+        }
+    };
+}
+
+/// A gallery for the model's embeddings: an empty one with the threshold that
+/// the model was calibrated for, or the one that was `stored`.
+///
+/// # Errors
+/// If what was stored is damaged, or was made with another model.
+pub fn any_gallery(
+    model: &Model<'_>,
+    stored: Option<&[u8]>,
+) -> Result<Box<dyn AnyGallery>, LoadError> {
+    open_for!(
+        model.dim(), model, stored;
+        1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32
+        33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61
+        62 63 64
+    )
+}
+
+/// Reads the gallery of a file.
+///
+/// # Errors
+/// One sentence that names the file and says what is wrong with it.
+pub fn read_gallery(model: &Model<'_>, path: &Path) -> Result<Box<dyn AnyGallery>> {
+    let bytes = fs::read(path)
+        .map_err(|error| anyhow!("cannot open {} ({error}); check the path", path.display()))?;
+    any_gallery(model, Some(&bytes))
+        .map_err(|error| anyhow!("cannot use {}: {error}", path.display()))
+}
+
+/// The image files in a folder, by name, or the file itself.
+///
+/// # Errors
+/// If there is no such file or folder, or the folder has no images.
+pub fn image_files(path: &Path) -> Result<Vec<PathBuf>> {
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in folder(path)? {
+        if entry.is_file() && image::ImageFormat::from_path(&entry).is_ok() {
+            files.push(entry);
+        }
+    }
+    ensure!(
+        !files.is_empty(),
+        "{} holds no images; PNG, JPEG, BMP and PNM are understood",
+        path.display()
+    );
+    Ok(files)
+}
+
+/// The folders in a folder that are named by a label, such as `7`.
+///
+/// # Errors
+/// If there are none, or one has another name.
+pub fn label_folders(path: &Path) -> Result<Vec<(Label, PathBuf)>> {
+    let mut folders = Vec::new();
+    for entry in folder(path)?.into_iter().filter(|entry| entry.is_dir()) {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy();
+        let Ok(label) = name.parse() else {
+            bail!(
+                "{} is no label: name each folder by a number from 0 to 65535",
+                entry.display()
+            );
+        };
+        folders.push((label, entry));
+    }
+    ensure!(
+        !folders.is_empty(),
+        "{} holds no folders; put the examples of label 7 into {}",
+        path.display(),
+        path.join("7").display()
+    );
+    folders.sort();
+    Ok(folders)
+}
+
+fn folder(path: &Path) -> Result<Vec<PathBuf>> {
+    let unreadable = || format!("cannot open {}; check the path", path.display());
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path).with_context(unreadable)? {
+        entries.push(entry.with_context(unreadable)?.path());
+    }
+    entries.sort();
+    Ok(entries)
+}
+
+/// What was done to an image file to make it one for the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// Its grey values, 0 = background.
+    pub pixels: Vec<u8>,
+    /// Its size in the file, if that is another.
+    pub resized_from: Option<(u32, u32)>,
+}
+
+/// Reads an image file as the model wants it: grey, of its size, bright on
+/// dark; `invert` if it is dark on bright.
+///
+/// # Errors
+/// If it can't be read.
+pub fn load_image(model: &Model<'_>, path: &Path, invert: bool) -> Result<Loaded> {
+    let image =
+        image::open(path).map_err(|error| anyhow!("cannot read {}: {error}", path.display()))?;
+    let mut grey = image.into_luma8();
+    if invert {
+        imageops::invert(&mut grey);
+    }
+    let input = model.header().input;
+    let wanted = (u32::from(input.width), u32::from(input.height));
+    let found = grey.dimensions();
+    let resized_from = (found != wanted).then_some(found);
+    if resized_from.is_some() {
+        grey = imageops::resize(&grey, wanted.0, wanted.1, FilterType::Triangle);
+    }
+    Ok(Loaded {
+        pixels: grey.into_raw(),
+        resized_from,
+    })
+}
+
+/// Reads image files, as [`load_image`]; the second value tells how many had
+/// another size.
+///
+/// # Errors
+/// As there, for the first that can't be read.
+pub fn load_images(model: &Model<'_>, paths: &[PathBuf], invert: bool) -> Result<(Images, usize)> {
+    let input = model.header().input;
+    let mut pixels = Vec::new();
+    let mut resized = 0;
+    for path in paths {
+        let loaded = load_image(model, path, invert)?;
+        resized += usize::from(loaded.resized_from.is_some());
+        pixels.extend(loaded.pixels);
+    }
+    let images = Images::new(input.width.into(), input.height.into(), pixels)?;
+    Ok((images, resized))
+}
