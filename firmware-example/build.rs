@@ -33,7 +33,13 @@ struct Board {
     ram: u32,
 }
 
-const BOARDS: [Board; 7] = [
+impl Board {
+    fn is_riscv(&self) -> bool {
+        self.target.starts_with("riscv")
+    }
+}
+
+const BOARDS: [Board; 8] = [
     Board {
         name: "microbit",
         core: "cortex-m0",
@@ -90,6 +96,15 @@ const BOARDS: [Board; 7] = [
         flash_kib: 1024,
         ram: 0x2000_0000,
     },
+    // All of its memory is RAM; the lower part stands for flash.
+    Board {
+        name: "virt",
+        core: "rv32imac",
+        target: "riscv32imac-unknown-none-elf",
+        flash: 0x8000_0000,
+        flash_kib: 4096,
+        ram: 0x8040_0000,
+    },
 ];
 
 fn main() -> ExitCode {
@@ -113,8 +128,11 @@ fn run() -> Result<(), Box<dyn Error>> {
 
     fs::write(out.join("memory.x"), memory(board))?;
     println!("cargo::rustc-link-search={}", out.display());
-    // cortex-m-rt's script, which includes memory.x; and sections are not to be
-    // padded to the pages of an operating system.
+    // The script of cortex-m-rt includes memory.x, that of riscv-rt doesn't; and
+    // sections are not to be padded to the pages of an operating system.
+    if board.is_riscv() {
+        println!("cargo::rustc-link-arg-bins=-Tmemory.x");
+    }
     println!("cargo::rustc-link-arg-bins=-Tlink.x");
     println!("cargo::rustc-link-arg-bins=--nmagic");
     Ok(())
@@ -216,6 +234,21 @@ fn embed_model(path: &Path, board: &Board, out: &Path) -> Result<(), Box<dyn Err
 fn memory(board: &Board) -> String {
     let statics = RAM - STACK;
     let (flash, kib, ram) = (board.flash, board.flash_kib, board.ram);
+    // What riscv-rt's script calls them.
+    let aliases = if board.is_riscv() {
+        ["TEXT", "RODATA", "DATA", "BSS", "HEAP", "STACK"]
+            .map(|region| {
+                let memory = match region {
+                    "TEXT" | "RODATA" => "FLASH",
+                    "STACK" => "STACK",
+                    _ => "RAM",
+                };
+                format!("REGION_ALIAS(\"REGION_{region}\", {memory});\n")
+            })
+            .concat()
+    } else {
+        String::new()
+    };
     format!(
         "MEMORY
 {{
@@ -223,7 +256,7 @@ fn memory(board: &Board) -> String {
   STACK : ORIGIN = {ram:#x}, LENGTH = {STACK}
   RAM   : ORIGIN = {ram:#x} + {STACK}, LENGTH = {statics}
 }}
-
+{aliases}
 _stack_start = ORIGIN(STACK) + LENGTH(STACK);
 _stack_end = ORIGIN(STACK);
 

@@ -3,22 +3,37 @@
 
 use core::panic::PanicInfo;
 
-use cortex_m::asm::wfi;
 use siamese_core::{Embedder, Model};
 
-use crate::model;
+use crate::{arch, model};
 
 /// The embedder of exactly the model that is built in.
 pub type Network = Embedder<'static, { model::DIM }, { model::SHARED }, { model::HIDDEN1 }>;
 
-/// The network of the model in flash.
-pub fn load() -> Option<Network> {
-    Network::new(Model::parse(model::bytes()).ok()?).ok()
+/// All that is large, and lives as long as the program.
+pub struct Memory {
+    network: Option<Network>,
+}
+
+impl Memory {
+    /// Before boot.
+    pub const NEW: Self = Self { network: None };
+
+    /// The network of the model in flash, if it can be used.
+    pub fn load(&mut self) -> Option<&mut Network> {
+        let network = Network::new(Model::parse(model::bytes()).ok()?).ok()?;
+        Some(self.network.insert(network))
+    }
+}
+
+/// Sleeps for ever.
+pub fn rest() -> ! {
+    loop {
+        arch::sleep();
+    }
 }
 
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
-    loop {
-        wfi();
-    }
+    rest();
 }

@@ -1,58 +1,61 @@
 //! A firmware that embeds images: requests come over the board's UART, answers
 //! go back the same way, and the model stays in flash.
 //!
-//! `board` is all that knows the hardware, `link` receives and answers frames,
-//! `model` is the flash section of the model; this file boots and carries the
-//! requests out. Anything that can be computed without a board is in
+//! `arch` knows the processor and `board` what is around it, `link` receives and
+//! answers frames, `model` is the flash section of the model; this file boots and
+//! carries the requests out. Anything that can be computed without a board is in
 //! `siamese-core`.
 
 #![no_std]
 #![no_main]
 
+mod arch;
 mod board;
 mod link;
 mod model;
-mod stack;
-mod ticks;
 
 use core::panic::PanicInfo;
 
-use cortex_m_rt::{ExceptionFrame, entry, exception};
 use siamese_core::link::{
-    Embedded, Fault, Info, LINK_VERSION, Memory, Request, Response, checksum, frame_capacity,
+    Embedded, Fault, Info, LINK_VERSION, Memory as Used, Request, Response, checksum,
+    frame_capacity,
 };
 use siamese_core::{Embedder, Model, SizeError};
 
+use crate::arch::{Ticks, stack};
 use crate::board::Uart;
-use crate::ticks::Ticks;
 
 /// The embedder of exactly the model that is built in.
 type Network = Embedder<'static, { model::DIM }, { model::SHARED }, { model::HIDDEN1 }>;
 
-/// Boots, then answers requests for ever.
-///
-/// The big values are the two statics; `cortex-m-rt` hands them out once, as
-/// this function runs once.
-#[entry]
-fn main() -> ! {
-    static mut FRAME: [u8; frame_capacity(model::PIXELS)] = [0; _];
-    static mut NETWORK: Option<Network> = None;
+/// All that is large, and lives as long as the program.
+struct Memory {
+    frame: [u8; frame_capacity(model::PIXELS)],
+    network: Option<Network>,
+}
 
-    let Some(mut peripherals) = cortex_m::Peripherals::take() else {
-        panic!("the peripherals are taken at boot");
+impl Memory {
+    /// Before boot.
+    const NEW: Self = Self {
+        frame: [0; _],
+        network: None,
     };
-    board::start(&mut peripherals);
+}
+
+/// Answers requests for ever.
+fn start(memory: &'static mut Memory) -> ! {
+    let peripherals = arch::start();
     let mut uart = Uart::new();
-    let mut ticks = Ticks::new(peripherals.SYST);
-    let network = NETWORK.insert(boot());
+    let mut ticks = Ticks::new(peripherals);
+    let network = memory.network.insert(boot());
     link::start(&mut uart);
 
     loop {
-        let response = match link::receive(&mut uart, FRAME) {
+        let response = match link::receive(&mut uart, &mut memory.frame) {
             Ok(request) => answer(request, network, &mut ticks),
             Err(fault) => Response::Fault(fault),
         };
-        link::send(&mut uart, &response, FRAME);
+        link::send(&mut uart, &response, &mut memory.frame);
     }
 }
 
@@ -77,7 +80,7 @@ fn answer(request: Request<'_>, network: &mut Network, ticks: &mut Ticks) -> Res
             Ok(embedded) => Response::Embedding(embedded),
             Err(fault) => Response::Fault(fault),
         },
-        Request::Memory => Response::Memory(Memory {
+        Request::Memory => Response::Memory(Used {
             stack_peak: stack::peak(),
             stack_size: stack::size(),
         }),
@@ -123,10 +126,4 @@ fn embed(pixels: &[u8], network: &mut Network, ticks: &mut Ticks) -> Result<Embe
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     board::die(info)
-}
-
-/// A fault of the processor ends like a panic.
-#[exception]
-unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
-    panic!("hard fault at address {:#010x}", frame.pc());
 }

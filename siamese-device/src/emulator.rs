@@ -33,7 +33,7 @@ const IN_FLIGHT: usize = 8;
 /// How long QEMU may take to end after its stream has ended.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A running `qemu-system-arm` with a firmware; ended when dropped.
+/// A running QEMU with a firmware; ended when dropped.
 pub struct Emulator {
     child: Child,
     /// Collects what QEMU and the firmware say on standard error.
@@ -52,7 +52,8 @@ impl Emulator {
             error,
         };
         std::fs::File::open(elf).map_err(at)?;
-        let mut child = Command::new("qemu-system-arm")
+        let program = board.emulator();
+        let mut child = Command::new(program)
             .args([
                 "-machine",
                 board.name(),
@@ -61,6 +62,8 @@ impl Emulator {
                 "-monitor",
                 "none",
             ])
+            // What starts at reset is the firmware.
+            .args(["-bios", "none"])
             // Virtual time is a count of instructions: measurements repeat.
             .args(["-icount", "shift=0"])
             .args(["-semihosting-config", "enable=on,target=native"])
@@ -77,9 +80,9 @@ impl Emulator {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => Error::NoEmulator,
+                io::ErrorKind::NotFound => Error::NoEmulator { program },
                 _ => Error::Open {
-                    what: "qemu-system-arm".into(),
+                    what: program.into(),
                     error,
                 },
             })?;

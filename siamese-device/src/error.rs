@@ -12,7 +12,10 @@ use siamese_core::link::{Fault, FrameError, LINK_VERSION};
 #[non_exhaustive]
 pub enum Error {
     /// `qemu-system-arm` is not installed.
-    NoEmulator,
+    NoEmulator {
+        /// QEMU's program.
+        program: &'static str,
+    },
     /// A program could not be started, or a port not be opened.
     Open {
         /// The program or port.
@@ -61,8 +64,9 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoEmulator => f.write_str(
-                "qemu-system-arm is not installed: run `apt-get install qemu-system-arm`",
+            Self::NoEmulator { program } => write!(
+                f,
+                "{program} is not installed: run `cargo xtask setup`, or install QEMU"
             ),
             Self::Open { what, error } => write!(f, "can't open {what}: {error}"),
             Self::Timeout(waited) => write!(

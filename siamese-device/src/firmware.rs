@@ -31,11 +31,13 @@ pub enum Board {
     Mps3An547,
     /// Netduino Plus 2, an STM32F405 (Cortex-M4); real or emulated.
     Netduinoplus2,
+    /// QEMU's `virt`, a RISC-V core (RV32IMAC) that is nowhere but there.
+    Virt,
 }
 
 impl Board {
     /// All boards.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Microbit,
         Self::Mps2An385,
         Self::Mps2An386,
@@ -43,6 +45,7 @@ impl Board {
         Self::Mps2An505,
         Self::Mps3An547,
         Self::Netduinoplus2,
+        Self::Virt,
     ];
 
     /// Its name: of the firmware's feature, of QEMU's machine, and in
@@ -57,6 +60,7 @@ impl Board {
             Self::Mps2An505 => "mps2-an505",
             Self::Mps3An547 => "mps3-an547",
             Self::Netduinoplus2 => "netduinoplus2",
+            Self::Virt => "virt",
         }
     }
 
@@ -70,6 +74,7 @@ impl Board {
             Self::Mps2An500 => "M7",
             Self::Mps2An505 => "M33",
             Self::Mps3An547 => "M55",
+            Self::Virt => "RISC-V",
         }
     }
 
@@ -83,6 +88,7 @@ impl Board {
             Self::Mps2An500 => "cortex-m7",
             Self::Mps2An505 => "cortex-m33",
             Self::Mps3An547 => "cortex-m55",
+            Self::Virt => "rv32imac",
         }
     }
 
@@ -94,7 +100,9 @@ impl Board {
             Self::Microbit => 256 * KIB,
             Self::Mps3An547 => 512 * KIB,
             Self::Netduinoplus2 => 1024 * KIB,
-            Self::Mps2An385 | Self::Mps2An386 | Self::Mps2An500 | Self::Mps2An505 => 4096 * KIB,
+            Self::Mps2An385 | Self::Mps2An386 | Self::Mps2An500 | Self::Mps2An505 | Self::Virt => {
+                4096 * KIB
+            }
         }
     }
 
@@ -106,6 +114,16 @@ impl Board {
             Self::Mps2An385 => "thumbv7m-none-eabi",
             Self::Mps2An386 | Self::Mps2An500 | Self::Netduinoplus2 => "thumbv7em-none-eabi",
             Self::Mps2An505 | Self::Mps3An547 => "thumbv8m.main-none-eabi",
+            Self::Virt => "riscv32imac-unknown-none-elf",
+        }
+    }
+
+    /// The program of QEMU that emulates it.
+    #[must_use]
+    pub const fn emulator(self) -> &'static str {
+        match self {
+            Self::Virt => "qemu-system-riscv32",
+            _ => "qemu-system-arm",
         }
     }
 
@@ -264,7 +282,8 @@ impl Footprint {
             let SectionFlags::Elf { sh_flags, .. } = section.flags() else {
                 return Err(not_elf("it is another kind of object file".into()));
             };
-            if sh_flags & u64::from(elf::SHF_ALLOC) == 0 {
+            // The stack's room is no static data.
+            if sh_flags & u64::from(elf::SHF_ALLOC) == 0 || section.name() == Ok(".stack") {
                 continue;
             }
             // `.data` is in both: its initial values are in flash.

@@ -41,6 +41,11 @@ fn a_cortex_m55_gives_the_hosts_integers_too() {
     compare(Board::Mps3An547, IMAGES / 5);
 }
 
+#[test]
+fn a_risc_v_gives_the_hosts_integers_too() {
+    compare(Board::Virt, IMAGES / 5);
+}
+
 /// Embeds at least `count` test images on the board and here.
 fn compare(board: Board, count: usize) {
     let file = ModelFile::read(&model_path("small.siam")).unwrap();

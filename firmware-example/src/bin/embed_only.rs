@@ -1,34 +1,30 @@
 //! A firmware that embeds one image again and again, and nothing else. What it
-//! takes more of flash than `load_only` is the inference code. (On a board with
-//! Helium it stops after the model: nothing here lets the vector unit be used.)
+//! takes more of flash than `load_only` is the inference code.
 
 #![no_std]
 #![no_main]
 
 #[path = "../alone.rs"]
 mod alone;
+#[path = "../arch/mod.rs"]
+mod arch;
 #[path = "../model.rs"]
 mod model;
 
 use core::hint::black_box;
 
-use cortex_m::asm::wfi;
-use cortex_m_rt::entry;
+use crate::alone::Memory;
 
-/// Boots, and embeds.
-#[entry]
-fn main() -> ! {
-    static mut NETWORK: Option<alone::Network> = None;
+/// Loads the model, and embeds.
+fn start(memory: &'static mut Memory) -> ! {
+    arch::start();
     // Any bytes are an image, and these are there.
     let image = model::bytes().get(..model::PIXELS).unwrap_or_default();
-    if let Some(network) = alone::load() {
-        let network = NETWORK.insert(network);
+    if let Some(network) = memory.load() {
         loop {
             // Whether it fails is as well: nobody is told.
             let _ = black_box(network.embed(black_box(image)));
         }
     }
-    loop {
-        wfi();
-    }
+    alone::rest();
 }

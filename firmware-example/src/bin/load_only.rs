@@ -5,22 +5,18 @@
 
 #[path = "../alone.rs"]
 mod alone;
+#[path = "../arch/mod.rs"]
+mod arch;
 #[path = "../model.rs"]
 mod model;
 
 use core::hint::black_box;
 
-use cortex_m::asm::wfi;
-use cortex_m_rt::entry;
+use crate::alone::Memory;
 
-/// Boots, and loads the model.
-#[entry]
-fn main() -> ! {
-    static mut NETWORK: Option<alone::Network> = None;
-    if let Some(network) = alone::load() {
-        black_box(NETWORK.insert(network));
-    }
-    loop {
-        wfi();
-    }
+/// Loads the model.
+fn start(memory: &'static mut Memory) -> ! {
+    arch::start();
+    black_box(memory.load());
+    alone::rest();
 }

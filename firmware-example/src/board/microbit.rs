@@ -3,8 +3,6 @@
 //! The real chip has no SysTick, which the stopwatch counts with; the emulated
 //! one does.
 
-use cortex_m::Peripherals;
-
 use super::interrupt::{Line, sleep_until};
 use super::register::Register;
 
@@ -12,9 +10,6 @@ use super::register::Register;
 pub const NAME: &str = "microbit";
 /// The core's clock.
 pub const TICK_HZ: u32 = 16_000_000;
-
-/// Nothing to do before anything else.
-pub fn start(_: &mut Peripherals) {}
 
 /// UART0 of the nRF51 series.
 pub struct Uart {

@@ -2,8 +2,6 @@
 //! AN500 (M7), AN505 (M33) and AN547 (M55), as QEMU emulates them. They differ in
 //! the core, the clock, and where UART0 is.
 
-use cortex_m::Peripherals;
-
 use super::interrupt::{Line, sleep_until};
 use super::register::Register;
 
@@ -49,20 +47,6 @@ const IMAGE: Image = Image {
 pub const NAME: &str = IMAGE.name;
 /// The core's clock.
 pub const TICK_HZ: u32 = IMAGE.clock_hz;
-
-/// Lets the processor use its vector unit, if it may have one.
-#[allow(unused_variables, reason = "only Armv8-M cores may have one")]
-pub fn start(peripherals: &mut Peripherals) {
-    #[cfg(any(feature = "mps2-an505", feature = "mps3-an547"))]
-    {
-        /// Coprocessors 10 and 11, for all code.
-        const VECTORS: u32 = 0xF << 20;
-        // SAFETY: enabling a coprocessor that nothing uses yet changes nothing else.
-        unsafe { peripherals.SCB.cpacr.modify(|access| access | VECTORS) };
-        cortex_m::asm::dsb();
-        cortex_m::asm::isb();
-    }
-}
 
 /// UART0: the CMSDK APB UART, with one byte of buffer each way. Nothing is lost
 /// between the emulator's host and it: QEMU hands over the next byte when the

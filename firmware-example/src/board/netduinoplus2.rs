@@ -12,9 +12,6 @@ pub const NAME: &str = "netduinoplus2";
 /// The internal oscillator, HSI, which runs after reset.
 pub const TICK_HZ: u32 = 16_000_000;
 
-/// Nothing to do before anything else.
-pub fn start(_: &mut cortex_m::Peripherals) {}
-
 /// USART1. It holds one byte: a host must wait for an answer before it sends
 /// the next request.
 pub struct Uart {
@@ -45,14 +42,14 @@ impl Uart {
         // by DMA is off.
         let (ahb1_clocks, apb2_clocks, modes, functions, status, data, divisor, control1) = unsafe {
             (
-                Register::at(RCC + 0x30),
-                Register::at(RCC + 0x44),
-                Register::at(GPIOA),
-                Register::at(GPIOA + 0x24),
-                Register::at(USART1),
-                Register::at(USART1 + 0x04),
-                Register::at(USART1 + 0x08),
-                Register::at(USART1 + 0x0C),
+                Register::<u32>::at(RCC + 0x30),
+                Register::<u32>::at(RCC + 0x44),
+                Register::<u32>::at(GPIOA),
+                Register::<u32>::at(GPIOA + 0x24),
+                Register::<u32>::at(USART1),
+                Register::<u32>::at(USART1 + 0x04),
+                Register::<u32>::at(USART1 + 0x08),
+                Register::<u32>::at(USART1 + 0x0C),
             )
         };
         ahb1_clocks.write(ahb1_clocks.read() | 1);

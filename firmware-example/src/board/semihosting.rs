@@ -2,12 +2,10 @@
 
 use core::panic::PanicInfo;
 
-use cortex_m_semihosting::{debug, heprintln};
+use semihosting::{eprintln, process};
 
 /// Reports to the emulator's standard error, and ends it with a failure.
 pub fn die(info: &PanicInfo<'_>) -> ! {
-    heprintln!("{info}");
-    loop {
-        debug::exit(debug::EXIT_FAILURE);
-    }
+    eprintln!("{info}");
+    process::exit(1);
 }

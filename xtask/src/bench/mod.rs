@@ -33,13 +33,14 @@ Examples:
   cargo xtask bench --model small --core M4 --json";
 
 /// The cores, each by the board that is emulated for it.
-const BOARDS: [Board; 6] = [
+const BOARDS: [Board; 7] = [
     Board::Microbit,
     Board::Mps2An385,
     Board::Mps2An386,
     Board::Mps2An500,
     Board::Mps2An505,
     Board::Mps3An547,
+    Board::Virt,
 ];
 const MODELS: [&str; 5] = ["tiny", "small", "small-d16", "medium", "reference"];
 /// How this machine is called among the cores.
@@ -56,7 +57,7 @@ pub struct Args {
     /// Only this model of model/; may be given several times
     #[arg(long, value_name = "NAME", value_parser = MODELS)]
     model: Vec<String>,
-    /// Only this core: M0, M3, M4, M7, M33, M55 or host; may be given several times
+    /// Only this core: M0, M3, M4, M7, M33, M55, RISC-V or host; may be given several times
     #[arg(long, value_name = "CORE", value_parser = cores())]
     core: Vec<String>,
 }
@@ -96,7 +97,10 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         .iter()
         .filter(|board| chosen(&args.core, board.core()))
     {
-        let title = format!("Cortex-{}", board.core());
+        let title = match board {
+            Board::Virt => board.core().to_owned(),
+            _ => format!("Cortex-{}", board.core()),
+        };
         shell::step(&title, "in QEMU, which counts its instructions", || {
             for model in &models {
                 if let Some(row) = device::measure(model, *board, &images)? {

@@ -16,8 +16,10 @@ use crate::workspace::Workspace;
 pub const HELP: &str = "\
 Every other command does this by itself, as far as it needs it. In this order:
   Rust       `rustup target add` of thumbv6m, thumbv7m, thumbv7em and thumbv8m.main, each
-             with -none-eabi, for the firmware; clippy and rustfmt
-  QEMU       the Debian package qemu-system-arm, to run the firmware without a board
+             with -none-eabi, and riscv32imac-unknown-none-elf, for the firmware; clippy
+             and rustfmt
+  QEMU       the Debian packages qemu-system-arm and qemu-system-misc (RISC-V), to run the
+             firmware without a board
   libtorch   version 2.13, for training: the folder that LIBTORCH names; else what an
              earlier run left in target/libtorch; else 540 MB from PyPI, which need
              510 MB in target/libtorch, and as much again while they are unpacked
@@ -30,7 +32,7 @@ With a libtorch of your own nothing of it is downloaded:
 pub enum Need {
     /// The bare-metal targets, clippy and rustfmt.
     Rust,
-    /// An emulator of Cortex-M boards.
+    /// An emulator of boards.
     Qemu,
     /// libtorch and a C++ compiler, for everything that compiles `tch`.
     Libtorch,

@@ -7,13 +7,14 @@ use anyhow::{Context, Result, bail};
 use crate::shell::{self, Run, has_program};
 use crate::workspace::Workspace;
 
-/// The firmware's targets: Cortex-M0; M3; M4 and M7; M33 and M55. None uses the
-/// floating-point unit.
-const TARGETS: [&str; 4] = [
+/// The firmware's targets: Cortex-M0; M3; M4 and M7; M33 and M55; RISC-V. None uses
+/// a floating-point unit.
+const TARGETS: [&str; 5] = [
     "thumbv6m-none-eabi",
     "thumbv7m-none-eabi",
     "thumbv7em-none-eabi",
     "thumbv8m.main-none-eabi",
+    "riscv32imac-unknown-none-elf",
 ];
 
 /// Adds what the toolchain lacks.
@@ -26,7 +27,7 @@ pub fn prepare(workspace: &Workspace) -> Result<()> {
     };
     let add: Vec<&str> = ["target", "add"].into_iter().chain(missing()).collect();
     if missing().next().is_some() {
-        let why = "the firmware is compiled for a bare Cortex-M";
+        let why = "the firmware is compiled for bare metal";
         shell::step("Rust", why, || rustup(workspace, &add))?;
         if let Some(target) = missing().next() {
             bail!(

@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use cortex_m::Peripherals;
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_rt::exception;
@@ -31,7 +32,11 @@ pub struct Ticks {
 
 impl Ticks {
     /// A stopwatch that stands still.
-    pub fn new(mut counter: SYST) -> Self {
+    pub fn new(
+        Peripherals {
+            SYST: mut counter, ..
+        }: Peripherals,
+    ) -> Self {
         counter.set_clock_source(SystClkSource::Core);
         counter.set_reload(RELOAD);
         counter.clear_current();

@@ -1,0 +1,42 @@
+//! Cortex-M.
+
+use cortex_m::Peripherals;
+use cortex_m_rt::{ExceptionFrame, entry, exception};
+
+use crate::Memory;
+
+/// Boots. `cortex-m-rt` hands the static out once, as this runs once.
+#[entry]
+fn boot() -> ! {
+    static mut MEMORY: Memory = Memory::NEW;
+    crate::start(MEMORY)
+}
+
+/// The core's peripherals. Where the core may have a vector unit, lets it be used.
+pub fn start() -> Peripherals {
+    let Some(peripherals) = Peripherals::take() else {
+        panic!("the peripherals are taken at boot");
+    };
+    #[cfg(any(feature = "mps2-an505", feature = "mps3-an547"))]
+    let peripherals = {
+        /// Coprocessors 10 and 11, for all code.
+        const VECTORS: u32 = 0xF << 20;
+        // SAFETY: enabling a coprocessor that nothing uses yet changes nothing else.
+        unsafe { peripherals.SCB.cpacr.modify(|access| access | VECTORS) };
+        cortex_m::asm::dsb();
+        cortex_m::asm::isb();
+        peripherals
+    };
+    peripherals
+}
+
+/// Waits for an interrupt.
+pub fn sleep() {
+    cortex_m::asm::wfi();
+}
+
+/// A fault of the processor ends like a panic.
+#[exception]
+unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
+    panic!("hard fault at address {:#010x}", frame.pc());
+}
