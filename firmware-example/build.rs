@@ -11,9 +11,9 @@ use siamese_core::host::OwnedModel;
 use siamese_core::model::Layout;
 
 /// All the RAM that the firmware may use, stack included.
-const RAM: u32 = 13 * 1024;
+const RAM: u32 = 16 * 1024;
 /// The part of it that is the stack's.
-const STACK: u32 = 5 * 1024;
+const STACK: u32 = 7 * 1024;
 /// The model that is built in if `SIAMESE_MODEL` names no other.
 const DEFAULT_MODEL: &str = "../model/small.siam";
 

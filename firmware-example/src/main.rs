@@ -1,9 +1,9 @@
-//! A firmware that embeds images: requests come over the board's UART, answers
-//! go back the same way, and the model stays in flash.
+//! A firmware that embeds images, and learns what they show: requests come over
+//! the board's UART, answers go back the same way, and the model stays in flash.
 //!
 //! `arch` knows the processor and `board` what is around it, `link` receives and
-//! answers frames, `model` is the flash section of the model; this file boots and
-//! carries the requests out. Anything that can be computed without a board is in
+//! answers frames, `model` is the flash section of the model, `shelf` keeps the
+//! gallery; this file boots and carries the requests out. Anything that can be computed without a board is in
 //! `siamese-core`.
 
 #![no_std]
@@ -13,17 +13,20 @@ mod arch;
 mod board;
 mod link;
 mod model;
+mod shelf;
 
 use core::panic::PanicInfo;
 
+use siamese_core::gallery::Label;
 use siamese_core::link::{
     Embedded, Fault, Info, LINK_VERSION, Memory as Used, Request, Response, checksum,
     frame_capacity,
 };
-use siamese_core::{Embedder, Model, SizeError};
+use siamese_core::{Embedder, Embedding, Model, SizeError};
 
 use crate::arch::{Ticks, stack};
 use crate::board::Uart;
+use crate::shelf::Shelf;
 
 /// The embedder of exactly the model that is built in.
 type Network = Embedder<'static, { model::DIM }, { model::SHARED }, { model::HIDDEN1 }>;
@@ -32,6 +35,7 @@ type Network = Embedder<'static, { model::DIM }, { model::SHARED }, { model::HID
 struct Memory {
     frame: [u8; frame_capacity(model::PIXELS)],
     network: Option<Network>,
+    shelf: Shelf,
 }
 
 impl Memory {
@@ -39,23 +43,33 @@ impl Memory {
     const NEW: Self = Self {
         frame: [0; _],
         network: None,
+        shelf: Shelf::NEW,
     };
 }
 
 /// Answers requests for ever.
 fn start(memory: &'static mut Memory) -> ! {
-    let peripherals = arch::start();
+    let mut device = Device {
+        ticks: Ticks::new(arch::start()),
+        network: memory.network.insert(boot()),
+        shelf: &mut memory.shelf,
+    };
     let mut uart = Uart::new();
-    let mut ticks = Ticks::new(peripherals);
-    let network = memory.network.insert(boot());
+    if let Err(error) = device.shelf.open(device.network.model()) {
+        panic!("the gallery doesn't suit the model: {error}");
+    }
     link::start(&mut uart);
 
     loop {
         let response = match link::receive(&mut uart, &mut memory.frame) {
-            Ok(request) => answer(request, network, &mut ticks),
+            Ok(request) => device.answer(request).unwrap_or_else(Response::Fault),
             Err(fault) => Response::Fault(fault),
         };
         link::send(&mut uart, &response, &mut memory.frame);
+        if response == Response::Resetting {
+            uart.flush();
+            board::reset();
+        }
     }
 }
 
@@ -72,54 +86,108 @@ fn boot() -> Network {
     }
 }
 
-/// Carries out one request.
-fn answer(request: Request<'_>, network: &mut Network, ticks: &mut Ticks) -> Response<'static> {
-    match request {
-        Request::Info => Response::Info(info(network.model())),
-        Request::Embed { pixels } => match embed(pixels, network, ticks) {
-            Ok(embedded) => Response::Embedding(embedded),
-            Err(fault) => Response::Fault(fault),
-        },
-        Request::Memory => Response::Memory(Used {
-            stack_peak: stack::peak(),
-            stack_size: stack::size(),
-        }),
-        // A later link version's request, which this firmware's decoder does
-        // not know: it was refused before.
-        _ => Response::Fault(Fault::Frame(siamese_core::link::FrameError::Message)),
-    }
+/// What carries requests out.
+struct Device {
+    ticks: Ticks,
+    network: &'static mut Network,
+    shelf: &'static mut Shelf,
 }
 
-/// What this device is.
-fn info(model: &Model<'static>) -> Info<'static> {
-    let header = model.header();
-    Info {
-        link_version: LINK_VERSION,
-        board: board::NAME,
-        model: header.name,
-        training_digest: header.training_digest,
-        model_crc: model::CRC,
-        pixels: model::PIXELS as u32,
-        dim: model::DIM as u16,
-        tick_hz: board::TICK_HZ,
+impl Device {
+    /// Carries out one request.
+    fn answer(&mut self, request: Request<'_>) -> Result<Response<'static>, Fault> {
+        Ok(match request {
+            Request::Info => Response::Info(self.info()),
+            Request::Embed { pixels } => Response::Embedding(self.embedded(pixels)?),
+            Request::Memory => Response::Memory(Used {
+                stack_peak: stack::peak(),
+                stack_size: stack::size(),
+            }),
+            Request::Enrol {
+                label,
+                exemplar,
+                pixels,
+            } => Response::Enrolled {
+                examples: self.enrol(label, exemplar, pixels)?,
+            },
+            Request::Identify { pixels } => {
+                let (embedding, _) = self.embed(pixels)?;
+                let gallery = &self.shelf.gallery;
+                let (answer, ticks) = self.ticks.measure(|| gallery.identify(&embedding));
+                Response::Identified { answer, ticks }
+            }
+            Request::Verify { label, pixels } => {
+                let (embedding, _) = self.embed(pixels)?;
+                let verified = self.shelf.gallery.verify(label, &embedding);
+                Response::Verified(verified.map_err(Fault::Gallery)?)
+            }
+            Request::List => Response::Entries(self.shelf.list().collect()),
+            Request::Forget { label } => Response::Forgotten {
+                entries: self.shelf.gallery.forget(label) as u16,
+            },
+            Request::Save => {
+                self.shelf.save()?;
+                Response::Saved
+            }
+            Request::Reset => Response::Resetting,
+            // A later link version's request, which this firmware's decoder does
+            // not know: it was refused before.
+            _ => Response::Fault(Fault::Frame(siamese_core::link::FrameError::Message)),
+        })
     }
-}
 
-/// Embeds an image; the ticks are those of the embedding alone.
-fn embed(pixels: &[u8], network: &mut Network, ticks: &mut Ticks) -> Result<Embedded, Fault> {
-    let (embedding, ticks) = ticks.measure(|| network.embed(pixels));
-    let embedding = embedding.map_err(|error| match error {
-        SizeError::Image { expected, found } => Fault::ImageSize {
-            expected: expected as u32,
-            found: found as u32,
-        },
-        other => panic!("the embedder was checked at boot, and now: {other}"),
-    })?;
-    Ok(Embedded {
-        coordinates: embedding.0.into_iter().collect(),
-        hidden_crc: network.hidden().map(checksum),
-        ticks,
-    })
+    /// What this device is.
+    fn info(&self) -> Info<'static> {
+        let header = self.network.model().header();
+        Info {
+            link_version: LINK_VERSION,
+            board: board::NAME,
+            model: header.name,
+            training_digest: header.training_digest,
+            model_crc: model::CRC,
+            pixels: model::PIXELS as u32,
+            dim: model::DIM as u16,
+            tick_hz: board::TICK_HZ,
+            gallery_capacity: shelf::ENTRIES as u16,
+            can_save: self.shelf.can_save(),
+            refused: self.shelf.refused,
+        }
+    }
+
+    /// Embeds an image; the ticks are those of the embedding alone.
+    fn embed(&mut self, pixels: &[u8]) -> Result<(Embedding<{ model::DIM }>, u32), Fault> {
+        let (embedding, ticks) = self.ticks.measure(|| self.network.embed(pixels));
+        let embedding = embedding.map_err(|error| match error {
+            SizeError::Image { expected, found } => Fault::ImageSize {
+                expected: expected as u32,
+                found: found as u32,
+            },
+            other => panic!("the embedder was checked at boot, and now: {other}"),
+        })?;
+        Ok((embedding, ticks))
+    }
+
+    /// Embeds an image, and reports all layers.
+    fn embedded(&mut self, pixels: &[u8]) -> Result<Embedded, Fault> {
+        let (embedding, ticks) = self.embed(pixels)?;
+        Ok(Embedded {
+            coordinates: embedding.0.into_iter().collect(),
+            hidden_crc: self.network.hidden().map(checksum),
+            ticks,
+        })
+    }
+
+    /// Enrols what an image shows; the examples in its entry now.
+    fn enrol(&mut self, label: Label, exemplar: bool, pixels: &[u8]) -> Result<u16, Fault> {
+        let (embedding, _) = self.embed(pixels)?;
+        let gallery = &mut self.shelf.gallery;
+        let enrolled = if exemplar {
+            gallery.enrol_exemplar(label, &embedding).map(|()| 1)
+        } else {
+            gallery.enrol(label, &embedding)
+        };
+        enrolled.map_err(Fault::Gallery)
+    }
 }
 
 /// Reports the message as the board can, and ends.

@@ -9,10 +9,13 @@ use core::fmt;
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
+use crate::gallery::{GalleryError, Identified, Label, LoadError, Verified};
 use crate::model::{CRC32, MAX_DIM};
 
 /// The version of the messages; a device states it in [`Info`].
-pub const LINK_VERSION: u16 = 1;
+pub const LINK_VERSION: u16 = 2;
+/// The most entries that a [`Response::Entries`] lists.
+pub const MAX_LISTED: usize = 32;
 
 /// What the host asks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +30,41 @@ pub enum Request<'a> {
     },
     /// How much memory was used so far? Answered by [`Response::Memory`].
     Memory,
+    /// Enrol what the image shows. Answered by [`Response::Enrolled`].
+    Enrol {
+        /// What it shows.
+        label: Label,
+        /// Whether to keep it as an entry of its own, instead of taking it into
+        /// the label's prototype.
+        exemplar: bool,
+        /// Grey values, row-major, 0 = background.
+        pixels: &'a [u8],
+    },
+    /// What does the image look like? Answered by [`Response::Identified`].
+    Identify {
+        /// Grey values, row-major, 0 = background.
+        pixels: &'a [u8],
+    },
+    /// Does the image show this? Answered by [`Response::Verified`].
+    Verify {
+        /// What it is said to show.
+        label: Label,
+        /// Grey values, row-major, 0 = background.
+        pixels: &'a [u8],
+    },
+    /// What is enrolled? Answered by [`Response::Entries`].
+    List,
+    /// Remove a label from the gallery. Answered by [`Response::Forgotten`].
+    Forget {
+        /// What to forget.
+        label: Label,
+    },
+    /// Save the gallery, so that it survives a reset. Answered by
+    /// [`Response::Saved`].
+    Save,
+    /// Start anew, with the gallery that was saved last. Answered by
+    /// [`Response::Resetting`] before it happens.
+    Reset,
 }
 
 /// What the device answers.
@@ -42,6 +80,41 @@ pub enum Response<'a> {
     Memory(Memory),
     /// The request was not carried out; the next one is welcome.
     Fault(Fault),
+    /// The answer to [`Request::Enrol`].
+    Enrolled {
+        /// The examples in the entry now.
+        examples: u16,
+    },
+    /// The answer to [`Request::Identify`].
+    Identified {
+        /// What the gallery says; `None` if it is empty.
+        answer: Option<Identified>,
+        /// How long the comparison took, without the embedding, in ticks of the
+        /// device's clock.
+        ticks: u32,
+    },
+    /// The answer to [`Request::Verify`].
+    Verified(Verified),
+    /// The answer to [`Request::List`]: all entries, in their order.
+    Entries(Vec<Listed, MAX_LISTED>),
+    /// The answer to [`Request::Forget`].
+    Forgotten {
+        /// The entries that were removed.
+        entries: u16,
+    },
+    /// The answer to [`Request::Save`].
+    Saved,
+    /// The answer to [`Request::Reset`]; the device starts anew after it.
+    Resetting,
+}
+
+/// One entry of a device's gallery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// What it is an entry for.
+    pub label: Label,
+    /// The examples that it is the mean of.
+    pub examples: u16,
 }
 
 /// What a device says of itself.
@@ -63,6 +136,12 @@ pub struct Info<'a> {
     pub dim: u16,
     /// How often the clock of [`Embedded::ticks`] ticks, in Hz.
     pub tick_hz: u32,
+    /// The entries that the gallery has room for.
+    pub gallery_capacity: u16,
+    /// Whether the device can save its gallery.
+    pub can_save: bool,
+    /// Why the gallery that was saved last isn't in use.
+    pub refused: Option<LoadError>,
 }
 
 /// An embedding and how it came about.
@@ -102,6 +181,19 @@ pub enum Fault {
         /// The pixels that came.
         found: u32,
     },
+    /// The gallery did not do what was asked.
+    Gallery(GalleryError),
+    /// The device has nothing to save a gallery in.
+    NoStorage,
+    /// The gallery needs more bytes than there are to save it in.
+    StorageSize {
+        /// The bytes that it needs.
+        needed: u32,
+        /// The bytes that there are.
+        room: u32,
+    },
+    /// The flash could not be written.
+    Storage,
 }
 
 impl fmt::Display for Fault {
@@ -115,6 +207,13 @@ impl fmt::Display for Fault {
                     "the image has {found} pixels and the model takes {expected}"
                 )
             }
+            Self::Gallery(error) => error.fmt(f),
+            Self::NoStorage => f.write_str("the device has no flash to save a gallery in"),
+            Self::StorageSize { needed, room } => write!(
+                f,
+                "the gallery needs {needed} bytes of flash and there are {room}"
+            ),
+            Self::Storage => f.write_str("the flash could not be written"),
         }
     }
 }
@@ -151,8 +250,9 @@ impl core::error::Error for FrameError {}
 /// 256 bytes.
 #[must_use]
 pub const fn frame_capacity(pixels: usize) -> usize {
-    // Variant (1 byte), length of the pixels (at most 5), CRC-32 (4).
-    let message = pixels + 10;
+    // Variant (1 byte), a label (at most 3), whether it is an exemplar (1), length
+    // of the pixels (at most 5), CRC-32 (4).
+    let message = pixels + 14;
     let least = 256;
     let cobs = message + message / 254 + 1;
     // The terminating zero.

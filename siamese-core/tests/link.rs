@@ -1,9 +1,15 @@
 //! Frames: what goes in comes out, and damage is noticed.
 
 use proptest::prelude::*;
+use siamese_core::gallery::{Identified, LoadError, Neighbour};
 use siamese_core::link::{
-    Embedded, Fault, FrameError, Info, Memory, Request, Response, frame_capacity, read_frame,
-    write_frame,
+    Embedded, Fault, FrameError, Info, Listed, MAX_LISTED, Memory, Request, Response,
+    frame_capacity, read_frame, write_frame,
+};
+
+const FAR: Neighbour = Neighbour {
+    label: u16::MAX,
+    distance_squared: u64::MAX,
 };
 
 fn all_responses() -> Vec<Response<'static>> {
@@ -17,6 +23,12 @@ fn all_responses() -> Vec<Response<'static>> {
             pixels: u32::MAX,
             dim: u16::MAX,
             tick_hz: u32::MAX,
+            gallery_capacity: u16::MAX,
+            can_save: true,
+            refused: Some(LoadError::Capacity {
+                found: u32::MAX as usize,
+                capacity: u32::MAX as usize,
+            }),
         }),
         Response::Embedding(Embedded {
             coordinates: heapless::Vec::from_slice(&[i16::MIN; 64]).unwrap(),
@@ -28,6 +40,26 @@ fn all_responses() -> Vec<Response<'static>> {
             stack_size: u32::MAX,
         }),
         Response::Fault(Fault::Frame(FrameError::Message)),
+        Response::Fault(Fault::StorageSize {
+            needed: u32::MAX,
+            room: u32::MAX,
+        }),
+        Response::Identified {
+            answer: Some(Identified {
+                nearest: FAR,
+                runner_up: Some(FAR),
+                known: false,
+            }),
+            ticks: u32::MAX,
+        },
+        Response::Entries(
+            [Listed {
+                label: u16::MAX,
+                examples: u16::MAX,
+            }; MAX_LISTED]
+                .into_iter()
+                .collect(),
+        ),
         Response::Fault(Fault::TooLong),
         Response::Fault(Fault::ImageSize {
             expected: u32::MAX,

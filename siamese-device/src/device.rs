@@ -2,13 +2,15 @@
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use siamese_core::gallery::{Identified, Label, LoadError, Verified};
 use siamese_core::link::{
-    Embedded, LINK_VERSION, Memory, Request, Response, frame_capacity, read_frame, write_frame,
+    Embedded, LINK_VERSION, Listed, Memory, Request, Response, frame_capacity, read_frame,
+    write_frame,
 };
 
 use crate::error::Error;
@@ -37,6 +39,22 @@ pub struct DeviceInfo {
     pub dim: usize,
     /// How often the clock of [`Embedded::ticks`] ticks, in Hz.
     pub tick_hz: u32,
+    /// The entries that the gallery has room for.
+    pub gallery_capacity: usize,
+    /// Whether the device can save its gallery.
+    pub can_save: bool,
+    /// Why the gallery that was saved last isn't in use.
+    pub refused: Option<LoadError>,
+}
+
+/// A device's answer to "what does this look like?".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identification {
+    /// What its gallery says; `None` if it is empty.
+    pub answer: Option<Identified>,
+    /// How long the comparison took, without the embedding, in ticks of the
+    /// device's clock.
+    pub ticks: u32,
 }
 
 /// A device, at the other end of a [`Transport`].
@@ -47,6 +65,8 @@ pub struct Device {
     outgoing: Sender<Vec<u8>>,
     incoming: Receiver<Vec<u8>>,
     closed: Arc<AtomicBool>,
+    /// How often the device has started, as far as its stream tells.
+    starts: Arc<AtomicUsize>,
     timeout: Duration,
     /// Requests that were sent and not yet answered.
     pending: usize,
@@ -67,12 +87,14 @@ impl Device {
         let (received, incoming) = channel();
         let closed = Arc::new(AtomicBool::new(false));
         thread::spawn(move || send_all(writer, &to_send));
-        let reader_closed = Arc::clone(&closed);
-        thread::spawn(move || receive_all(reader, &received, &reader_closed));
+        let starts = Arc::new(AtomicUsize::new(0));
+        let (reader_closed, reader_starts) = (Arc::clone(&closed), Arc::clone(&starts));
+        thread::spawn(move || receive_all(reader, &received, &reader_starts, &reader_closed));
         Ok(Self {
             outgoing,
             incoming,
             closed,
+            starts,
             timeout: DEFAULT_TIMEOUT,
             pending: 0,
             transport: Box::new(transport),
@@ -107,6 +129,9 @@ impl Device {
             pixels: info.pixels as usize,
             dim: info.dim.into(),
             tick_hz: info.tick_hz,
+            gallery_capacity: info.gallery_capacity.into(),
+            can_save: info.can_save,
+            refused: info.refused,
         })
     }
 
@@ -131,6 +156,97 @@ impl Device {
         embedded(&mut self.exchange(&Request::Embed { pixels })?)
     }
 
+    /// Enrols what an image shows, in the label's prototype, or as an exemplar
+    /// of its own; the examples in that entry now.
+    ///
+    /// # Errors
+    /// [`Error::Fault`] if the gallery is full; else as [`embed`](Self::embed).
+    pub fn enrol(&mut self, label: Label, exemplar: bool, pixels: &[u8]) -> Result<u16, Error> {
+        let request = Request::Enrol {
+            label,
+            exemplar,
+            pixels,
+        };
+        match decode(&mut self.exchange(&request)?)? {
+            Response::Enrolled { examples } => Ok(examples),
+            _ => Err(Error::Unexpected),
+        }
+    }
+
+    /// What an image looks like.
+    ///
+    /// # Errors
+    /// As [`embed`](Self::embed).
+    pub fn identify(&mut self, pixels: &[u8]) -> Result<Identification, Error> {
+        identification(&mut self.exchange(&Request::Identify { pixels })?)
+    }
+
+    /// Whether an image shows what it is said to show.
+    ///
+    /// # Errors
+    /// [`Error::Fault`] if nothing is enrolled under the label; else as
+    /// [`embed`](Self::embed).
+    pub fn verify(&mut self, label: Label, pixels: &[u8]) -> Result<Verified, Error> {
+        match decode(&mut self.exchange(&Request::Verify { label, pixels })?)? {
+            Response::Verified(verified) => Ok(verified),
+            _ => Err(Error::Unexpected),
+        }
+    }
+
+    /// What is enrolled, in the gallery's order.
+    ///
+    /// # Errors
+    /// As [`embed`](Self::embed).
+    pub fn entries(&mut self) -> Result<Vec<Listed>, Error> {
+        match decode(&mut self.exchange(&Request::List)?)? {
+            Response::Entries(entries) => Ok(entries.to_vec()),
+            _ => Err(Error::Unexpected),
+        }
+    }
+
+    /// Removes a label from the gallery; how many entries it had.
+    ///
+    /// # Errors
+    /// As [`embed`](Self::embed).
+    pub fn forget(&mut self, label: Label) -> Result<u16, Error> {
+        match decode(&mut self.exchange(&Request::Forget { label })?)? {
+            Response::Forgotten { entries } => Ok(entries),
+            _ => Err(Error::Unexpected),
+        }
+    }
+
+    /// Has the device save its gallery.
+    ///
+    /// # Errors
+    /// [`Error::Fault`] if it can't; else as [`embed`](Self::embed).
+    pub fn save(&mut self) -> Result<(), Error> {
+        match decode(&mut self.exchange(&Request::Save)?)? {
+            Response::Saved => Ok(()),
+            _ => Err(Error::Unexpected),
+        }
+    }
+
+    /// Has the device start anew, and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`embed`](Self::embed).
+    pub fn reset(&mut self) -> Result<(), Error> {
+        const LOOK_EVERY: Duration = Duration::from_millis(5);
+        let before = self.starts.load(Ordering::Relaxed);
+        match decode(&mut self.exchange(&Request::Reset)?)? {
+            Response::Resetting => {}
+            _ => return Err(Error::Unexpected),
+        }
+        let deadline = Instant::now() + self.timeout;
+        while self.starts.load(Ordering::Relaxed) == before {
+            if Instant::now() >= deadline {
+                return Err(Error::Timeout(self.timeout));
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
     /// The embeddings of many images, in their order. Further requests are on
     /// the way while the device computes, if the transport allows it.
     /// `progress` is called with each embedding's index as it arrives.
@@ -140,34 +256,70 @@ impl Device {
     pub fn embed_all<I>(
         &mut self,
         images: impl IntoIterator<Item = I>,
-        mut progress: impl FnMut(usize, &Embedded),
+        progress: impl FnMut(usize, &Embedded),
     ) -> Result<Vec<Embedded>, Error>
     where
         I: AsRef<[u8]>,
     {
+        self.ask_all(
+            images,
+            |pixels| Request::Embed { pixels },
+            embedded,
+            progress,
+        )
+    }
+
+    /// What many images look like, in their order, as [`embed_all`](Self::embed_all).
+    ///
+    /// # Errors
+    /// As [`embed`](Self::embed), for the first image that fails.
+    pub fn identify_all<I>(
+        &mut self,
+        images: impl IntoIterator<Item = I>,
+        progress: impl FnMut(usize, &Identification),
+    ) -> Result<Vec<Identification>, Error>
+    where
+        I: AsRef<[u8]>,
+    {
+        self.ask_all(
+            images,
+            |pixels| Request::Identify { pixels },
+            identification,
+            progress,
+        )
+    }
+
+    /// A request for each image, with several on the way at once.
+    fn ask_all<I, A>(
+        &mut self,
+        images: impl IntoIterator<Item = I>,
+        request: impl for<'p> Fn(&'p [u8]) -> Request<'p>,
+        read: impl Fn(&mut [u8]) -> Result<A, Error>,
+        mut progress: impl FnMut(usize, &A),
+    ) -> Result<Vec<A>, Error>
+    where
+        I: AsRef<[u8]>,
+    {
         let mut images = images.into_iter();
-        let mut embeddings = Vec::with_capacity(images.size_hint().0);
+        let mut answers = Vec::with_capacity(images.size_hint().0);
         let window = self.transport.in_flight().max(1);
         let mut failure = None;
         loop {
             while failure.is_none() && self.pending < window {
                 let Some(image) = images.next() else { break };
-                let request = Request::Embed {
-                    pixels: image.as_ref(),
-                };
-                if let Err(error) = self.request(&request) {
+                if let Err(error) = self.request(&request(image.as_ref())) {
                     failure = Some(error);
                 }
             }
             if self.pending == 0 {
-                return failure.map_or(Ok(embeddings), Err);
+                return failure.map_or(Ok(answers), Err);
             }
             // After a refusal, the answers that are still due are taken from
             // the link, so that it stays usable.
-            match embedded(&mut self.answer()?) {
-                Ok(embedding) if failure.is_none() => {
-                    progress(embeddings.len(), &embedding);
-                    embeddings.push(embedding);
+            match read(&mut self.answer()?) {
+                Ok(answer) if failure.is_none() => {
+                    progress(answers.len(), &answer);
+                    answers.push(answer);
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -214,7 +366,10 @@ impl Device {
     /// Sends a request.
     fn request(&mut self, request: &Request<'_>) -> Result<(), Error> {
         let pixels = match request {
-            Request::Embed { pixels } => pixels.len(),
+            Request::Embed { pixels }
+            | Request::Enrol { pixels, .. }
+            | Request::Identify { pixels }
+            | Request::Verify { pixels, .. } => pixels.len(),
             _ => 0,
         };
         let mut buffer = vec![0; frame_capacity(pixels)];
@@ -264,6 +419,14 @@ fn embedded(frame: &mut [u8]) -> Result<Embedded, Error> {
     }
 }
 
+/// The identification in a frame.
+fn identification(frame: &mut [u8]) -> Result<Identification, Error> {
+    match decode(frame)? {
+        Response::Identified { answer, ticks } => Ok(Identification { answer, ticks }),
+        _ => Err(Error::Unexpected),
+    }
+}
+
 /// A panic's message, which a board without another way to report it sends
 /// between two zeros like a frame.
 fn last_words(frame: &[u8]) -> Option<String> {
@@ -285,8 +448,14 @@ fn send_all(mut writer: impl Write, frames: &Receiver<Vec<u8>>) {
     }
 }
 
-/// Cuts what comes in at the zeros, until either end closes.
-fn receive_all(mut reader: impl Read, frames: &Sender<Vec<u8>>, closed: &AtomicBool) {
+/// Cuts what comes in at the zeros, until either end closes. A zero by itself is
+/// what a device sends when it starts.
+fn receive_all(
+    mut reader: impl Read,
+    frames: &Sender<Vec<u8>>,
+    starts: &AtomicUsize,
+    closed: &AtomicBool,
+) {
     let mut frame = Vec::new();
     let mut bytes = [0; 4096];
     loop {
@@ -306,7 +475,9 @@ fn receive_all(mut reader: impl Read, frames: &Sender<Vec<u8>>, closed: &AtomicB
                 if frame.len() < LONGEST_FRAME {
                     frame.push(byte);
                 }
-            } else if !frame.is_empty() && frames.send(std::mem::take(&mut frame)).is_err() {
+            } else if frame.is_empty() {
+                starts.fetch_add(1, Ordering::Relaxed);
+            } else if frames.send(std::mem::take(&mut frame)).is_err() {
                 return;
             }
         }

@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use siamese_core::link::Embedded;
+use tempfile::TempDir;
 
 use crate::error::Error;
 use crate::firmware::Board;
@@ -38,22 +39,39 @@ pub struct Emulator {
     child: Child,
     /// Collects what QEMU and the firmware say on standard error.
     words: Option<JoinHandle<String>>,
+    /// The folder of the board's flash, if nobody else keeps it.
+    _folder: Option<TempDir>,
 }
 
 impl Emulator {
-    /// Starts the firmware of an ELF file on an emulated board.
+    /// Starts the firmware of an ELF file on an emulated board, whose flash is
+    /// blank, and gone in the end.
     ///
     /// # Errors
     /// [`Error::NoEmulator`] if QEMU is not installed, [`Error::File`] if there
     /// is no such ELF file, [`Error::Open`] if QEMU can't be started.
     pub fn start(elf: &Path, board: Board) -> Result<Self, Error> {
+        let what = "a temporary folder".into();
+        let folder = tempfile::tempdir().map_err(|error| Error::Open { what, error })?;
+        let mut emulator = Self::start_in(folder.path(), elf, board)?;
+        emulator._folder = Some(folder);
+        Ok(emulator)
+    }
+
+    /// As [`start`](Self::start), with the board's flash in a file of this
+    /// folder: a later emulator that is started there finds it.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_in(folder: &Path, elf: &Path, board: Board) -> Result<Self, Error> {
         let at = |error| Error::File {
             path: elf.into(),
             error,
         };
-        std::fs::File::open(elf).map_err(at)?;
+        let elf = std::fs::canonicalize(elf).map_err(at)?;
         let program = board.emulator();
         let mut child = Command::new(program)
+            .current_dir(folder)
             .args([
                 "-machine",
                 board.name(),
@@ -94,7 +112,11 @@ impl Emulator {
                 String::from_utf8_lossy(&words).trim().to_owned()
             })
         });
-        Ok(Self { child, words })
+        Ok(Self {
+            child,
+            words,
+            _folder: None,
+        })
     }
 
     /// Waits a little for the process to end, then ends it; how it ended.

@@ -35,10 +35,10 @@ mod reference;
 mod serial;
 mod transport;
 
-pub use device::{DEFAULT_TIMEOUT, Device, DeviceInfo};
+pub use device::{DEFAULT_TIMEOUT, Device, DeviceInfo, Identification};
 pub use emulator::{Emulator, INSTRUCTIONS_PER_SECOND, instructions_per_image};
 pub use error::Error;
 pub use reference::Reference;
 pub use serial::SerialPort;
-pub use siamese_core::link::{Embedded, Fault, FrameError, Memory};
+pub use siamese_core::link::{Embedded, Fault, FrameError, Listed, Memory};
 pub use transport::{Halves, Transport};

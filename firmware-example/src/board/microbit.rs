@@ -72,4 +72,7 @@ impl Uart {
         self.send.write(byte.into());
         while self.sent.read() == 0 {}
     }
+
+    /// Nothing to do: `write` has waited.
+    pub fn flush(&mut self) {}
 }

@@ -1,11 +1,16 @@
 //! The boards. Each has a module of its own that provides:
 //!
 //! - `NAME` and `TICK_HZ`, the frequency of the stopwatch's clock;
-//! - `Uart`, with `new`, `read` and `write`, both of which wait;
+//! - `Uart`, with `new`, `read` and `write`, both of which wait, and `flush`,
+//!   which waits until everything is on the line;
+//! - `reset`, which starts the processor anew;
+//! - `Flash`, with `open`, for what has to survive that;
 //! - `die`, which reports a panic as the board can and never returns.
 //!
 //! The features of `Cargo.toml` select one; `build.rs` knows its memory.
 
+#[cfg(not(feature = "netduinoplus2"))]
+mod flash;
 #[cfg(target_arch = "arm")]
 mod interrupt;
 mod register;
@@ -21,13 +26,21 @@ mod semihosting;
 #[cfg(feature = "virt")]
 mod virt;
 
+#[cfg(not(feature = "netduinoplus2"))]
+pub use self::flash::Flash;
 #[cfg(feature = "microbit")]
 pub use microbit::{NAME, TICK_HZ, Uart};
 #[cfg(not(any(feature = "microbit", feature = "netduinoplus2", feature = "virt")))]
 pub use mps::{NAME, TICK_HZ, Uart};
 #[cfg(feature = "netduinoplus2")]
-pub use netduinoplus2::{NAME, TICK_HZ, Uart, die};
+pub use netduinoplus2::{Flash, NAME, TICK_HZ, Uart, die};
 #[cfg(not(feature = "netduinoplus2"))]
 pub use semihosting::die;
 #[cfg(feature = "virt")]
-pub use virt::{NAME, TICK_HZ, Uart};
+pub use virt::{NAME, TICK_HZ, Uart, reset};
+
+/// Starts the processor anew.
+#[cfg(target_arch = "arm")]
+pub fn reset() -> ! {
+    cortex_m::peripheral::SCB::sys_reset()
+}

@@ -109,7 +109,12 @@ impl Uart {
 
     /// Waits until a byte can be sent, and sends it.
     pub fn write(&mut self, byte: u8) {
-        while self.state.read() & TX_FULL != 0 {}
+        self.flush();
         self.data.write(byte.into());
+    }
+
+    /// Waits until all bytes are sent.
+    pub fn flush(&mut self) {
+        while self.state.read() & TX_FULL != 0 {}
     }
 }

@@ -4,6 +4,8 @@
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 
+use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
+
 use super::interrupt::{Line, sleep_until};
 use super::register::Register;
 
@@ -21,6 +23,8 @@ pub struct Uart {
 
 /// Status: a byte was received.
 const RXNE: u32 = 1 << 5;
+/// Status: everything was sent.
+const TC: u32 = 1 << 6;
 /// Status: the next byte can be written.
 const TXE: u32 = 1 << 7;
 /// Control 1: USART, transmitter and receiver on, and an interrupt for each
@@ -79,6 +83,51 @@ impl Uart {
     pub fn write(&mut self, byte: u8) {
         while self.status.read() & TXE == 0 {}
         self.data.write(byte.into());
+    }
+
+    /// Waits until all bytes are sent.
+    pub fn flush(&mut self) {
+        while self.status.read() & TC == 0 {}
+    }
+}
+
+/// Flash for a gallery, of which this example has none: the chip's own is taken
+/// by the program, in large sectors.
+pub enum Flash {}
+
+impl Flash {
+    /// There is none.
+    pub const fn open() -> Option<Self> {
+        None
+    }
+}
+
+impl ErrorType for Flash {
+    type Error = NorFlashErrorKind;
+}
+
+impl ReadNorFlash for Flash {
+    const READ_SIZE: usize = 1;
+
+    fn read(&mut self, _: u32, _: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        match *self {}
+    }
+
+    fn capacity(&self) -> usize {
+        match *self {}
+    }
+}
+
+impl NorFlash for Flash {
+    const WRITE_SIZE: usize = 1;
+    const ERASE_SIZE: usize = 1;
+
+    fn erase(&mut self, _: u32, _: u32) -> Result<(), NorFlashErrorKind> {
+        match *self {}
+    }
+
+    fn write(&mut self, _: u32, _: &[u8]) -> Result<(), NorFlashErrorKind> {
+        match *self {}
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Uart {
 const RECEIVED: u8 = 1 << 0;
 /// State: the next byte can be written.
 const CAN_SEND: u8 = 1 << 5;
+/// State: everything was sent.
+const ALL_SENT: u8 = 1 << 6;
 /// Line control: 8 bits, no parity, 1 stop bit.
 const LINE_8N1: u8 = 0b11;
 /// FIFO control: on.
@@ -46,5 +48,22 @@ impl Uart {
     pub fn write(&mut self, byte: u8) {
         while self.state.read() & CAN_SEND == 0 {}
         self.data.write(byte);
+    }
+
+    /// Waits until all bytes are sent.
+    pub fn flush(&mut self) {
+        while self.state.read() & ALL_SENT == 0 {}
+    }
+}
+
+/// Starts the machine anew.
+pub fn reset() -> ! {
+    /// The device that ends or restarts the machine, and the word for the latter.
+    const FINISHER: usize = 0x10_0000;
+    const RESTART: u32 = 0x7777;
+    // SAFETY: QEMU's documentation of the machine places it there.
+    unsafe { Register::at(FINISHER) }.write(RESTART);
+    loop {
+        crate::arch::sleep();
     }
 }

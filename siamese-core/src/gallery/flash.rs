@@ -8,7 +8,7 @@ use postcard::{de_flavors, ser_flavors};
 
 use super::stored::{PREFIX, stored_len};
 use super::{Gallery, LoadError};
-use crate::model::{CRC32, Model};
+use crate::model::CRC32;
 
 /// Bytes that are written or read at once: a multiple of any flash's own unit.
 const BLOCK: usize = 32;
@@ -67,24 +67,26 @@ impl<F: NorFlash> GalleryStore<F> {
         self.flash
     }
 
-    /// The gallery that was saved last; `None` if there is none.
+    /// Puts what was saved last in place of what is in the gallery; whether
+    /// there was something.
     ///
     /// # Errors
-    /// [`StoreError::Load`] if there is one that doesn't suit the model or the
-    /// gallery's size, [`StoreError::Flash`] if the flash can't be read.
+    /// [`StoreError::Load`] if it doesn't suit the gallery's model or size,
+    /// [`StoreError::Flash`] if the flash can't be read. The gallery is empty
+    /// then.
     pub fn load<const D: usize, const N: usize>(
         &mut self,
-        model: &Model<'_>,
-    ) -> Result<Option<Gallery<D, N>>, StoreError<F::Error>> {
+        gallery: &mut Gallery<D, N>,
+    ) -> Result<bool, StoreError<F::Error>> {
         let Some((place, found)) = self.newest()? else {
-            return Ok(None);
+            return Ok(false);
         };
         let mut failure = None;
         let reader = Reader::new(&mut self.flash, place, found.length - TRAILER, &mut failure);
-        let read = Gallery::read(model, reader);
+        let read = gallery.read(reader);
         match (failure, read) {
             (Some(error), _) => Err(StoreError::Flash(error)),
-            (None, Ok((gallery, _))) => Ok(Some(gallery)),
+            (None, Ok(())) => Ok(true),
             (None, Err(error)) => Err(StoreError::Load(error)),
         }
     }

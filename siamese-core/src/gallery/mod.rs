@@ -191,17 +191,28 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
     /// # Errors
     /// [`SizeError::Dimension`] if the model's embedding has not `D` coordinates.
     pub fn new(model: &Model<'_>) -> Result<Self, SizeError> {
+        let mut gallery = Self::for_fingerprint(0);
+        gallery.reset_for(model)?;
+        Ok(gallery)
+    }
+
+    /// Empties the gallery and makes it one for this model, as
+    /// [`new`](Self::new) would: in place, where the memory is scarce.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); the gallery stays as it was then.
+    pub fn reset_for(&mut self, model: &Model<'_>) -> Result<(), SizeError> {
         if model.dim() != D {
             return Err(SizeError::Dimension {
                 model: model.dim(),
                 asked: D,
             });
         }
-        let mut gallery = Self::for_fingerprint(model.fingerprint());
-        if let Some(calibration) = model.header().calibration {
-            gallery.threshold = calibration.prototype_threshold;
-        }
-        Ok(gallery)
+        self.entries.clear();
+        self.fingerprint = model.fingerprint();
+        let calibration = model.header().calibration;
+        self.threshold = calibration.map_or(u64::MAX, |found| found.prototype_threshold);
+        Ok(())
     }
 
     /// An empty gallery for embeddings of whatever has this

@@ -14,7 +14,6 @@
 
 use core::fmt;
 
-use heapless::Vec;
 use postcard::de_flavors::{self, Slice as Source};
 use postcard::ser_flavors::crc::CrcModifier;
 use postcard::ser_flavors::{self, Size, Slice as Sink};
@@ -123,7 +122,15 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
         if CRC32.checksum(body) != u32::from_le_bytes(*checksum) {
             return Err(LoadError::Checksum);
         }
-        Self::read(model, Source::new(body)).map(|(gallery, _)| gallery)
+        if model.dim() != D {
+            return Err(LoadError::Dimension {
+                found: model.dim() as u16,
+                expected: D,
+            });
+        }
+        let mut gallery = Self::for_fingerprint(model.fingerprint());
+        gallery.read(Source::new(body))?;
+        Ok(gallery)
     }
 
     /// The bytes that it takes when stored.
@@ -187,23 +194,35 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
         Ok(())
     }
 
-    /// Reads all but the checksum; the gallery and its generation.
+    /// Reads all but the checksum in place of what is in the gallery, which is
+    /// empty if that fails.
     pub(super) fn read<'de, F: de_flavors::Flavor<'de>>(
-        model: &Model<'_>,
+        &mut self,
         source: F,
-    ) -> Result<(Self, u32), LoadError> {
+    ) -> Result<(), LoadError> {
+        self.entries.clear();
+        let read = self.read_entries(source);
+        if read.is_err() {
+            self.entries.clear();
+        }
+        read
+    }
+
+    fn read_entries<'de, F: de_flavors::Flavor<'de>>(
+        &mut self,
+        source: F,
+    ) -> Result<(), LoadError> {
         let mut deserializer = Deserializer::from_flavor(source);
         let head = Head::deserialize(&mut deserializer).map_err(|_| LoadError::Contents)?;
-        if usize::from(head.dim) != D || model.dim() != D {
+        if usize::from(head.dim) != D {
             return Err(LoadError::Dimension {
                 found: head.dim,
                 expected: D,
             });
         }
-        let expected = model.fingerprint();
-        if head.fingerprint != expected {
+        if head.fingerprint != self.fingerprint {
             return Err(LoadError::OtherModel {
-                expected,
+                expected: self.fingerprint,
                 found: head.fingerprint,
             });
         }
@@ -211,11 +230,6 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
         if found > N {
             return Err(LoadError::Capacity { found, capacity: N });
         }
-        let mut gallery = Self {
-            fingerprint: head.fingerprint,
-            threshold: head.threshold,
-            entries: Vec::new(),
-        };
         for _ in 0..found {
             let entry = StoredEntry::deserialize(&mut deserializer);
             let entry = entry.ok().and_then(StoredEntry::check);
@@ -223,13 +237,14 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
             let twin = |other: &Entry<D>| {
                 !entry.is_exemplar() && !other.is_exemplar() && other.label == entry.label
             };
-            if gallery.entries.iter().any(twin) {
+            if self.entries.iter().any(twin) {
                 return Err(LoadError::Contents);
             }
             let full = LoadError::Capacity { found, capacity: N };
-            gallery.entries.push(entry).map_err(|_| full)?;
+            self.entries.push(entry).map_err(|_| full)?;
         }
-        Ok((gallery, head.generation))
+        self.threshold = head.threshold;
+        Ok(())
     }
 }
 

@@ -1,0 +1,140 @@
+//! A device's gallery against one on the host: the same answers, before and
+//! after a reset and a power cycle.
+
+mod common;
+
+use siamese_core::embedder::Embedder;
+use siamese_core::gallery::{Gallery, GalleryError};
+use siamese_core::{Embedding, Model};
+use siamese_device::firmware::{Board, model_of_elf};
+use siamese_device::{Device, Emulator, Error, Fault, Listed};
+
+use common::{ELF, build, build_with, extreme_model, random_images};
+
+/// The host's gallery, with the device's capacity or more.
+type Here<const D: usize> = Gallery<D, 32>;
+
+/// A device whose flash stays in a folder.
+fn boot(folder: &std::path::Path, elf: &std::path::Path, board: Board) -> Device {
+    Device::new(Emulator::start_in(folder, elf, board).unwrap()).unwrap()
+}
+
+fn session(board: Board) {
+    let elf = build(board);
+    let bytes = model_of_elf(&elf).unwrap();
+    let model = Model::parse(&bytes).unwrap();
+    let mut embedder = Embedder::<2, 1024, 1024>::new(model).unwrap();
+    let mut here = Here::<2>::new(&model).unwrap();
+    let images = random_images(60, model.header().input.pixels(), 7);
+    let points: Vec<Embedding<2>> = images.iter().map(|i| embedder.embed(i).unwrap()).collect();
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut device = boot(folder.path(), &elf, board);
+    let info = device.info().unwrap();
+    assert_eq!((info.refused, info.gallery_capacity), (None, 32));
+    assert_eq!(device.identify(&images[0]).unwrap().answer, None);
+
+    // Six labels of five examples, one of them as exemplars.
+    for (index, (image, point)) in images.iter().zip(&points).take(30).enumerate() {
+        let (label, exemplar) = ((index % 6) as u16, index % 6 == 5);
+        let examples = device.enrol(label, exemplar, image).unwrap();
+        if exemplar {
+            here.enrol_exemplar(label, point).unwrap();
+            assert_eq!(examples, 1);
+        } else {
+            assert_eq!(here.enrol(label, point), Ok(examples));
+        }
+    }
+    let check = |device: &mut Device, here: &Here<2>| {
+        let found = device.identify_all(&images, |_, _| ()).unwrap();
+        for (point, found) in points.iter().zip(&found) {
+            assert_eq!(found.answer, here.identify(point));
+            assert!(found.ticks > 0 || board != Board::Virt);
+        }
+        for label in 0..6 {
+            let expected = here.verify(label, &points[40]).map_err(Fault::Gallery);
+            match device.verify(label, &images[40]) {
+                Ok(verified) => assert_eq!(Ok(verified), expected),
+                Err(Error::Fault(fault)) => assert_eq!(Err(fault), expected),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let listed: Vec<Listed> = here
+            .entries()
+            .iter()
+            .map(|entry| Listed {
+                label: entry.label(),
+                examples: entry.examples(),
+            })
+            .collect();
+        assert_eq!(device.entries().unwrap(), listed);
+    };
+    check(&mut device, &here);
+    assert!(device.info().unwrap().can_save);
+    device.save().unwrap();
+
+    // What isn't saved is lost with a reset, and nothing else.
+    assert_eq!(device.forget(3).unwrap(), 1);
+    assert_eq!(device.forget(3).unwrap(), 0);
+    device.reset().unwrap();
+    check(&mut device, &here);
+
+    device.forget(5).unwrap();
+    here.forget(5);
+    device.save().unwrap();
+    // The power goes.
+    drop(device);
+    let mut device = boot(folder.path(), &elf, board);
+    check(&mut device, &here);
+
+    // A firmware with another model refuses it, in words.
+    drop(device);
+    let other = build_with(&extreme_model(), board);
+    let mut device = boot(folder.path(), &other, board);
+    let refused = device.info().unwrap().refused.unwrap();
+    let words = refused.to_string();
+    assert!(
+        words.contains("another model") || words.contains("coordinates"),
+        "{words}"
+    );
+    assert_eq!(device.entries().unwrap(), []);
+}
+
+#[test]
+fn a_cortex_m4_learns_and_remembers() {
+    session(Board::Mps2An386);
+}
+
+#[test]
+fn a_cortex_m0_learns_and_remembers() {
+    session(Board::Microbit);
+}
+
+#[test]
+fn a_cortex_m55_learns_and_remembers() {
+    session(Board::Mps3An547);
+}
+
+#[test]
+fn a_risc_v_learns_and_remembers() {
+    session(Board::Virt);
+}
+
+#[test]
+fn a_full_gallery_and_an_unknown_label_are_faults() {
+    let mut device = common::start(&ELF, Board::default());
+    let images = random_images(1, device.info().unwrap().pixels, 3);
+    for label in 0..32 {
+        device.enrol(label, true, &images[0]).unwrap();
+    }
+    let full = device.enrol(40, false, &images[0]).unwrap_err();
+    let capacity = 32;
+    assert!(
+        matches!(full, Error::Fault(Fault::Gallery(GalleryError::Full { capacity: c })) if c == capacity),
+        "{full}"
+    );
+    let unknown = device.verify(99, &images[0]).unwrap_err().to_string();
+    assert!(unknown.contains("label 99"), "{unknown}");
+    // The link is fine.
+    assert_eq!(device.entries().unwrap().len(), 32);
+}
