@@ -15,6 +15,7 @@ pub fn start(uart: &mut Uart) {
 /// Waits for the next frame and decodes it in place. Bytes up to the next zero
 /// belong to one frame, whatever they are, so after noise it is at most one
 /// frame that is refused. Empty frames are passed over.
+#[inline(never)]
 pub fn receive<'b>(uart: &mut Uart, buffer: &'b mut [u8]) -> Result<Request<'b>, Fault> {
     let length = loop {
         match receive_frame(uart, buffer)? {
@@ -47,6 +48,7 @@ fn receive_frame(uart: &mut Uart, buffer: &mut [u8]) -> Result<usize, Fault> {
 }
 
 /// Sends an answer.
+#[inline(never)]
 pub fn send(uart: &mut Uart, response: &Response<'_>, buffer: &mut [u8]) {
     match write_frame(response, buffer) {
         Ok(frame) => frame.iter().for_each(|&byte| uart.write(byte)),

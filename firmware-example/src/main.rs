@@ -95,6 +95,7 @@ struct Device {
 
 impl Device {
     /// Carries out one request.
+    #[inline(never)]
     fn answer(&mut self, request: Request<'_>) -> Result<Response<'static>, Fault> {
         Ok(match request {
             Request::Info => Response::Info(self.info()),

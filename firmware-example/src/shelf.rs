@@ -37,6 +37,7 @@ impl Shelf {
     ///
     /// # Errors
     /// If the model's embeddings have other coordinates than the gallery's.
+    #[inline(never)]
     pub fn open(&mut self, model: &Model<'_>) -> Result<(), SizeError> {
         self.gallery.reset_for(model)?;
         let flash = Flash::open();
@@ -63,6 +64,7 @@ impl Shelf {
     }
 
     /// Saves the gallery.
+    #[inline(never)]
     pub fn save(&mut self) -> Result<(), Fault> {
         let store = self.store.as_mut().ok_or(Fault::NoStorage)?;
         store.save(&self.gallery).map_err(|error| match error {

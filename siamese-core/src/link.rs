@@ -7,6 +7,8 @@
 use core::fmt;
 
 use heapless::Vec;
+use postcard::ser_flavors::crc::CrcModifier;
+use postcard::ser_flavors::{Cobs, Flavor, Slice};
 use serde::{Deserialize, Serialize};
 
 use crate::gallery::{GalleryError, Identified, Label, LoadError, Verified};
@@ -268,10 +270,26 @@ pub fn write_frame<'b>(
     message: &impl Serialize,
     buffer: &'b mut [u8],
 ) -> Result<&'b mut [u8], FrameError> {
-    use postcard::ser_flavors::{Cobs, Slice, crc::CrcModifier};
     let cobs = Cobs::try_new(Slice::new(buffer)).map_err(|_| FrameError::Capacity)?;
-    postcard::serialize_with_flavor(message, CrcModifier::new(cobs, CRC32.digest()))
-        .map_err(|_| FrameError::Capacity)
+    let frame = FrameWriter(CrcModifier::new(cobs, CRC32.digest()));
+    postcard::serialize_with_flavor(message, frame).map_err(|_| FrameError::Capacity)
+}
+
+/// Writes the bytes of a message. In its own function: compilers otherwise
+/// repeat all that a byte takes for each field of each message.
+struct FrameWriter<'b>(CrcModifier<'static, Cobs<Slice<'b>>, u32>);
+
+impl<'b> Flavor for FrameWriter<'b> {
+    type Output = &'b mut [u8];
+
+    #[inline(never)]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.try_push(byte)
+    }
+
+    fn finalize(self) -> postcard::Result<&'b mut [u8]> {
+        self.0.finalize()
+    }
 }
 
 /// Reads a message from a frame, in place; the terminating zero may be left out.

@@ -211,6 +211,7 @@ impl<F: NorFlash> Writer<'_, F> {
 impl<F: NorFlash> ser_flavors::Flavor for Writer<'_, F> {
     type Output = ();
 
+    #[inline(never)] // It is needed for every field, and need not be fast.
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
         if let Some(slot) = self.block.get_mut(self.filled) {
             *slot = byte;
@@ -253,6 +254,7 @@ impl<'f, F: NorFlash> Reader<'f, F> {
         }
     }
 
+    #[inline(never)] // It is needed for every field, and need not be fast.
     fn next(&mut self) -> Option<u8> {
         self.left = self.left.checked_sub(1)?;
         if self.used == BLOCK {
