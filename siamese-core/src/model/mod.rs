@@ -308,6 +308,17 @@ impl<'a> Layer<'a> {
     }
 }
 
+/// Where a file's first section, the first layer's weights, starts, if it says so
+/// truly.
+#[cfg(feature = "std")]
+pub(crate) fn first_section(bytes: &[u8]) -> usize {
+    let header = match bytes.get(10..12) {
+        Some(&[low, high]) => u16::from_le_bytes([low, high]),
+        _ => 0,
+    };
+    (PREFIX + usize::from(header)).next_multiple_of(ALIGNMENT)
+}
+
 /// The next multiple of [`ALIGNMENT`]; `None` if it doesn't fit.
 const fn aligned(length: usize) -> Option<usize> {
     length.checked_next_multiple_of(ALIGNMENT)
