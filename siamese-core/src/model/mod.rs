@@ -263,12 +263,27 @@ impl<'a> Layer<'a> {
         if cfg!(target_pointer_width = "64") {
             // Branches that can't be foreseen cost more than all the products.
             let (multipliers, _) = self.multipliers.as_chunks::<4>();
-            let multipliers = multipliers.iter().skip(first);
-            let shifts = self.shifts.iter().skip(first);
-            let rows = activations.iter_mut().zip(accs);
-            for ((activation, &acc), (&multiplier, &shift)) in rows.zip(multipliers.zip(shifts)) {
-                let multiplier = u32::from_le_bytes(multiplier);
-                *activation = Requantise::hidden_of(acc, multiplier, shift);
+            let multipliers = multipliers.get(first..).unwrap_or_default();
+            let shifts = self.shifts.get(first..).unwrap_or_default();
+            let numbers = multipliers
+                .iter()
+                .map(|&m| u32::from_le_bytes(m))
+                .zip(shifts);
+            let rows = activations.iter_mut().zip(accs).zip(numbers);
+            // What training exports takes half the work. All are looked at, because
+            // to end at the first exception would be slower.
+            let least = shifts
+                .iter()
+                .take(accs.len())
+                .fold(u8::MAX, |least, &shift| least.min(shift));
+            if least > 32 {
+                for ((activation, &acc), (multiplier, &shift)) in rows {
+                    *activation = Requantise::hidden_of_usual(acc, multiplier, shift);
+                }
+            } else {
+                for ((activation, &acc), (multiplier, &shift)) in rows {
+                    *activation = Requantise::hidden_of(acc, multiplier, shift);
+                }
             }
             return;
         }
