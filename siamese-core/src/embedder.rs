@@ -68,12 +68,104 @@ pub fn embed_with<K: Kernel>(
     Ok(())
 }
 
+/// Embeds a batch of images: the same integers as [`embed_into`] gives one after
+/// the other, but faster on hosts, because weights are used for many images while
+/// they are in the nearest cache. `host::BatchEmbedder` (feature `std`) brings the
+/// memory.
+///
+/// `pixels` has the images one after the other, and `embeddings` becomes their
+/// coordinates in the same order. As many images are embedded at a time as the
+/// buffers have room for; each takes [`Model::buffer_sizes`].
+///
+/// # Errors
+/// [`SizeError`] if the last image is incomplete, `embeddings` has not
+/// [`Model::dim`] coordinates an image, or the buffers don't hold one image;
+/// nothing is written then.
+pub fn embed_batch(
+    model: &Model<'_>,
+    pixels: &[u8],
+    buffers: Buffers<'_>,
+    embeddings: &mut [i16],
+) -> Result<(), SizeError> {
+    embed_batch_with::<Active>(model, pixels, buffers, embeddings)
+}
+
+/// [`embed_batch`] with a kernel of the caller's choice, for tests and benchmarks.
+///
+/// # Errors
+/// As [`embed_batch`].
+pub fn embed_batch_with<K: Kernel>(
+    model: &Model<'_>,
+    pixels: &[u8],
+    buffers: Buffers<'_>,
+    embeddings: &mut [i16],
+) -> Result<(), SizeError> {
+    let input = &model.header().input;
+    let (image, dim) = (input.pixels(), model.dim());
+    if !pixels.len().is_multiple_of(image) {
+        return Err(SizeError::Image {
+            expected: image,
+            found: pixels.len() % image,
+        });
+    }
+    if pixels.len() / image * dim != embeddings.len() {
+        return Err(SizeError::Dimension {
+            model: pixels.len() / image * dim,
+            asked: embeddings.len(),
+        });
+    }
+    let Buffers { shared, hidden1 } = buffers;
+    check_buffers(model, (shared.len(), hidden1.len()))?;
+
+    let [first, second, last] = model.layers();
+    let sizes = model.buffer_sizes();
+    let most = (shared.len() / sizes.0).min(hidden1.len() / sizes.1);
+    let batches = pixels.chunks(most * image);
+    for (pixels, embeddings) in batches.zip(embeddings.chunks_mut(most * dim)) {
+        let count = pixels.len() / image;
+        let activations = shared.chunks_exact_mut(first.inputs());
+        for (pixels, activations) in pixels.chunks_exact(image).zip(activations) {
+            input.quantise(pixels, activations);
+        }
+        let inputs = &shared[..count * first.inputs()];
+        let hidden1 = &mut hidden1[..count * first.outputs()];
+        run_layer_batch::<K>(first, inputs, Outputs::Hidden(hidden1));
+        let hidden2 = Outputs::Hidden(&mut shared[..count * second.outputs()]);
+        run_layer_batch::<K>(second, hidden1, hidden2);
+        let inputs = &shared[..count * last.inputs()];
+        run_layer_batch::<K>(last, inputs, Outputs::Coordinates(embeddings));
+    }
+    Ok(())
+}
+
 /// Where a layer's outputs go.
 enum Outputs<'b> {
     /// To activations, by the ReLU.
     Hidden(&'b mut [u8]),
     /// To the coordinates of an embedding.
     Coordinates(&'b mut [i16]),
+}
+
+impl Outputs<'_> {
+    /// Rounds the sums of neighbouring rows, from row `first` on, to the outputs
+    /// from number `start` on.
+    #[inline(always)] // Into a back end that is compiled for a later processor.
+    fn put(&mut self, layer: &Layer<'_>, start: usize, first: usize, accs: &[i32]) {
+        let range = start..start + accs.len();
+        match self {
+            Outputs::Hidden(outputs) => {
+                if let Some(outputs) = outputs.get_mut(range) {
+                    layer.hidden(first, accs, outputs);
+                }
+            }
+            Outputs::Coordinates(outputs) => {
+                let outputs = outputs.get_mut(range).unwrap_or_default();
+                for (row, (out, &acc)) in (first..).zip(outputs.iter_mut().zip(accs)) {
+                    *out = layer.coordinate(row, acc);
+                }
+            }
+        }
+    }
 }
 
 /// One layer: sums by the kernel, rounding and clamps here.
@@ -83,22 +175,17 @@ fn run_layer<K: Kernel>(layer: &Layer<'_>, inputs: &[u8], mut outputs: Outputs<'
         layer,
         inputs,
         #[inline(always)] // Into a back end that is compiled for a later processor.
-        |first, accs| {
-            let rows = first..first + accs.len();
-            match &mut outputs {
-                Outputs::Hidden(outputs) => {
-                    if let Some(outputs) = outputs.get_mut(rows) {
-                        layer.hidden(first, accs, outputs);
-                    }
-                }
-                Outputs::Coordinates(outputs) => {
-                    let outputs = outputs.get_mut(rows).unwrap_or_default();
-                    for (row, (out, &acc)) in (first..).zip(outputs.iter_mut().zip(accs)) {
-                        *out = layer.coordinate(row, acc);
-                    }
-                }
-            }
-        },
+        |first, accs| outputs.put(layer, first, first, accs),
+    );
+}
+
+/// [`run_layer`] for a batch, whose outputs come one image after the other.
+fn run_layer_batch<K: Kernel>(layer: &Layer<'_>, inputs: &[u8], mut outputs: Outputs<'_>) {
+    K::accumulate_batch(
+        layer,
+        inputs,
+        #[inline(always)] // As above.
+        |image, first, accs| outputs.put(layer, image * layer.outputs() + first, first, accs),
     );
 }
 

@@ -198,9 +198,9 @@ pub enum SizeError {
         /// The pixels that were given.
         found: usize,
     },
-    /// The model's embedding has another number of coordinates.
+    /// The model's embedding, or all of a batch, has another number of coordinates.
     Dimension {
-        /// The coordinates of the model's embedding.
+        /// The coordinates of the model's embedding, or of all.
         model: usize,
         /// The coordinates that were asked for.
         asked: usize,

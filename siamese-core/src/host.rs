@@ -1,16 +1,24 @@
-//! For hosts and build scripts (feature `std`): a model in memory of its own.
+//! For hosts and build scripts (feature `std`): a model in memory of its own, and
+//! many images at a time.
 
 use std::io;
 use std::path::Path;
 use std::vec::Vec;
 
-use crate::error::{EncodeError, ModelError};
+use crate::embedder::{Buffers, embed_batch};
+use crate::error::{EncodeError, ModelError, SizeError};
 use crate::kernel;
 use crate::model::{
-    ALIGNMENT, Calibration, Header, Layout, Model, length, repack, repacked_len, rewrite,
+    Calibration, Header, Layout, Model, first_section, length, repack, repacked_len, rewrite,
 };
 
-/// A model file in memory, known to be valid, at a multiple of [`ALIGNMENT`].
+/// Bytes of a line of the cache. Where each vector of weights lies across two, an
+/// embedding takes up to half as long again.
+const LINE: usize = 64;
+
+/// A model file in memory, known to be valid, at a multiple of [`ALIGNMENT`](crate::model::ALIGNMENT),
+/// and such that the weights of the first layer, and of others that follow
+/// multiples of 64 rows, start in a new line of the cache.
 ///
 /// In a firmware's build script, one line makes the file that its core is
 /// fastest with:
@@ -41,7 +49,7 @@ impl OwnedModel {
     /// # Errors
     /// As [`Model::parse_any`].
     pub fn new(bytes: &[u8]) -> Result<Self, ModelError> {
-        let mut owned = Self::zeros(bytes.len());
+        let mut owned = Self::zeros(bytes.len(), first_section(bytes));
         owned.bytes_mut().copy_from_slice(bytes);
         Model::parse_any(owned.bytes())?;
         Ok(owned)
@@ -63,7 +71,8 @@ impl OwnedModel {
     /// As [`repack`].
     pub fn repacked(&self, layout: Layout) -> Result<Self, EncodeError> {
         let model = self.model();
-        let mut packed = Self::zeros(repacked_len(&model, layout).unwrap_or(0));
+        let length = repacked_len(&model, layout).unwrap_or(0);
+        let mut packed = Self::zeros(length, first_section(self.bytes()));
         repack(&model, layout, packed.bytes_mut())?;
         Ok(packed)
     }
@@ -105,9 +114,9 @@ impl OwnedModel {
             calibration,
             ..*model.header()
         };
-        let mut calibrated = Self::zeros(length(&header, model.layout()).unwrap_or(0));
-        rewrite(&model, &header, calibrated.bytes_mut())?;
-        Ok(calibrated)
+        let mut bytes = std::vec![0; length(&header, model.layout()).unwrap_or(0)];
+        rewrite(&model, &header, &mut bytes)?;
+        Self::new(&bytes).map_err(EncodeError::Invalid)
     }
 
     /// The model. Its layout may be one that only another core runs.
@@ -127,9 +136,12 @@ impl OwnedModel {
         &mut self.memory[self.start..][..self.length]
     }
 
-    fn zeros(length: usize) -> Self {
-        let memory = std::vec![0; length + ALIGNMENT];
-        let start = memory.as_ptr().align_offset(ALIGNMENT);
+    /// Memory for a file whose weights start at `weights`.
+    fn zeros(length: usize, weights: usize) -> Self {
+        let memory = std::vec![0; length + 2 * LINE];
+        // Sections start at multiples of 16, which divides LINE.
+        let before = weights.next_multiple_of(LINE) - weights;
+        let start = memory.as_ptr().align_offset(LINE) + before;
         Self {
             memory,
             start,
@@ -141,8 +153,59 @@ impl OwnedModel {
 impl Clone for OwnedModel {
     fn clone(&self) -> Self {
         // Other memory has another start.
-        let mut clone = Self::zeros(self.length);
+        let mut clone = Self::zeros(self.length, first_section(self.bytes()));
         clone.bytes_mut().copy_from_slice(self.bytes());
         clone
+    }
+}
+
+/// Embeds batches of images with one model, in memory of its own.
+///
+/// ```
+/// use siamese_core::host::{BatchEmbedder, OwnedModel};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let file = OwnedModel::read("../model/small.siam".as_ref())?.for_this_machine()?;
+/// let mut embedder = BatchEmbedder::new(file.model());
+/// let pixels = [0; 1000 * 28 * 28]; // 1000 images, one after the other
+/// let mut embeddings = [0; 1000 * 2];
+/// embedder.embed(&pixels, &mut embeddings)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct BatchEmbedder<'m> {
+    model: Model<'m>,
+    shared: Vec<u8>,
+    hidden1: Vec<u8>,
+}
+
+impl<'m> BatchEmbedder<'m> {
+    /// Images at a time. What is between the layers then still fits the second
+    /// cache, beside a good part of a large layer's weights.
+    const IMAGES: usize = 64;
+
+    /// An embedder for `model`.
+    #[must_use]
+    pub fn new(model: Model<'m>) -> Self {
+        let (shared, hidden1) = model.buffer_sizes();
+        Self {
+            model,
+            shared: std::vec![0; shared * Self::IMAGES],
+            hidden1: std::vec![0; hidden1 * Self::IMAGES],
+        }
+    }
+
+    /// The embeddings of images, which come one after the other, in the same
+    /// order; see [`embed_batch`].
+    ///
+    /// # Errors
+    /// As [`embed_batch`].
+    pub fn embed(&mut self, pixels: &[u8], embeddings: &mut [i16]) -> Result<(), SizeError> {
+        let buffers = Buffers {
+            shared: &mut self.shared,
+            hidden1: &mut self.hidden1,
+        };
+        embed_batch(&self.model, pixels, buffers, embeddings)
     }
 }

@@ -73,7 +73,11 @@ impl Input {
                 let row_pairs = pixels.chunks_exact(2 * width);
                 for (row, pair) in activations.chunks_exact_mut(width).zip(row_pairs) {
                     let (upper, lower) = pair.split_at(width);
-                    checkerboard(upper, lower, row);
+                    if cfg!(target_pointer_width = "64") {
+                        checkerboard_by_long_words(upper, lower, row);
+                    } else {
+                        checkerboard(upper, lower, row);
+                    }
                 }
             }
             Pooling::Sum2x2 => {
@@ -144,8 +148,35 @@ fn checkerboard(upper: &[u8], lower: &[u8], row: &mut [u8]) {
     }
 }
 
+/// [`checkerboard`] for processors with 64 bits or more.
+fn checkerboard_by_long_words(upper: &[u8], lower: &[u8], row: &mut [u8]) {
+    const WORD: usize = 8;
+    /// The upper row's bytes in a little-endian word, and of each the upper bits.
+    const UPPER: u64 = 0x00FE_00FE_00FE_00FE;
+    let word = |upper: &[u8; WORD], lower: &[u8; WORD]| {
+        let upper = u64::from_le_bytes(*upper) & UPPER;
+        let lower = u64::from_le_bytes(*lower) & UPPER << 8;
+        ((upper | lower) >> 1).to_le_bytes()
+    };
+    if row.len() % 2 == 1 || row.len() < WORD {
+        return checkerboard(upper, lower, row);
+    }
+    let pixels = upper.as_chunks().0.iter().zip(lower.as_chunks().0);
+    for (row, (upper, lower)) in row.as_chunks_mut().0.iter_mut().zip(pixels) {
+        *row = word(upper, lower);
+    }
+    // The last word ends with the row, and repeats some columns.
+    let pixels = upper.last_chunk().zip(lower.last_chunk());
+    if let (Some(row), Some((upper, lower))) = (row.last_chunk_mut(), pixels) {
+        *row = word(upper, lower);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
     use super::*;
 
     #[test]
@@ -198,6 +229,18 @@ mod tests {
         assert_eq!(input.activations(), 6);
         input.quantise(&pixels, &mut activations);
         assert_eq!(activations, [1, 3, 2, 4, 0, 127]);
+    }
+
+    #[test]
+    fn a_wide_checkerboard_is_the_same() {
+        for width in 6..=50 {
+            let pixels: Vec<u8> = (0..2 * width).map(|i| (i * 89 % 256) as u8).collect();
+            let (upper, lower) = pixels.split_at(width);
+            let (mut row, mut expected) = (vec![99; width], vec![99; width]);
+            checkerboard_by_long_words(upper, lower, &mut row);
+            checkerboard(upper, lower, &mut expected);
+            assert_eq!(row, expected);
+        }
     }
 
     #[test]

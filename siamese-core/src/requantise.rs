@@ -105,6 +105,17 @@ impl Requantise {
         (product + half).wrapping_shr(shift.into()).min(127) as u8
     }
 
+    /// [`hidden_of`](Self::hidden_of) for shifts of 33 or more, in 32 bits but for
+    /// the product; why that is right, [`hidden`](Self::hidden) says.
+    #[inline]
+    pub(crate) fn hidden_of_usual(acc: i32, multiplier: u32, shift: u8) -> u8 {
+        let product = u64::from(acc.max(0).cast_unsigned()) * u64::from(multiplier);
+        let shift = u32::from(shift);
+        let half = 1u32.wrapping_shl(shift.wrapping_sub(33));
+        let sum = ((product >> 32) as u32).wrapping_add(half);
+        sum.wrapping_shr(shift.wrapping_sub(32)).min(127) as u8
+    }
+
     /// A coordinate of the embedding: clamped to the range of `i16`.
     #[inline]
     #[must_use]
@@ -175,6 +186,10 @@ mod tests {
                     );
                     let branchless = Requantise::hidden_of(acc, multiplier, shift);
                     assert_eq!(i64::from(branchless), plain, "{requantise:?} {acc}");
+                    if shift > 32 {
+                        let usual = Requantise::hidden_of_usual(acc, multiplier, shift);
+                        assert_eq!(i64::from(usual), plain, "{requantise:?} {acc}");
+                    }
                 }
             }
         }

@@ -1,16 +1,17 @@
 //! Every back end against the plainest arithmetic: one set of tests for each
-//! order of weights, on models and images made to break shortcuts.
+//! order of weights, on models and images made to break shortcuts, one by one and
+//! in batches.
 
 mod common;
 
-use common::{Layer, Parts, any_parts};
+use common::{Layer, Parts, any_parts, fixed_parts};
 use proptest::prelude::*;
-use siamese_core::Requantise;
-use siamese_core::embedder::{Buffers, embed_into, embed_with};
-use siamese_core::host::OwnedModel;
+use siamese_core::embedder::{Buffers, embed_batch_with, embed_into, embed_with};
+use siamese_core::host::{BatchEmbedder, OwnedModel};
 use siamese_core::image::{Input, Pooling};
-use siamese_core::kernel::{self, Portable};
+use siamese_core::kernel::{self, Active, Kernel, Portable};
 use siamese_core::model::{Layout, Model};
+use siamese_core::{Requantise, SizeError};
 
 /// What a back end makes of an image: both hidden layers and the coordinates.
 type Layers = (Vec<u8>, Vec<u8>, Vec<i16>);
@@ -31,6 +32,29 @@ fn run(model: &Model<'_>, embed: impl FnOnce(Buffers<'_>, &mut [i16])) -> Layers
     (hidden1, shared, embedding)
 }
 
+/// Compares a back end with the oracle, one image after the other and in batches
+/// of several sizes, also of more images than there are.
+fn agrees_by<K: Kernel>(name: &str, model: &Model<'_>, images: &[Vec<u8>], expected: &[Layers]) {
+    for (image, expected) in images.iter().zip(expected) {
+        let found = run(model, |buffers, out| {
+            embed_with::<K>(model, image, buffers, out).unwrap();
+        });
+        assert_eq!(found, *expected, "{name}");
+    }
+    let expected: Vec<i16> = expected.iter().flat_map(|(_, _, e)| e.clone()).collect();
+    let (shared, hidden1) = model.buffer_sizes();
+    for most in [1, 2, images.len() + 1] {
+        let (mut shared, mut hidden1) = (vec![0xFF; shared * most], vec![0xFF; hidden1 * most]);
+        let mut embeddings = vec![-1; expected.len()];
+        let buffers = Buffers {
+            shared: &mut shared,
+            hidden1: &mut hidden1,
+        };
+        embed_batch_with::<K>(model, &images.concat(), buffers, &mut embeddings).unwrap();
+        assert_eq!(embeddings, expected, "{name}, {most} at a time");
+    }
+}
+
 /// Compares every back end that can run `layout` with the oracle; whether one
 /// but the portable did.
 fn agrees(layout: Layout, parts: &Parts, images: &[Vec<u8>]) -> bool {
@@ -41,17 +65,24 @@ fn agrees(layout: Layout, parts: &Parts, images: &[Vec<u8>]) -> bool {
         return false;
     };
     let model = packed.model();
-    for image in images {
-        let expected = parts.oracle(image);
-        let portable = run(&model, |buffers, out| {
-            embed_with::<Portable>(&model, image, buffers, out).unwrap();
-        });
-        assert_eq!(portable, expected, "portable, {}", layout.name());
-        let active = run(&model, |buffers, out| {
-            embed_into(&model, image, buffers, out).unwrap();
-        });
-        assert_eq!(active, expected, "{}", kernel::name(layout));
+    let expected: Vec<Layers> = images.iter().map(|image| parts.oracle(image)).collect();
+    agrees_by::<Portable>("portable", &model, images, &expected);
+    agrees_by::<Active>(kernel::name(layout), &model, images, &expected);
+    #[cfg(kernel_x86)]
+    if layout == Layout::WidePairs {
+        // The one that is not the faster one here, too.
+        if kernel::X86Avx2::available() {
+            agrees_by::<kernel::X86Avx2>("AVX2", &model, images, &expected);
+        }
+        if kernel::X86Vnni::available() {
+            agrees_by::<kernel::X86Vnni>("AVX-512 VNNI", &model, images, &expected);
+        }
     }
+    let image = &images[0];
+    let into = run(&model, |buffers, out| {
+        embed_into(&model, image, buffers, out).unwrap();
+    });
+    assert_eq!(into, expected[0]);
     kernel::runs(layout)
 }
 
@@ -184,10 +215,104 @@ agrees! {
     columns: Layout::Columns;
     pairs: Layout::Pairs;
     quads: Layout::Quads;
-    wide_quads: Layout::WideQuads;
+    wide_pairs: Layout::WidePairs;
 }
 
 #[test]
 fn the_preferred_layout_runs() {
     assert!(kernel::runs(kernel::preferred()));
+}
+
+/// The embeddings of `count` images, given as one batch.
+fn batch(model: &Model<'_>, images: &[Vec<u8>], count: usize) -> Vec<i16> {
+    let images: Vec<_> = images.iter().cycle().take(count).cloned().collect();
+    let mut embeddings = vec![-1; count * model.dim()];
+    let mut embedder = BatchEmbedder::new(*model);
+    embedder.embed(&images.concat(), &mut embeddings).unwrap();
+    embeddings
+}
+
+#[test]
+fn batches_of_any_size_give_what_single_images_give() {
+    for parts in models() {
+        let rows = OwnedModel::new(&parts.encode().unwrap()).unwrap();
+        let fast = rows.for_this_machine().unwrap();
+        let images = adversarial(parts.input);
+        let expected: Vec<_> = images.iter().map(|image| parts.oracle(image).2).collect();
+        for count in [0, 1, 2, 7, 63, 64, 65, 1000] {
+            let expected = expected.iter().cycle().take(count).flatten().copied();
+            let found = batch(&fast.model(), &images, count);
+            assert_eq!(found, expected.collect::<Vec<_>>(), "{count} images");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn random_batches_give_what_single_images_give(
+        (parts, images) in any_parts().prop_flat_map(|parts| {
+            let image = prop::collection::vec(
+                prop_oneof![3 => Just(0u8), 1 => any::<u8>()],
+                parts.input.pixels(),
+            );
+            (Just(parts), prop::collection::vec(image, 1..10))
+        }),
+        count in prop_oneof![Just(1usize), Just(2), Just(7), Just(64), Just(1000), 0usize..200],
+    ) {
+        let rows = OwnedModel::new(&parts.encode().unwrap()).unwrap();
+        let fast = rows.for_this_machine().unwrap();
+        let expected: Vec<_> = images.iter().map(|image| parts.oracle(image).2).collect();
+        let expected: Vec<i16> = expected.iter().cycle().take(count).flatten().copied().collect();
+        prop_assert_eq!(batch(&fast.model(), &images, count), expected);
+    }
+}
+
+#[test]
+fn the_models_of_the_repository_embed_alike_in_batches() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../model");
+    for name in ["tiny", "small", "small-d16", "medium", "reference"] {
+        let rows = OwnedModel::read(&folder.join(name).with_extension("siam")).unwrap();
+        let fast = rows.for_this_machine().unwrap();
+        let (rows, fast) = (rows.model(), fast.model());
+        // Blots of some size, at some place, on black.
+        let mut images = adversarial(rows.header().input);
+        for number in 0..90 {
+            let (x, y, size) = (number % 19, number * 7 % 23, 3 + number % 11);
+            images.push(
+                (0..28 * 28)
+                    .map(|i| match (i % 28, i / 28) {
+                        (u, v) if (x..x + size).contains(&u) && (y..y + size).contains(&v) => {
+                            (i * number * 37 % 256) as u8
+                        }
+                        _ => 0,
+                    })
+                    .collect(),
+            );
+        }
+        let expected: Vec<i16> = images
+            .iter()
+            .flat_map(|image| {
+                run(&rows, |buffers, out| {
+                    embed_with::<Portable>(&rows, image, buffers, out).unwrap();
+                })
+                .2
+            })
+            .collect();
+        assert_eq!(batch(&fast, &images, images.len()), expected, "{name}");
+    }
+}
+
+#[test]
+fn batches_of_wrong_sizes_are_refused() {
+    let parts = fixed_parts();
+    let file = OwnedModel::new(&parts.encode().unwrap()).unwrap();
+    let mut embedder = BatchEmbedder::new(file.model());
+    let mut embeddings = [7; 4];
+    let error = embedder.embed(&[0; 31], &mut embeddings).unwrap_err();
+    let (expected, found) = (16, 15);
+    assert_eq!(error, SizeError::Image { expected, found });
+    let error = embedder.embed(&[0; 48], &mut embeddings).unwrap_err();
+    assert_eq!(error, SizeError::Dimension { model: 6, asked: 4 });
+    assert_eq!(embeddings, [7; 4]);
+    embedder.embed(&[0; 32], &mut embeddings).unwrap();
 }

@@ -38,7 +38,7 @@ fn a_repacked_model_gives_the_same_points_and_comes_back() {
         ("cortex-m0", "columns"),
         ("cortex-m4", "pairs"),
         ("cortex-m55", "quads"),
-        ("x86-64", "wide-quads"),
+        ("x86-64", "wide-pairs"),
         ("riscv", "rows"),
     ] {
         assert_eq!(repack(&stored, core, "packed.siam"), layout);

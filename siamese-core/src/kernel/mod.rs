@@ -10,7 +10,7 @@
 //! | `Thumb` | Cortex-M0, M0+, M23, M3 | [columns](Layout::Columns) | one at a time, of what is not zero |
 //! | `ArmDsp` | Cortex-M4, M7, M33 | [pairs](Layout::Pairs) | four in three instructions |
 //! | `Helium` | Cortex-M55, M85 | [quads](Layout::Quads) | 16 in one instruction |
-//! | `X86` | 64-bit x86 with AVX2 or AVX-512 VNNI | [wide quads](Layout::WideQuads) | 64 in one instruction |
+//! | `X86` | 64-bit x86 with AVX2 or AVX-512 VNNI | [wide pairs](Layout::WidePairs) | 64 in one instruction |
 //!
 //! `build.rs` selects what is compiled by the target alone, and the layout of a
 //! model's weights what runs, where the processor says that it can.
@@ -47,7 +47,7 @@ pub use portable::Portable;
 #[cfg(kernel_thumb)]
 pub use thumb::Thumb;
 #[cfg(kernel_x86)]
-pub use x86::X86;
+pub use x86::{X86, X86Avx2, X86Vnni};
 
 /// One back end.
 pub trait Kernel {
@@ -77,6 +77,25 @@ pub trait Kernel {
     ///   order the products are added.
     /// - *Cost*: no memory beyond the stack; time in proportion to the weights.
     fn accumulate(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32]));
+
+    /// [`accumulate`](Self::accumulate) for a batch of images, with the number
+    /// of the image as the first argument of `emit`. `inputs` holds
+    /// `layer.inputs()` activations an image, one image after the other; what
+    /// is left in the end is no image.
+    ///
+    /// The rows of an image come in order; rows of other images may come
+    /// between them, so that a back end can use weights for many images before
+    /// it loads the next ones.
+    #[inline]
+    fn accumulate_batch(
+        layer: &Layer<'_>,
+        inputs: &[u8],
+        mut emit: impl FnMut(usize, usize, &[i32]),
+    ) {
+        for (image, inputs) in inputs.chunks_exact(layer.inputs()).enumerate() {
+            Self::accumulate(layer, inputs, |first, accs| emit(image, first, accs));
+        }
+    }
 }
 
 /// The back ends of this build, chosen by the layer's layout.
@@ -94,7 +113,7 @@ pub fn runs(layout: Layout) -> bool {
         #[cfg(kernel_helium)]
         Layout::Quads => Helium::available(),
         #[cfg(kernel_x86)]
-        Layout::WideQuads => X86::available(),
+        Layout::WidePairs => X86::available(),
         _ => false,
     }
 }
@@ -121,7 +140,7 @@ pub fn name(layout: Layout) -> &'static str {
         #[cfg(kernel_helium)]
         Layout::Quads => Helium::NAME,
         #[cfg(kernel_x86)]
-        Layout::WideQuads => x86::way().unwrap_or(X86::NAME),
+        Layout::WidePairs => x86::way().unwrap_or(X86::NAME),
         _ => Portable::NAME,
     }
 }
@@ -143,8 +162,22 @@ impl Kernel for Active {
             #[cfg(kernel_helium)]
             Layout::Quads => Helium::accumulate(layer, inputs, emit),
             #[cfg(kernel_x86)]
-            Layout::WideQuads => X86::accumulate(layer, inputs, emit),
+            Layout::WidePairs => X86::accumulate(layer, inputs, emit),
             _ => Portable::accumulate(layer, inputs, emit),
+        }
+    }
+
+    fn accumulate_batch(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, usize, &[i32])) {
+        match layer.layout() {
+            #[cfg(kernel_thumb)]
+            Layout::Columns => Thumb::accumulate_batch(layer, inputs, emit),
+            #[cfg(kernel_dsp)]
+            Layout::Pairs => ArmDsp::accumulate_batch(layer, inputs, emit),
+            #[cfg(kernel_helium)]
+            Layout::Quads => Helium::accumulate_batch(layer, inputs, emit),
+            #[cfg(kernel_x86)]
+            Layout::WidePairs => X86::accumulate_batch(layer, inputs, emit),
+            _ => Portable::accumulate_batch(layer, inputs, emit),
         }
     }
 }

@@ -24,8 +24,8 @@ pub enum Layout {
     Pairs,
     /// Tiles of 8 rows and 4 columns, row after row. For Cortex-M55 and M85.
     Quads,
-    /// Tiles of 16 rows and 4 columns, row after row. For 64-bit x86.
-    WideQuads,
+    /// Tiles of 32 rows and 2 columns, row after row. For 64-bit x86.
+    WidePairs,
 }
 
 impl Layout {
@@ -35,7 +35,7 @@ impl Layout {
         Self::Columns,
         Self::Pairs,
         Self::Quads,
-        Self::WideQuads,
+        Self::WidePairs,
     ];
 
     /// A short name, for reports.
@@ -46,7 +46,7 @@ impl Layout {
             Self::Columns => "columns",
             Self::Pairs => "pairs",
             Self::Quads => "quads",
-            Self::WideQuads => "wide-quads",
+            Self::WidePairs => "wide-pairs",
         }
     }
 
@@ -60,7 +60,7 @@ impl Layout {
             }
             "cortex-m4" | "cortex-m7" | "cortex-m33" | "cortex-m35p" => Self::Pairs,
             "cortex-m55" | "cortex-m85" => Self::Quads,
-            "x86-64" => Self::WideQuads,
+            "x86-64" => Self::WidePairs,
             _ => Self::Rows,
         }
     }
@@ -85,7 +85,7 @@ impl Layout {
             Self::Columns => (8, 1),
             Self::Pairs => (8, 2),
             Self::Quads => (8, 4),
-            Self::WideQuads => (16, 4),
+            Self::WidePairs => (32, 2),
         }
     }
 
@@ -111,7 +111,7 @@ impl Layout {
             + column / tile_columns * (tile_rows * tile_columns);
         let (row, column) = (row % tile_rows, column % tile_columns);
         tile + match self {
-            Self::Rows | Self::Columns | Self::Quads | Self::WideQuads => {
+            Self::Rows | Self::Columns | Self::Quads | Self::WidePairs => {
                 row * tile_columns + column
             }
             Self::Pairs => row / 2 * 4 + column * 2 + row % 2,
@@ -123,7 +123,7 @@ impl Layout {
     #[inline]
     pub(super) const fn decode(self, row: usize, byte: u8, below: u8) -> i8 {
         match self {
-            Self::Rows | Self::Quads | Self::WideQuads => byte as i8,
+            Self::Rows | Self::Quads | Self::WidePairs => byte as i8,
             Self::Columns => (byte ^ 0x80) as i8,
             // A negative low half has borrowed one from the high half.
             Self::Pairs if row % 2 == 1 => byte.wrapping_add(below >> 7) as i8,
@@ -135,7 +135,7 @@ impl Layout {
     #[inline]
     pub(super) const fn encode(self, row: usize, weight: i8, below: u8) -> u8 {
         match self {
-            Self::Rows | Self::Quads | Self::WideQuads => weight as u8,
+            Self::Rows | Self::Quads | Self::WidePairs => weight as u8,
             Self::Columns => weight as u8 ^ 0x80,
             Self::Pairs if row % 2 == 1 => (weight as u8).wrapping_sub(below >> 7),
             Self::Pairs => weight as u8,

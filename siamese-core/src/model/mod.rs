@@ -314,12 +314,25 @@ impl<'a> Layer<'a> {
             let (multipliers, _) = self.multipliers.as_chunks::<4>();
             let multipliers = multipliers.get(first..).unwrap_or_default();
             let shifts = self.shifts.get(first..).unwrap_or_default();
-            let rows = activations.iter_mut().zip(accs);
-            for ((activation, &acc), (&multiplier, &shift)) in
-                rows.zip(multipliers.iter().zip(shifts))
-            {
-                let multiplier = u32::from_le_bytes(multiplier);
-                *activation = Requantise::hidden_of(acc, multiplier, shift);
+            let numbers = multipliers
+                .iter()
+                .map(|&m| u32::from_le_bytes(m))
+                .zip(shifts);
+            let rows = activations.iter_mut().zip(accs).zip(numbers);
+            // What training exports takes half the work. All are looked at, because
+            // to end at the first exception would be slower.
+            let least = shifts
+                .iter()
+                .take(accs.len())
+                .fold(u8::MAX, |least, &shift| least.min(shift));
+            if least > 32 {
+                for ((activation, &acc), (multiplier, &shift)) in rows {
+                    *activation = Requantise::hidden_of_usual(acc, multiplier, shift);
+                }
+            } else {
+                for ((activation, &acc), (multiplier, &shift)) in rows {
+                    *activation = Requantise::hidden_of(acc, multiplier, shift);
+                }
             }
             return;
         }
@@ -356,6 +369,17 @@ impl<'a> Layer<'a> {
         self.requantise(row)
             .map_or(0, |requantise| requantise.hidden(acc))
     }
+}
+
+/// Where a file's first section, the first layer's weights, starts, if it says so
+/// truly.
+#[cfg(feature = "std")]
+pub(crate) fn first_section(bytes: &[u8]) -> usize {
+    let header = match bytes.get(10..12) {
+        Some(&[low, high]) => u16::from_le_bytes([low, high]),
+        _ => 0,
+    };
+    (PREFIX + usize::from(header)).next_multiple_of(ALIGNMENT)
 }
 
 /// The next multiple of [`ALIGNMENT`]; `None` if it doesn't fit.
