@@ -8,8 +8,8 @@ use crate::workspace::Workspace;
 
 /// What `cargo xtask train-all --help` says in the end.
 pub const HELP: &str = "\
-Trains the models of model/ on MNIST, each as `siamese-train train` does by itself, and writes
-their files there: about half an hour on 2 cores, a third of it for `reference`. Name some to train
+Trains the models of model/ on MNIST, each as `siamese-train train` does by itself, and calibrates
+them, as `siamese-train calibrate` does; writes their files there: about half an hour on 2 cores, a third of it for `reference`. Name some to train
 only those. Ctrl-C loses nothing: the same command, with the names that are left, goes on from there.
 
 Examples:
@@ -44,6 +44,9 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         if args.models.is_empty() || args.models.iter().any(|chosen| chosen == name) {
             let call = ["train", "--preset", preset, "--dim", dim, "--out", "model"];
             shell::step("Training", name, || workspace.trainer(call).run())?;
+            let model = format!("model/{name}.siam");
+            let call = ["calibrate", "--model", &model];
+            shell::step("Calibration", name, || workspace.trainer(call).run())?;
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use siamese_core::embedder::{Buffers, embed_into, embed_with};
-use siamese_core::host::OwnedModel;
+use siamese_core::host::{BatchEmbedder, OwnedModel};
 use siamese_core::kernel::{self, Kernel, Portable};
 use siamese_core::model::Model;
 
@@ -19,11 +19,14 @@ const BATCH: usize = 1000;
 /// Rounds, in each of which every way gets its turn.
 const ROUNDS: usize = 15;
 
+/// Embeds images, which come one after the other.
+type Embed<'a> = dyn FnMut(&[u8]) + 'a;
+
 /// One way to embed.
 struct Way<'a> {
     kernel: &'static str,
     batch: usize,
-    embed: &'a mut dyn FnMut(&[Vec<u8>]),
+    embed: &'a mut Embed<'a>,
     /// Nanoseconds an image, in each round.
     times: Vec<f64>,
 }
@@ -34,12 +37,14 @@ pub fn measure(model: &Path, images: &[Vec<u8>]) -> Result<Vec<Value>> {
     let fast = file.for_this_machine()?;
     let (rows, fast) = (file.model(), fast.model());
     let step = (images.len() / BATCH).max(1);
-    let images: Vec<Vec<u8>> = images.iter().step_by(step).take(BATCH).cloned().collect();
+    let images: Vec<&[u8]> = images.iter().step_by(step).map(Vec::as_slice).collect();
+    let pixels = images[..BATCH.min(images.len())].concat();
+    let size = rows.header().input.pixels();
 
-    let mut plain = embedder(&rows, embed_with::<Portable>);
-    let mut plain_batch = embedder(&rows, embed_with::<Portable>);
-    let mut chosen = embedder(&fast, embed_into);
-    let mut chosen_batch = embedder(&fast, embed_into);
+    let mut plain = one_by_one(&rows, embed_with::<Portable>);
+    let mut plain_batch = one_by_one(&rows, embed_with::<Portable>);
+    let mut chosen = one_by_one(&fast, embed_into);
+    let mut chosen_batch = at_once(&fast);
     let chosen_name = kernel::name(fast.layout());
     let mut ways: [Way<'_>; 4] = [
         way(Portable::NAME, 1, &mut plain),
@@ -49,7 +54,8 @@ pub fn measure(model: &Path, images: &[Vec<u8>]) -> Result<Vec<Value>> {
     ];
     for _ in 0..ROUNDS {
         for way in &mut ways {
-            way.times.push(time(way.batch, &images, way.embed));
+            way.times
+                .push(time(way.batch * size, size, &pixels, way.embed));
         }
     }
     Ok(ways
@@ -74,7 +80,7 @@ pub fn measure(model: &Path, images: &[Vec<u8>]) -> Result<Vec<Value>> {
         .collect())
 }
 
-fn way<'a>(kernel: &'static str, batch: usize, embed: &'a mut dyn FnMut(&[Vec<u8>])) -> Way<'a> {
+fn way<'a>(kernel: &'static str, batch: usize, embed: &'a mut Embed<'a>) -> Way<'a> {
     Way {
         kernel,
         batch,
@@ -84,7 +90,7 @@ fn way<'a>(kernel: &'static str, batch: usize, embed: &'a mut dyn FnMut(&[Vec<u8
 }
 
 /// A function that embeds images one after the other in buffers of its own.
-fn embedder<'m, F, E>(model: &'m Model<'m>, embed: F) -> impl FnMut(&[Vec<u8>]) + use<'m, F, E>
+fn one_by_one<'m, F, E>(model: &'m Model<'m>, embed: F) -> impl FnMut(&[u8]) + use<'m, F, E>
 where
     F: Fn(&Model<'_>, &[u8], Buffers<'_>, &mut [i16]) -> Result<(), E>,
     E: std::fmt::Debug,
@@ -92,8 +98,9 @@ where
     let (shared, hidden1) = model.buffer_sizes();
     let (mut shared, mut hidden1) = (vec![0; shared], vec![0; hidden1]);
     let mut embedding = vec![0; model.dim()];
+    let size = model.header().input.pixels();
     move |images| {
-        for image in images {
+        for image in images.chunks_exact(size) {
             let buffers = Buffers {
                 shared: &mut shared,
                 hidden1: &mut hidden1,
@@ -104,20 +111,29 @@ where
     }
 }
 
-/// Nanoseconds an image. One at a time, each image is timed by itself, with the
-/// clock's own time in it, and the median counts.
-fn time(batch: usize, images: &[Vec<u8>], embed: &mut dyn FnMut(&[Vec<u8>])) -> f64 {
-    let nanoseconds = |images: &[Vec<u8>], embed: &mut dyn FnMut(&[Vec<u8>])| {
+/// A function that embeds images as one batch.
+fn at_once<'m>(model: &Model<'m>) -> impl FnMut(&[u8]) + use<'m> {
+    let mut embedder = BatchEmbedder::new(*model);
+    let (size, dim) = (model.header().input.pixels(), model.dim());
+    let mut embeddings = vec![0; BATCH * dim];
+    move |images| {
+        let embeddings = &mut embeddings[..images.len() / size * dim];
+        let embedded = embedder.embed(images, embeddings);
+        embedded.expect("MNIST's images fit");
+        black_box(embeddings);
+    }
+}
+
+/// Nanoseconds an image of `size` pixels, so many pixels at a time. One image at
+/// a time, each is timed by itself, with the clock's own time in it, and the
+/// median counts.
+fn time(at_a_time: usize, size: usize, pixels: &[u8], embed: &mut Embed<'_>) -> f64 {
+    let mut nanoseconds = |pixels: &[u8]| {
         let start = Instant::now();
-        embed(black_box(images));
-        start.elapsed().as_nanos() as f64 / images.len() as f64
+        embed(black_box(pixels));
+        start.elapsed().as_nanos() as f64 / (pixels.len() / size) as f64
     };
-    median(
-        images
-            .chunks(batch)
-            .map(|images| nanoseconds(images, embed))
-            .collect(),
-    )
+    median(pixels.chunks(at_a_time).map(&mut nanoseconds).collect())
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
