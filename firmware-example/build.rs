@@ -1,6 +1,8 @@
 //! Puts the model into the firmware: checks it, derives the buffer sizes from
 //! it, and lays out the board's memory.
 
+mod boards;
+
 use std::env;
 use std::error::Error;
 use std::fs;
@@ -10,102 +12,14 @@ use std::process::ExitCode;
 use siamese_core::host::OwnedModel;
 use siamese_core::model::Layout;
 
+use boards::{BOARDS, Board};
+
 /// All the RAM that the firmware may use, stack included.
 const RAM: u32 = 16 * 1024;
 /// The part of it that is the stack's.
 const STACK: u32 = 7 * 1024;
 /// The model that is built in if `SIAMESE_MODEL` names no other.
 const DEFAULT_MODEL: &str = "../model/small.siam";
-
-/// What the build needs to know of a board.
-struct Board {
-    /// Its feature, and QEMU's machine.
-    name: &'static str,
-    /// The core, as compilers name it.
-    core: &'static str,
-    /// The target that its core needs.
-    target: &'static str,
-    /// Where its flash starts, or what stands for it.
-    flash: u32,
-    /// The flash in KiB.
-    flash_kib: u32,
-    /// Where its RAM starts.
-    ram: u32,
-}
-
-impl Board {
-    fn is_riscv(&self) -> bool {
-        self.target.starts_with("riscv")
-    }
-}
-
-const BOARDS: [Board; 8] = [
-    Board {
-        name: "microbit",
-        core: "cortex-m0",
-        target: "thumbv6m-none-eabi",
-        flash: 0,
-        flash_kib: 256,
-        ram: 0x2000_0000,
-    },
-    Board {
-        name: "mps2-an385",
-        core: "cortex-m3",
-        target: "thumbv7m-none-eabi",
-        flash: 0,
-        flash_kib: 4096,
-        ram: 0x2000_0000,
-    },
-    Board {
-        name: "mps2-an386",
-        core: "cortex-m4",
-        target: "thumbv7em-none-eabi",
-        flash: 0,
-        flash_kib: 4096,
-        ram: 0x2000_0000,
-    },
-    Board {
-        name: "mps2-an500",
-        core: "cortex-m7",
-        target: "thumbv7em-none-eabi",
-        flash: 0,
-        flash_kib: 4096,
-        ram: 0x2000_0000,
-    },
-    Board {
-        name: "mps2-an505",
-        core: "cortex-m33",
-        target: "thumbv8m.main-none-eabi",
-        flash: 0x1000_0000,
-        flash_kib: 4096,
-        ram: 0x3000_0000,
-    },
-    Board {
-        name: "mps3-an547",
-        core: "cortex-m55",
-        target: "thumbv8m.main-none-eabi",
-        flash: 0,
-        flash_kib: 512,
-        ram: 0x2000_0000,
-    },
-    Board {
-        name: "netduinoplus2",
-        core: "cortex-m4",
-        target: "thumbv7em-none-eabi",
-        flash: 0x0800_0000,
-        flash_kib: 1024,
-        ram: 0x2000_0000,
-    },
-    // All of its memory is RAM; the lower part stands for flash.
-    Board {
-        name: "virt",
-        core: "rv32imac",
-        target: "riscv32imac-unknown-none-elf",
-        flash: 0x8000_0000,
-        flash_kib: 4096,
-        ram: 0x8040_0000,
-    },
-];
 
 fn main() -> ExitCode {
     match run() {
@@ -120,6 +34,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=boards.rs");
     println!("cargo::rerun-if-env-changed=SIAMESE_MODEL");
     println!("cargo::rerun-if-env-changed=SIAMESE_KERNEL");
     let out = PathBuf::from(env::var("OUT_DIR")?);

@@ -1,7 +1,7 @@
 //! What a device must answer.
 
 use siamese_core::embedder::{Buffers, embed_into};
-use siamese_core::link::checksum;
+use siamese_core::link::{Embedded, checksum};
 use siamese_core::{Model, SizeError};
 
 /// The integer path on this machine, in the form of a device's answers.
@@ -43,5 +43,27 @@ impl<'m> Reference<'m> {
             checksum(&self.shared[..second.outputs()]),
         ];
         Ok((&self.embedding, hidden))
+    }
+
+    /// The numbers of the images whose answers differ from this machine's, in
+    /// any coordinate or hidden layer; those without an answer are among them.
+    ///
+    /// # Errors
+    /// As [`embed`](Self::embed).
+    pub fn differing<I: AsRef<[u8]>>(
+        &mut self,
+        images: &[I],
+        answers: &[Embedded],
+    ) -> Result<Vec<usize>, SizeError> {
+        let mut differing = Vec::new();
+        for (number, image) in images.iter().enumerate() {
+            let expected = self.embed(image.as_ref())?;
+            let answer = answers.get(number);
+            let answer = answer.map(|answer| (answer.coordinates.as_slice(), answer.hidden_crc));
+            if answer != Some(expected) {
+                differing.push(number);
+            }
+        }
+        Ok(differing)
     }
 }

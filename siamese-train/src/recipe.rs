@@ -261,6 +261,7 @@ impl RecipeName {
             Preset::Reference => Recipe {
                 epochs: 80.0,
                 learning_rate: 0.008,
+                sparsity: 0.3,
                 ..recipe
             },
         }

@@ -25,30 +25,18 @@ pub struct Args {
     #[arg(long, value_name = "FILE.siam")]
     model: PathBuf,
     /// The core that will run it
-    #[arg(long = "for", value_name = "CORE", value_parser = CORES)]
+    #[arg(long = "for", value_name = "CORE", value_parser = cores().collect::<Vec<_>>())]
     core: String,
     /// Where the new model goes
     #[arg(long, value_name = "FILE.siam")]
     out: PathBuf,
 }
 
-/// The cores by their names, and what stands for all others.
-const CORES: [&str; 14] = [
-    "any",
-    "cortex-m0",
-    "cortex-m0plus",
-    "cortex-m1",
-    "cortex-m23",
-    "cortex-m3",
-    "cortex-m4",
-    "cortex-m7",
-    "cortex-m33",
-    "cortex-m35p",
-    "cortex-m55",
-    "cortex-m85",
-    "x86-64",
-    "riscv",
-];
+/// The cores with an order of their own, and what stands for all others.
+fn cores() -> impl Iterator<Item = &'static str> {
+    let known = Layout::CORES.iter().map(|&(name, _)| name);
+    ["any", "riscv"].into_iter().chain(known)
+}
 
 pub fn run(args: &Args, output: Output) -> Result<()> {
     let file = ModelFile::read(&args.model)?;

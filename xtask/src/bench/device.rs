@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use siamese_core::host::OwnedModel;
 use siamese_core::model::Layout;
@@ -42,16 +42,7 @@ pub fn measure(model: &Path, board: Board, images: &[Vec<u8>]) -> Result<Option<
     let memory = device.memory()?;
 
     let fast = file.for_this_machine()?;
-    let mut reference = Reference::new(fast.model());
-    let mut mismatches = 0;
-    for (image, answer) in sent.iter().zip(&answers) {
-        let expected = reference.embed(image)?;
-        mismatches += u64::from(expected != (answer.coordinates.as_slice(), answer.hidden_crc));
-    }
-    ensure!(
-        answers.len() == sent.len(),
-        "the board left images unanswered"
-    );
+    let differing = Reference::new(fast.model()).differing(&sent, &answers)?;
     let instructions = instructions_per_image(&answers, info.tick_hz);
     shell::note(&format!("{}: {instructions:.0} instructions", name(model)));
     let layout = file.for_core(board.core_name())?.model().layout();
@@ -62,7 +53,7 @@ pub fn measure(model: &Path, board: Board, images: &[Vec<u8>]) -> Result<Option<
         "kernel": if layout == Layout::Rows { "portable" } else { layout.name() },
         "instructions_per_image": instructions.round() as u64,
         "images": answers.len(),
-        "mismatches": mismatches,
+        "mismatches": differing.len(),
         "flash_code": alone.code_bytes.saturating_sub(loader.code_bytes),
         "flash_loader": loader.code_bytes,
         "flash_weights": alone.model_bytes,

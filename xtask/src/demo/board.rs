@@ -53,30 +53,15 @@ pub fn run(elf: &Path, board: Board, model: &Path, images: &Path) -> Result<Outc
     // Asked last, so that the deepest stack is that of the work.
     let memory = device.memory()?;
 
-    let mut reference = Reference::new(parsed);
-    let mut mismatches = 0;
-    for (index, (image, answer)) in images.iter().zip(&answers).enumerate() {
-        let expected = reference
-            .embed(image)
-            .context("this machine can't embed an image")?;
-        if expected != (answer.coordinates.as_slice(), answer.hidden_crc) {
-            if mismatches == 0 {
-                let answer = answer.coordinates.as_slice();
-                shell::note(&format!(
-                    "image {index}: {answer:?} instead of {:?}",
-                    expected.0
-                ));
-            }
-            mismatches += 1;
-        }
+    let differing = Reference::new(parsed)
+        .differing(&images, &answers)
+        .context("this machine can't embed an image")?;
+    if let Some(first) = differing.first() {
+        shell::note(&format!("image {first} is the first that differs"));
     }
-    ensure!(
-        answers.len() == images.len(),
-        "the board left images unanswered"
-    );
     Ok(Outcome {
         images: answers.len() as u64,
-        mismatches,
+        mismatches: differing.len() as u64,
         flash_bytes: footprint.flash_bytes,
         ram_static: footprint.ram_static,
         ram_stack: memory.stack_peak.into(),
