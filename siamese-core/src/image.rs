@@ -58,6 +58,7 @@ impl Input {
     /// length [`Self::pixels`]); every activation is in `0..=127`, and a black
     /// neighbourhood gives exactly 0. Slices of other lengths are filled as
     /// far as both go.
+    #[inline(never)] // Its loops need all registers.
     pub fn quantise(&self, pixels: &[u8], activations: &mut [u8]) {
         match self.pooling {
             Pooling::None => {
