@@ -179,7 +179,13 @@ pub fn build_program(model: &Path, board: Board, program: Program) -> Result<Pat
         move |error| Error::File { path, error }
     };
     let model = fs::canonicalize(model).map_err(at(model))?;
-    let crc = checksum(&fs::read(&model).map_err(at(&model))?);
+    let bytes = fs::read(&model).map_err(at(&model))?;
+    // A model file ends with its own CRC-32, so that of all of it is always the same.
+    let crc = checksum(
+        bytes
+            .split_last_chunk::<4>()
+            .map_or(&bytes, |(body, _)| body),
+    );
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware-example");
     let folder = fs::canonicalize(&folder).map_err(at(&folder))?;
     let target = folder.join("target");

@@ -96,7 +96,8 @@ fn cores_use_the_instructions_that_they_have() {
             "M33" | "M55" => assert!(smlad >= 16 && vmladava >= 8),
             // Another instruction set: what looks like one isn't.
             "RISC-V" => {}
-            _ => assert_eq!((smlad, vmladava), (0, 0)),
+            // Now and then a constant looks like one.
+            _ => assert!(smlad < 4 && vmladava < 4),
         }
     }
 }
