@@ -26,7 +26,7 @@ from onnx import TensorProto, helper, numpy_helper
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = {"small": [392, 128, 64, 2], "reference": [784, 1024, 1024, 2]}
 BATCHES = [1, 1000]
-ROUNDS = 5
+ROUNDS = 3
 
 
 def quantised_graph(sizes: list[int]) -> bytes:
