@@ -305,3 +305,9 @@ fn a_fingerprint_is_of_the_weights_and_not_of_their_order() {
     let other = OwnedModel::new(&model_of(2, 4)).unwrap();
     assert_ne!(other.model().fingerprint(), rows.model().fingerprint());
 }
+
+#[test]
+fn a_gallery_of_32_prototypes_of_16_coordinates_takes_little_memory() {
+    const { assert!(Gallery::<16, 32>::RAM <= 2_560) };
+    assert_eq!(Gallery::<16, 32>::RAM, size_of::<Gallery<16, 32>>());
+}

@@ -3,11 +3,13 @@
 
 mod common;
 
+use std::path::Path;
+
 use siamese_core::embedder::Embedder;
 use siamese_core::gallery::{Gallery, GalleryError};
 use siamese_core::{Embedding, Model};
 use siamese_device::firmware::{Board, model_of_elf};
-use siamese_device::{Device, Emulator, Error, Fault, Listed};
+use siamese_device::{Device, Emulator, Error, Fault, INSTRUCTIONS_PER_SECOND, Listed};
 
 use common::{ELF, build, build_with, extreme_model, random_images};
 
@@ -118,6 +120,25 @@ fn a_cortex_m55_learns_and_remembers() {
 #[test]
 fn a_risc_v_learns_and_remembers() {
     session(Board::Virt);
+}
+
+#[test]
+fn identifying_among_32_prototypes_of_16_coordinates_is_cheap() {
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/small-d16.siam");
+    let elf = siamese_device::firmware::build(&model, Board::Mps2An386).unwrap();
+    let mut device = common::start(&elf, Board::Mps2An386);
+    let info = device.info().unwrap();
+    let images = random_images(132, info.pixels, 11);
+    for (label, image) in images.iter().take(32).enumerate() {
+        device.enrol(label as u16, false, image).unwrap();
+    }
+    let found = device.identify_all(&images, |_, _| ()).unwrap();
+    let ticks: f64 = found.iter().map(|found| f64::from(found.ticks)).sum();
+    let per_tick = INSTRUCTIONS_PER_SECOND as f64 / f64::from(info.tick_hz);
+    let instructions = ticks / found.len() as f64 * per_tick;
+    println!("{instructions:.0} instructions to identify");
+    // Counted, not timed: the same on every machine.
+    assert!((1_000.0..4_000.0).contains(&instructions), "{instructions}");
 }
 
 #[test]

@@ -72,6 +72,49 @@ impl Augmentation {
         noise: 0.2,
         clean: 0.1,
     };
+
+    /// As strong as a reader of the digit can bear: for networks that are to
+    /// tell apart what they were never shown.
+    pub const STRONG: Self = Self {
+        shift: 2.5,
+        rotation: 20.0,
+        scale: 0.2,
+        shear: 0.3,
+        elastic: 0.0,
+        thickness: 0.0,
+        blur: 0.0,
+        noise: 0.0,
+        clean: 0.0,
+    };
+}
+
+/// The ways to lay a square on itself: four turns, each also mirrored.
+pub const SYMMETRIES: usize = 8;
+
+/// Writes a square image to `target` in one of its [`SYMMETRIES`], numbered
+/// from 0, which leaves it as it is. Bit 0 of the number mirrors left and
+/// right, bit 1 top and bottom, and bit 2 then exchanges rows and columns.
+pub fn turn(source: &[u8], side: usize, symmetry: usize, target: &mut [u8]) {
+    let mirrored = |position: usize, mirror: bool| {
+        if mirror {
+            side - 1 - position
+        } else {
+            position
+        }
+    };
+    for (row, pixels) in target.chunks_exact_mut(side).enumerate() {
+        for (column, pixel) in pixels.iter_mut().enumerate() {
+            let (x, y) = match symmetry & 4 {
+                0 => (column, row),
+                _ => (row, column),
+            };
+            let (x, y) = (
+                mirrored(x, symmetry & 1 != 0),
+                mirrored(y, symmetry & 2 != 0),
+            );
+            *pixel = source[y * side + x];
+        }
+    }
 }
 
 /// Control points of the elastic field in each direction.
@@ -317,6 +360,33 @@ mod tests {
                 / mass
         };
         (moment(|i| i % 28), moment(|i| i / 28))
+    }
+
+    #[test]
+    fn a_square_has_eight_symmetries() {
+        let image = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+        let mut seen: Vec<[u8; 9]> = (0..SYMMETRIES)
+            .map(|symmetry| {
+                let mut turned = [0; 9];
+                turn(&image, 3, symmetry, &mut turned);
+                turned
+            })
+            .collect();
+        assert_eq!(seen[0], image);
+        assert_eq!(seen[1], [3, 2, 1, 6, 5, 4, 9, 8, 7]);
+        assert_eq!(seen[2], [7, 8, 9, 4, 5, 6, 1, 2, 3]);
+        assert_eq!(seen[4], [1, 4, 7, 2, 5, 8, 3, 6, 9]);
+        // A quarter turn, clockwise.
+        assert!(seen.contains(&[7, 4, 1, 8, 5, 2, 9, 6, 3]));
+        // The middle stays, and neighbours stay neighbours.
+        for turned in &seen {
+            assert_eq!(turned[4], 5);
+            assert_eq!(turned[0] + turned[8], 10);
+            assert_eq!(turned[1] + turned[7], 10);
+        }
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), SYMMETRIES);
     }
 
     #[test]

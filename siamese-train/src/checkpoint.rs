@@ -1,7 +1,7 @@
 //! Float checkpoints: `safetensors` files with the training plan in their
 //! metadata.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -32,6 +32,9 @@ pub struct Plan {
     pub input: Input,
     /// How it is trained.
     pub recipe: Recipe,
+    /// The classes whose images were taken out before anything else.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub without: BTreeSet<u8>,
     /// What everything random follows from.
     pub seed: u64,
     /// SHA-256 of the training images and labels, in hexadecimal.
@@ -39,7 +42,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan to train `preset` with `dim` coordinates on `train`.
+    /// The plan to train `preset` with `dim` coordinates on `train`, all of it.
     ///
     /// # Errors
     /// If the images are too large.
@@ -69,6 +72,7 @@ impl Plan {
             dim,
             input,
             recipe,
+            without: BTreeSet::new(),
             seed,
             data_digest: hex(&digest),
         })
@@ -84,6 +88,11 @@ impl Plan {
             (1..=usize::from(u16::MAX)).contains(&self.input.activations()),
             "images of {width}x{height} pixels don't fit the first layer, which takes 1 to {} inputs",
             u16::MAX
+        );
+        ensure!(
+            !self.recipe.symmetries || width == height,
+            "only square images can be turned and mirrored, not {width}x{height} pixels; \
+             use --symmetries false"
         );
         for outputs in self.hidden() {
             ensure!(

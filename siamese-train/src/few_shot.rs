@@ -65,75 +65,98 @@ pub struct Shots {
     pub open_set_auc: Option<Spread>,
 }
 
-/// Measures it, `draws` times for each number of shots.
-///
-/// # Errors
-/// If `held_out` is empty or holds a class without images, or a class has fewer
-/// training images than the most shots.
-pub fn few_shot(
-    train: Embedded<'_>,
-    test: Embedded<'_>,
-    held_out: &BTreeSet<u8>,
-    shots: &[usize],
-    draws: usize,
-    seed: u64,
-) -> Result<Vec<Shots>> {
-    let (train_members, test_members) = (by_class(train.labels), by_class(test.labels));
-    let most = shots.iter().copied().max().unwrap_or(0);
-    ensure!(!held_out.is_empty(), "no class is held out");
-    for &class in held_out {
-        let images = |members: &[Vec<usize>]| members.get(usize::from(class)).map_or(0, Vec::len);
-        ensure!(
-            images(&train_members) >= most && images(&test_members) > 0,
-            "class {class} has {} training and {} test images; {most} shots need more",
-            images(&train_members),
-            images(&test_members)
-        );
-    }
-    let fixed: Vec<Option<Vec<i16>>> = train_members
-        .iter()
-        .enumerate()
-        .map(|(class, members)| {
-            let trained = !members.is_empty() && !held_out.contains(&(class as u8));
-            trained.then(|| prototype(train.embeddings, members))
-        })
-        .collect();
-    let protocol = Protocol {
-        train,
-        test,
-        held_out,
-        members: &train_members,
-        fixed: &fixed,
-    };
-    let measured = shots.iter().map(|&shots| {
-        let outcomes: Vec<Outcome> = (0..draws.max(1))
-            .into_par_iter()
-            .map(|draw| {
-                let mut generator = ChaCha8Rng::seed_from_u64(seed);
-                generator.set_stream((shots as u64) << 32 | draw as u64);
-                protocol.outcome(shots, &mut generator)
+/// What was measured.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FewShot {
+    /// Before anything is enrolled: the area under the ROC curve of the distance
+    /// to the nearest prototype, images of trained classes against those of new
+    /// ones. `None` if no class is trained.
+    pub before: Option<f64>,
+    /// For each number of shots.
+    pub shots: Vec<Shots>,
+}
+
+/// Embedded images, and which classes the embedder was trained without.
+#[derive(Debug, Clone, Copy)]
+pub struct Protocol<'a> {
+    /// The images that prototypes are made of.
+    pub train: Embedded<'a>,
+    /// The images that are identified.
+    pub test: Embedded<'a>,
+    /// The new classes.
+    pub held_out: &'a BTreeSet<u8>,
+}
+
+impl Protocol<'_> {
+    /// Measures it, `draws` times for each number of shots.
+    ///
+    /// # Errors
+    /// If `held_out` is empty or holds a class without images, or a class has fewer
+    /// training images than the most shots.
+    pub fn measure(&self, shots: &[usize], draws: usize, seed: u64) -> Result<FewShot> {
+        let Self {
+            train,
+            test,
+            held_out,
+        } = *self;
+        let (train_members, test_members) = (by_class(train.labels), by_class(test.labels));
+        let most = shots.iter().copied().max().unwrap_or(0);
+        ensure!(!held_out.is_empty(), "no class is held out");
+        for &class in held_out {
+            let images =
+                |members: &[Vec<usize>]| members.get(usize::from(class)).map_or(0, Vec::len);
+            ensure!(
+                images(&train_members) >= most && images(&test_members) > 0,
+                "class {class} has {} training and {} test images; {most} shots need more",
+                images(&train_members),
+                images(&test_members)
+            );
+        }
+        let fixed: Vec<Option<Vec<i16>>> = train_members
+            .iter()
+            .enumerate()
+            .map(|(class, members)| {
+                let trained = !members.is_empty() && !held_out.contains(&(class as u8));
+                trained.then(|| prototype(train.embeddings, members))
             })
             .collect();
-        let spread = |value: fn(&Outcome) -> f64| {
-            Spread::of(&outcomes.iter().map(value).collect::<Vec<_>>())
+        let fixture = Fixture {
+            protocol: *self,
+            members: &train_members,
+            fixed: &fixed,
         };
-        let aucs: Option<Vec<f64>> = outcomes.iter().map(|outcome| outcome.auc).collect();
-        Shots {
-            shots,
-            all: spread(|outcome| outcome.all),
-            new: spread(|outcome| outcome.new),
-            trained: spread(|outcome| outcome.trained),
-            open_set_auc: aucs.map(|aucs| Spread::of(&aucs)),
-        }
-    });
-    Ok(measured.collect())
+        let measured = shots.iter().map(|&shots| {
+            let outcomes: Vec<Outcome> = (0..draws.max(1))
+                .into_par_iter()
+                .map(|draw| {
+                    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+                    generator.set_stream((shots as u64) << 32 | draw as u64);
+                    fixture.outcome(shots, &mut generator)
+                })
+                .collect();
+            let spread = |value: fn(&Outcome) -> f64| {
+                Spread::of(&outcomes.iter().map(value).collect::<Vec<_>>())
+            };
+            let aucs: Option<Vec<f64>> = outcomes.iter().map(|outcome| outcome.auc).collect();
+            Shots {
+                shots,
+                all: spread(|outcome| outcome.all),
+                new: spread(|outcome| outcome.new),
+                trained: spread(|outcome| outcome.trained),
+                open_set_auc: aucs.map(|aucs| Spread::of(&aucs)),
+            }
+        });
+        let trains = fixed.iter().any(Option::is_some);
+        Ok(FewShot {
+            before: trains.then(|| fixture.auc_of(&fixed, held_out)),
+            shots: measured.collect(),
+        })
+    }
 }
 
 /// What stays the same from draw to draw.
-struct Protocol<'a> {
-    train: Embedded<'a>,
-    test: Embedded<'a>,
-    held_out: &'a BTreeSet<u8>,
+struct Fixture<'a> {
+    protocol: Protocol<'a>,
     members: &'a [Vec<usize>],
     /// The prototypes of the trained classes, by label.
     fixed: &'a [Option<Vec<i16>>],
@@ -147,17 +170,18 @@ struct Outcome {
     auc: Option<f64>,
 }
 
-impl Protocol<'_> {
+impl Fixture<'_> {
     fn outcome(&self, shots: usize, generator: &mut ChaCha8Rng) -> Outcome {
         let mut gallery = self.fixed.to_vec();
-        for &class in self.held_out {
+        for &class in self.protocol.held_out {
             let examples = draw(&self.members[usize::from(class)], shots, generator);
-            gallery[usize::from(class)] = Some(prototype(self.train.embeddings, &examples));
+            gallery[usize::from(class)] =
+                Some(prototype(self.protocol.train.embeddings, &examples));
         }
         let (mut right, mut count) = ([0u32; 2], [0u32; 2]);
-        for (index, &label) in self.test.labels.iter().enumerate() {
-            let new = usize::from(self.held_out.contains(&label));
-            let found = nearest(self.test.embeddings.get(index), enrolled(&gallery, None));
+        for (index, &label) in self.protocol.test.labels.iter().enumerate() {
+            let new = usize::from(self.protocol.held_out.contains(&label));
+            let found = nearest(self.protocol.test.embeddings.get(index), enrolled(&gallery));
             right[new] += u32::from(found.is_some_and(|(_, class)| class == usize::from(label)));
             count[new] += 1;
         }
@@ -172,35 +196,40 @@ impl Protocol<'_> {
 
     /// The mean over the new classes, each being the unknown one in turn.
     fn open_set_auc(&self, gallery: &[Option<Vec<i16>>]) -> Option<f64> {
-        if self.held_out.len() < 2 && self.fixed.iter().all(Option::is_none) {
+        if self.protocol.held_out.len() < 2 && self.fixed.iter().all(Option::is_none) {
             return None;
         }
-        let aucs = self.held_out.iter().map(|&unknown| {
-            let (mut known, mut strange) = (Vec::new(), Vec::new());
-            for (index, &label) in self.test.labels.iter().enumerate() {
-                let enrolled = enrolled(gallery, Some(unknown));
-                let found = nearest(self.test.embeddings.get(index), enrolled);
-                let distance = found.map_or(u64::MAX, |(distance, _)| distance);
-                if label == unknown {
-                    strange.push(distance);
-                } else {
-                    known.push(distance);
-                }
-            }
-            auc(known, strange)
+        let held_out = self.protocol.held_out;
+        let aucs = held_out.iter().map(|&unknown| {
+            let mut others = gallery.to_vec();
+            others[usize::from(unknown)] = None;
+            self.auc_of(&others, &BTreeSet::from([unknown]))
         });
-        Some(aucs.sum::<f64>() / self.held_out.len() as f64)
+        Some(aucs.sum::<f64>() / held_out.len() as f64)
+    }
+
+    /// How well images of the classes that the gallery knows are told from those
+    /// of `unknown` ones by their distance to the nearest prototype.
+    fn auc_of(&self, gallery: &[Option<Vec<i16>>], unknown: &BTreeSet<u8>) -> f64 {
+        let test = self.protocol.test;
+        let (mut known, mut strange) = (Vec::new(), Vec::new());
+        for (index, label) in test.labels.iter().enumerate() {
+            let found = nearest(test.embeddings.get(index), enrolled(gallery));
+            let distance = found.map_or(u64::MAX, |(distance, _)| distance);
+            if unknown.contains(label) {
+                strange.push(distance);
+            } else {
+                known.push(distance);
+            }
+        }
+        auc(known, strange)
     }
 }
 
-/// The prototypes that there are, but for one class's.
-fn enrolled(
-    gallery: &[Option<Vec<i16>>],
-    without: Option<u8>,
-) -> impl Iterator<Item = (usize, &[i16])> {
-    let present = gallery.iter().enumerate();
-    let present = present.filter(move |(class, _)| without.map(usize::from) != Some(*class));
-    present.filter_map(|(class, prototype)| Some((class, prototype.as_deref()?)))
+/// The prototypes that there are, with their classes.
+fn enrolled(gallery: &[Option<Vec<i16>>]) -> impl Iterator<Item = (usize, &[i16])> {
+    let classes = gallery.iter().enumerate();
+    classes.filter_map(|(class, prototype)| Some((class, prototype.as_deref()?)))
 }
 
 /// The probability that something known is nearer than something strange,
@@ -238,18 +267,25 @@ mod tests {
         (embeddings, labels)
     }
 
-    fn measure(wide: i16, held_out: &[u8], shots: &[usize]) -> Result<Vec<Shots>> {
+    fn measure(wide: i16, held_out: &[u8], shots: &[usize]) -> Result<FewShot> {
         let (embeddings, labels) = line(5, wide);
         let set = Embedded {
             embeddings: &embeddings,
             labels: &labels,
         };
-        few_shot(set, set, &held_out.iter().copied().collect(), shots, 10, 1)
+        let protocol = Protocol {
+            train: set,
+            test: set,
+            held_out: &held_out.iter().copied().collect(),
+        };
+        protocol.measure(shots, 10, 1)
     }
 
     #[test]
     fn classes_far_apart_are_known_from_one_example() {
-        let [one] = &measure(1, &[3, 4], &[1]).unwrap()[..] else {
+        let measured = measure(1, &[3, 4], &[1]).unwrap();
+        assert_eq!(measured.before, Some(1.0));
+        let [one] = &measured.shots[..] else {
             panic!("one number of shots");
         };
         assert_eq!(
@@ -263,7 +299,7 @@ mod tests {
     #[test]
     fn more_examples_steady_what_overlaps() {
         let measured = measure(60, &[2, 4], &[1, 20]).unwrap();
-        let [one, twenty] = &measured[..] else {
+        let [one, twenty] = &measured.shots[..] else {
             panic!("two numbers of shots");
         };
         assert!(one.new.deviation > twenty.new.deviation);

@@ -7,16 +7,18 @@ use std::thread;
 
 use siamese_core::image::Input;
 
-use crate::augment::{Augmentation, Augmenter};
+use crate::augment::{Augmenter, SYMMETRIES, turn};
 use crate::dataset::Dataset;
 use crate::pairs::Sampler;
+use crate::recipe::Recipe;
 
 /// The images of one step, ready for the first layer.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// Input activations as `activation / 127`, `[images][inputs]`.
     pub inputs: Vec<f32>,
-    /// The class of each image.
+    /// The class of each image; with symmetries, the class times eight plus the
+    /// symmetry.
     pub labels: Vec<i64>,
 }
 
@@ -38,13 +40,13 @@ struct Worker {
 const AHEAD: usize = 2;
 
 impl Loader {
-    /// Starts `workers` threads that make the batches of `steps`. They end by
-    /// themselves when the loader is dropped.
+    /// Starts `workers` threads that make the batches of `steps`, distorted and
+    /// turned by the recipe. They end by themselves when the loader is dropped.
     #[must_use]
     pub fn start(
         data: &Arc<Dataset>,
         input: Input,
-        augmentation: Augmentation,
+        recipe: &Recipe,
         sampler: &Sampler,
         steps: Range<usize>,
         workers: usize,
@@ -55,9 +57,15 @@ impl Loader {
             let maker = Maker {
                 data: Arc::clone(data),
                 input,
-                augmenter: Augmenter::new(augmentation, input.width.into(), input.height.into()),
+                augmenter: Augmenter::new(
+                    recipe.augmentation,
+                    input.width.into(),
+                    input.height.into(),
+                ),
+                symmetries: recipe.symmetries,
                 sampler: sampler.clone(),
                 image: vec![0; input.pixels()],
+                turned: vec![0; input.pixels()],
                 activations: vec![0; input.activations()],
             };
             let steps = steps.clone().skip(worker).step_by(workers);
@@ -90,8 +98,10 @@ struct Maker {
     data: Arc<Dataset>,
     input: Input,
     augmenter: Augmenter,
+    symmetries: bool,
     sampler: Sampler,
     image: Vec<u8>,
+    turned: Vec<u8>,
     activations: Vec<u8>,
 }
 
@@ -115,16 +125,32 @@ impl Maker {
         let mut generator = self.sampler.generator(step as u64);
         batch.inputs.clear();
         batch.labels.clear();
-        for index in self.sampler.draw(&mut generator) {
+        let images = self.sampler.draw(&mut generator);
+        let symmetries: Vec<usize> = if self.symmetries {
+            self.sampler.draw_symmetries(&mut generator).collect()
+        } else {
+            vec![0; images.len()]
+        };
+        for (index, symmetry) in images.into_iter().zip(symmetries) {
             let index = index as usize;
             let source = self.data.images.get(index);
+            let label = i64::from(self.data.labels[index]);
             self.augmenter
                 .distort(source, &mut self.image, &mut generator);
+            if self.symmetries {
+                let side = self.input.width.into();
+                turn(&self.image, side, symmetry, &mut self.turned);
+                std::mem::swap(&mut self.image, &mut self.turned);
+                batch
+                    .labels
+                    .push(label * SYMMETRIES as i64 + symmetry as i64);
+            } else {
+                batch.labels.push(label);
+            }
             self.input.quantise(&self.image, &mut self.activations);
             batch
                 .inputs
                 .extend(self.activations.iter().map(|&a| real_input(a)));
-            batch.labels.push(self.data.labels[index].into());
         }
     }
 }

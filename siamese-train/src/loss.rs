@@ -28,23 +28,57 @@ pub fn loss(recipe: &Recipe, embeddings: &Tensor, labels: &Tensor) -> Tensor {
         Pairing::Drawn => drawn_pairs(embeddings, labels),
     };
     let Loss(terms) = &recipe.loss;
+    let value = |term: Term| match term {
+        Term::Contrastive => pairs.contrastive(recipe),
+        Term::StudentT => pairs.collapse(&(pairs.squared.log1p() * -recipe.tail)),
+        Term::Gaussian => pairs.collapse(&-&pairs.squared),
+        Term::Triplet => pairs.triplets(recipe.margin),
+        Term::Prototypical => prototypical(embeddings, labels, recipe.tail),
+    };
     terms
         .iter()
-        .map(|&(weight, term)| weight * pairs.term(term, recipe))
+        .map(|&(weight, term)| weight * value(term))
         .reduce(|sum, term| sum + term)
         .unwrap_or_else(|| embeddings.sum(Kind::Float) * 0.0)
 }
 
-/// Every two images. Each pair stands twice, as (a, b) and (b, a).
-fn all_pairs(embeddings: &Tensor, labels: &Tensor) -> Pairs {
-    let squares = embeddings.square().sum_dim_intlist(1i64, true, Kind::Float);
-    let products = embeddings.mm(&embeddings.tr());
-    let squared: Tensor = &squares + squares.tr() - products * 2.0;
-    let squared = squared.clamp_min(0.0);
-    let same = labels
+/// Cross-entropy of every image's class by the distances to the classes' means,
+/// the image left out of its own; mean over the images whose class has another.
+fn prototypical(embeddings: &Tensor, labels: &Tensor, tail: f64) -> Tensor {
+    let alike = of_one_class(labels);
+    let count = alike.sum_dim_intlist(1i64, true, Kind::Float);
+    let sums = alike.mm(embeddings);
+    let own_mean = (&sums - embeddings) / (&count - 1.0).clamp_min(1.0);
+    let own_logit = (embeddings - own_mean)
+        .square()
+        .sum_dim_intlist(1i64, true, Kind::Float)
+        * -tail;
+    // A class has as many columns as images, each with its part of the weight.
+    let logits = squared_distances(embeddings, &(sums / &count)) * -tail;
+    let logits: Tensor = &own_logit * &alike + logits * (1.0 - &alike) - count.log().tr();
+    let total = logits.logsumexp(1i64, true);
+    mean(&(total - own_logit), &count.gt(1.0).to_kind(Kind::Float))
+}
+
+/// 1 where two images are of one class, themselves included, `[images, images]`.
+fn of_one_class(labels: &Tensor) -> Tensor {
+    labels
         .unsqueeze(1)
         .eq_tensor(&labels.unsqueeze(0))
-        .to_kind(Kind::Float);
+        .to_kind(Kind::Float)
+}
+
+/// Squared distances between the rows of two matrices.
+fn squared_distances(from: &Tensor, to: &Tensor) -> Tensor {
+    let squares = |points: &Tensor| points.square().sum_dim_intlist(1i64, true, Kind::Float);
+    let squared: Tensor = squares(from) + squares(to).tr() - from.mm(&to.tr()) * 2.0;
+    squared.clamp_min(0.0)
+}
+
+/// Every two images. Each pair stands twice, as (a, b) and (b, a).
+fn all_pairs(embeddings: &Tensor, labels: &Tensor) -> Pairs {
+    let squared = squared_distances(embeddings, embeddings);
+    let same = of_one_class(labels);
     let different = 1.0 - &same;
     let itself = Tensor::eye(labels.size()[0], (Kind::Float, labels.device()));
     Pairs {
@@ -71,15 +105,6 @@ fn drawn_pairs(embeddings: &Tensor, labels: &Tensor) -> Pairs {
 }
 
 impl Pairs {
-    fn term(&self, term: Term, recipe: &Recipe) -> Tensor {
-        match term {
-            Term::Contrastive => self.contrastive(recipe),
-            Term::StudentT => self.collapse(&(self.squared.log1p() * -recipe.tail)),
-            Term::Gaussian => self.collapse(&-&self.squared),
-            Term::Triplet => self.triplets(recipe.margin),
-        }
-    }
-
     fn contrastive(&self, recipe: &Recipe) -> Tensor {
         let distance = (&self.squared + TINY).sqrt();
         let gap = (recipe.margin - distance).clamp_min(0.0).square();
@@ -208,6 +233,24 @@ mod tests {
         let count = 18.0;
         let found = value("triplet", Weighting::Halves, Pairing::All);
         close(found, sum / count);
+    }
+
+    #[test]
+    fn prototypical_by_hand() {
+        // Each image's own mean is the other image of its class; the other
+        // class's mean is (3, 1), or (0, 0.5).
+        let term = |own: f64, other: f64| -> f64 {
+            let [own, other] = [own, other].map(|squared| (-TAIL * squared).exp());
+            -(own / (own + other)).ln()
+        };
+        let expected = [
+            term(1.0, 10.0),
+            term(1.0, 9.0),
+            term(4.0, 9.25),
+            term(4.0, 11.25),
+        ];
+        let found = value("prototypical", Weighting::Halves, Pairing::All);
+        close(found, expected.iter().sum::<f64>() / 4.0);
     }
 
     #[test]

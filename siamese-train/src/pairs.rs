@@ -6,6 +6,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::augment::SYMMETRIES;
 use crate::recipe::{Pairing, Sampling};
 
 /// Draws the images of each step.
@@ -75,6 +76,15 @@ impl Sampler {
             (Sampling::Balanced, Pairing::All) => self.draw_uniform_classes(generator),
             (Sampling::Balanced, Pairing::Drawn) => self.draw_balanced_pairs(generator),
         }
+    }
+
+    /// The symmetry in which each of the `batch` images is seen, where each
+    /// symmetry makes a class of its own: all of them as often in every class,
+    /// if the batch holds classes evenly.
+    pub fn draw_symmetries(&self, generator: &mut impl Rng) -> impl Iterator<Item = usize> {
+        let first = generator.random_range(0..SYMMETRIES);
+        let classes = self.classes.len();
+        (0..self.batch).map(move |place| (first + place / classes) % SYMMETRIES)
     }
 
     /// As many images of every class; the classes that get one more, when the
@@ -183,6 +193,23 @@ mod tests {
         let all = drawn(Sampling::Balanced, Pairing::Drawn, 5);
         assert_eq!(all, drawn(Sampling::Balanced, Pairing::Drawn, 5));
         assert_ne!(all[0], all[1]);
+    }
+
+    #[test]
+    fn every_class_is_seen_in_every_symmetry() {
+        let labels = uneven_labels();
+        let sampler = Sampler::new(&labels, 400, Sampling::Balanced, Pairing::All, 7).unwrap();
+        let mut generator = sampler.generator(3);
+        let images = sampler.draw(&mut generator);
+        let symmetries: Vec<usize> = sampler.draw_symmetries(&mut generator).collect();
+        assert_eq!(symmetries.len(), images.len());
+        for class in 0..10 {
+            for symmetry in 0..SYMMETRIES {
+                let both = images.iter().zip(&symmetries);
+                let both = both.filter(|&(&i, &s)| labels[i as usize] == class && s == symmetry);
+                assert_eq!(both.count(), 400 / 10 / SYMMETRIES);
+            }
+        }
     }
 
     #[test]

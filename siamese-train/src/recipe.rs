@@ -80,6 +80,12 @@ pub enum Term {
     StudentT,
     /// The same with the similarity `s = exp(−d²)`.
     Gaussian,
+    /// Every image is to be nearest to the mean of its own class in the batch,
+    /// the image itself left out of it: cross-entropy over the classes with the
+    /// logits `−tail · d²` to their means. Snell, Swersky and Zemel,
+    /// "Prototypical Networks for Few-shot Learning" (2017), where some of a
+    /// batch's images make the means and the others are compared.
+    Prototypical,
     /// `max(0, d(anchor, same) − d(anchor, different) + margin)`, mean over the
     /// triplets that are above 0. Schroff, Kalenichenko and Philbin, "FaceNet"
     /// (2015).
@@ -87,11 +93,12 @@ pub enum Term {
 }
 
 impl Term {
-    const ALL: [(&'static str, Self); 4] = [
+    const ALL: [(&'static str, Self); 5] = [
         ("contrastive", Self::Contrastive),
         ("student-t", Self::StudentT),
         ("gaussian", Self::Gaussian),
         ("triplet", Self::Triplet),
+        ("prototypical", Self::Prototypical),
     ];
 }
 
@@ -158,7 +165,8 @@ pub struct Recipe {
     /// The distance beyond which different pairs no longer repel; for triplets,
     /// how much farther than same ones they must be. In real units.
     pub margin: f64,
-    /// How fast the similarity of the student-t loss falls off: its exponent.
+    /// How fast the similarity falls off with the distance: the exponent of the
+    /// student-t loss, the factor of `d²` of the prototypical one.
     pub tail: f64,
     /// Which images make a batch.
     pub sampling: Sampling,
@@ -199,6 +207,17 @@ pub struct Recipe {
     /// higher, the more of them are zero, which kernels skip.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub sparsity: f64,
+    /// Whether every class is also learnt turned and mirrored, in all eight
+    /// ways, as eight classes: more classes than there are make an embedding
+    /// that serves classes it never saw.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub symmetries: bool,
+}
+
+/// Whether a switch is off.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_off(switch: &bool) -> bool {
+    !switch
 }
 
 /// Whether a knob is off, which leaves it out of a plan's JSON: the digests of
@@ -217,6 +236,9 @@ pub enum RecipeName {
     /// The original network's: 784-1024-1024-2, contrastive loss with margin 5,
     /// 128 random pairs a step, plain SGD at 0.01, 50,000 steps
     Original,
+    /// For classes that are enrolled later: prototypical loss, every class also
+    /// turned and mirrored as classes of their own, strong distortions
+    FewShot,
 }
 
 impl RecipeName {
@@ -227,7 +249,7 @@ impl RecipeName {
     #[must_use]
     pub fn recipe_for(self, preset: Preset, dim: usize) -> Recipe {
         let recipe = self.recipe();
-        if self == Self::Original {
+        if self != Self::Default {
             return recipe;
         }
         if dim > 4 {
@@ -267,6 +289,35 @@ impl RecipeName {
         }
     }
 
+    /// The preset that the recipe is for, unless another is asked for.
+    #[must_use]
+    pub const fn preset(self) -> Preset {
+        match self {
+            Self::Default | Self::FewShot => Preset::Small,
+            Self::Original => Preset::Reference,
+        }
+    }
+
+    /// The coordinates of an embedding, unless others are asked for.
+    #[must_use]
+    pub const fn dim(self) -> usize {
+        match self {
+            Self::Default | Self::Original => 2,
+            Self::FewShot => 64,
+        }
+    }
+
+    /// The name of the model files that it makes.
+    #[must_use]
+    pub fn model_name(self, preset: Preset, dim: usize) -> String {
+        match self {
+            Self::Default => preset.model_name(dim),
+            Self::Original => "original".into(),
+            Self::FewShot if dim == self.dim() => format!("{}-fewshot", preset.name()),
+            Self::FewShot => format!("{}-fewshot-d{dim}", preset.name()),
+        }
+    }
+
     /// The recipe of that name, for `small` with two coordinates.
     #[must_use]
     pub fn recipe(self) -> Recipe {
@@ -292,6 +343,18 @@ impl RecipeName {
                 validation: 0.05,
                 patience: 0,
                 sparsity: 0.0,
+                symmetries: false,
+            },
+            Self::FewShot => Recipe {
+                loss: Loss(vec![(1.0, Term::Prototypical)]),
+                tail: 0.1,
+                batch: 512,
+                epochs: 100.0,
+                weight_decay: 0.3,
+                augmentation: Augmentation::STRONG,
+                validation: 0.02,
+                symmetries: true,
+                ..Self::Default.recipe()
             },
             Self::Original => Recipe {
                 loss: Loss(vec![(1.0, Term::Contrastive)]),
@@ -314,6 +377,7 @@ impl RecipeName {
                 validation: 0.0,
                 patience: 0,
                 sparsity: 0.0,
+                symmetries: false,
             },
         }
     }
@@ -415,7 +479,12 @@ mod tests {
 
     #[test]
     fn losses_read_back_as_written() {
-        for text in ["contrastive", "student-t+0.2*contrastive", "0.5*gaussian"] {
+        for text in [
+            "contrastive",
+            "student-t+0.2*contrastive",
+            "0.5*gaussian",
+            "prototypical",
+        ] {
             assert_eq!(text.parse::<Loss>().unwrap().to_string(), text);
         }
         let error = "contrastiv".parse::<Loss>().unwrap_err().to_string();

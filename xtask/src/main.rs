@@ -12,11 +12,13 @@
 //! | [`mod@bench`] | what an embedding costs on every core and here |
 //! | [`train_all`] | the committed models, trained anew |
 //! | [`demo`] | the whole way, from MNIST to the answers of an emulated board |
-//! | [`images`] | MNIST's test images |
+//! | [`device_demo`] | an emulated board learns digits that it was not trained on |
+//! | [`images`] | MNIST's images |
 //! | [`shell`], [`workspace`] | child processes and their echo; where things are |
 
 mod bench;
 mod demo;
+mod device_demo;
 mod firmware;
 mod images;
 mod lint;
@@ -61,6 +63,9 @@ enum Command {
     /// The whole way, once: train, quantise, and run on an emulated Cortex-M4
     #[command(after_help = demo::HELP)]
     Demo(demo::Args),
+    /// A device that learns: an emulated board is shown new digits, and remembers them
+    #[command(after_help = device_demo::HELP)]
+    DeviceDemo(device_demo::Args),
     /// Everything that has to pass before a change lands: set-up, lint, all tests
     #[command(after_help = test::HELP)]
     Test(test::Args),
@@ -91,6 +96,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Setup => setup::run(&workspace, Need::ALL),
         Command::Demo(args) => demo::run(&workspace, &args),
+        Command::DeviceDemo(args) => device_demo::run(&workspace, &args),
         Command::Test(args) => test::run(&workspace, &args),
         Command::Lint => {
             setup::run(&workspace, &[Need::Rust, Need::Libtorch])?;

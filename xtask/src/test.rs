@@ -6,13 +6,13 @@ use anyhow::{Result, ensure};
 
 use crate::setup::{self, Need};
 use crate::workspace::Workspace;
-use crate::{lint, shell};
+use crate::{device_demo, lint, shell};
 
 /// What `cargo xtask test --help` says in the end.
 pub const HELP: &str = "\
 In this order, and the first failure ends it: set-up; formatting, clippy and rustdoc; the trainer
 and MNIST; all tests on this machine, among them the firmware's in QEMU; the core's once more with
-overflow checks. The first run takes most of its time to compile libtorch's binding.
+overflow checks; a short `cargo xtask device-demo`. The first run takes most of its time to compile libtorch's binding.
 
 A single test: `cargo test --release --workspace NAME`.";
 
@@ -56,6 +56,8 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         "the core's arithmetic must never wrap",
         || tests(&["test", "--package", "siamese-core"]),
     )?;
+
+    device_demo::run(workspace, &device_demo::Args::QUICK)?;
 
     ensure!(tally.passed > 0, "cargo test succeeded, but ran no test");
     eprintln!();

@@ -44,6 +44,9 @@ pub struct Args {
     /// What the draws follow from
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Classes to leave out, such as 7,8,9: those that the model was trained without
+    #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
+    without: Vec<u8>,
     /// Where the calibrated model goes [default: in place of the old one]
     #[arg(long, value_name = "FILE.siam")]
     out: Option<PathBuf>,
@@ -72,6 +75,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         (Some(images), Some(labels)) => Dataset::read(images, labels)?,
         _ => Dataset::load(&args.data, args.dataset.0, Split::Test)?,
     };
+    let images = images.without(&args.without.iter().copied().collect());
     output.note(&format!("embedding {} images", images.len()));
     let embeddings = embed_images(&file.model(), &images.images)?;
     let wanted = Wanted {

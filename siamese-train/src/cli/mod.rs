@@ -1,9 +1,11 @@
 //! The commands: each reads its arguments, calls the library, and reports.
 
 mod calibrate;
+mod choice;
 mod data;
 mod embed;
 mod eval;
+mod few_shot;
 mod identify;
 mod inspect;
 #[cfg(feature = "torch")]
@@ -63,6 +65,8 @@ enum Command {
     Embed(embed::Args),
     Eval(eval::Args),
     Calibrate(calibrate::Args),
+    #[command(name = "fewshot", alias = "few-shot")]
+    FewShot(Box<few_shot::Args>),
     Enrol(identify::EnrolArgs),
     Identify(identify::IdentifyArgs),
     Inspect(inspect::Args),
@@ -107,6 +111,7 @@ fn dispatch(command: Command, output: Output) -> Result<()> {
         Command::Embed(args) => embed::run(&args, output),
         Command::Eval(args) => eval::run(&args, output),
         Command::Calibrate(args) => calibrate::run(&args, output),
+        Command::FewShot(args) => few_shot::run(&args, output),
         Command::Enrol(args) => identify::enrol(&args, output),
         Command::Identify(args) => identify::identify(&args, output),
         Command::Inspect(args) => inspect::run(&args, output),

@@ -6,6 +6,7 @@
 mod fetch;
 mod idx;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -198,6 +199,15 @@ impl Dataset {
         }
     }
 
+    /// The images of all classes but these.
+    #[must_use]
+    pub fn without(&self, classes: &BTreeSet<u8>) -> Self {
+        let others: Vec<usize> = (0..self.len())
+            .filter(|&index| !classes.contains(&self.labels[index]))
+            .collect();
+        self.subset(&others)
+    }
+
     /// Holds out `fraction` of the images, drawn by `seed`: the others, and
     /// those held out, each in their order here.
     #[must_use]
@@ -330,6 +340,16 @@ mod tests {
         assert_eq!(part.labels, [5, 5, 5]);
         assert_eq!(part.images.pixels(), [20, 21, 0, 1, 20, 21]);
         assert_eq!(part.images.iter().count(), part.len());
+    }
+
+    #[test]
+    fn classes_can_be_left_out() {
+        let images = Images::new(1, 1, vec![10, 11, 12, 13]).unwrap();
+        let set = Dataset::new(images, vec![3, 1, 3, 2]).unwrap();
+        let others = set.without(&[3, 7].into());
+        assert_eq!(others.labels, [1, 2]);
+        assert_eq!(others.images.pixels(), [11, 13]);
+        assert_eq!(set.without(&BTreeSet::new()), set);
     }
 
     #[test]

@@ -175,7 +175,7 @@ impl Session<'_> {
         let mut loader = Loader::start(
             self.training,
             plan.input,
-            recipe.augmentation,
+            recipe,
             &sampler,
             run.step..steps.end,
             LOADERS,

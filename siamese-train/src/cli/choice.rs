@@ -1,0 +1,321 @@
+//! What to train, and on which images: the options that `train` and `few-shot`
+//! have in common.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use clap::{ValueEnum, value_parser};
+use siamese_core::image::Pooling;
+use siamese_core::model::{MAX_DIM, MAX_NAME};
+use siamese_train::augment::Augmentation;
+use siamese_train::checkpoint::Plan;
+use siamese_train::dataset::{Dataset, Source, Split};
+use siamese_train::files::hex;
+use siamese_train::plot::ClassNames;
+use siamese_train::preset::Preset;
+use siamese_train::recipe::{
+    Loss, Optimiser, Pairing, Recipe, RecipeName, Sampling, Schedule, Weighting,
+};
+
+use super::SourceArg;
+
+/// The network and how it is trained.
+#[derive(Debug, clap::Args)]
+pub struct Choice {
+    /// The sizes of the hidden layers [default: small, or the recipe's own]
+    #[arg(long, value_enum)]
+    preset: Option<Preset>,
+    /// Coordinates of an embedding, 1 to 64: 2 to look at, 16 to identify, 64 to enrol new
+    /// classes [default: the recipe's]
+    #[arg(long, value_parser = value_parser!(u8).range(1..=MAX_DIM as i64))]
+    dim: Option<u8>,
+    /// Units of the two hidden layers, such as 96,48 [default: the preset's]
+    #[arg(long, value_name = "N,N", value_parser = two_sizes)]
+    hidden: Option<[usize; 2]>,
+    /// What the first layer takes of an image [default: the preset's]
+    #[arg(long, value_enum)]
+    pooling: Option<PoolingArg>,
+    /// What everything random follows from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Passes over the training images [default: the recipe's]
+    #[arg(long, value_name = "N")]
+    epochs: Option<f64>,
+    #[command(flatten)]
+    knobs: Knobs,
+}
+
+impl Choice {
+    /// What everything random follows from.
+    pub const fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The plan to train by a recipe on `train` without some of its classes,
+    /// which are no longer in it.
+    pub fn plan(
+        &self,
+        recipe: RecipeName,
+        train: &Dataset,
+        without: &BTreeSet<u8>,
+    ) -> Result<Plan> {
+        let preset = self.preset.unwrap_or(recipe.preset());
+        let dim = self.dim.map_or(recipe.dim(), usize::from);
+        let mut chosen = recipe.recipe_for(preset, dim);
+        self.knobs.apply(&mut chosen);
+        if let Some(epochs) = self.epochs {
+            chosen.epochs = epochs;
+        }
+        chosen.check()?;
+        let mut plan = Plan::new(preset, dim, chosen, self.seed, train)?;
+        plan.without.clone_from(without);
+        plan.hidden = self.hidden;
+        if let Some(pooling) = self.pooling {
+            plan.input.pooling = pooling.into();
+        }
+        plan.check()?;
+        Ok(plan)
+    }
+}
+
+/// The name of a model that was trained by a recipe: `small`,
+/// `small-fewshot-without-789`.
+pub fn model_name(recipe: RecipeName, plan: &Plan) -> String {
+    let name = recipe.model_name(plan.preset, plan.dim);
+    if plan.without.is_empty() {
+        return name;
+    }
+    let classes: Vec<String> = plan.without.iter().map(u8::to_string).collect();
+    let one_digit = plan.without.iter().all(|&class| class < 10);
+    let full = format!(
+        "{name}-without-{}",
+        classes.join(if one_digit { "" } else { "-" })
+    );
+    if full.len() <= MAX_NAME {
+        return full;
+    }
+    // Too many to be told in a model's header.
+    let digest = hex(&plan.digest());
+    format!("{name}-{}", &digest[..8])
+}
+
+/// Which images.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Images")]
+pub struct Data {
+    /// The folder of all data sets, or one with the files of this set
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+    /// The set
+    #[arg(long, value_enum, default_value_t = SourceArg(Source::Mnist))]
+    dataset: SourceArg,
+    /// Training images of your own: IDX, raw or .gz
+    #[arg(
+        long,
+        value_name = "IDX",
+        requires = "labels",
+        conflicts_with = "dataset"
+    )]
+    images: Option<PathBuf>,
+    /// Their labels
+    #[arg(long, value_name = "IDX", requires = "images")]
+    labels: Option<PathBuf>,
+    /// Test images of your own; without them, a tenth of the training images is held out
+    #[arg(long, value_name = "IDX", requires_all = ["test_labels", "images"])]
+    test_images: Option<PathBuf>,
+    /// Their labels
+    #[arg(long, value_name = "IDX", requires = "test_images")]
+    test_labels: Option<PathBuf>,
+}
+
+/// Reads `96,48`.
+fn two_sizes(text: &str) -> Result<[usize; 2]> {
+    let sizes: Vec<usize> = text
+        .split(',')
+        .map(|size| size.trim().parse())
+        .collect::<Result<_, _>>()?;
+    let two = sizes.try_into().ok();
+    two.context("give the units of both hidden layers, such as 96,48")
+}
+
+/// Changes to the recipe.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Recipe")]
+struct Knobs {
+    /// Loss: contrastive, student-t, gaussian, triplet, prototypical;
+    /// `student-t+0.2*contrastive` adds two
+    #[arg(long, value_name = "TERMS")]
+    loss: Option<Loss>,
+    /// Distance that the contrastive and triplet losses want
+    #[arg(long, value_name = "UNITS")]
+    margin: Option<f64>,
+    /// How fast similarity falls off, in the student-t and prototypical losses: higher gathers
+    /// classes more tightly
+    #[arg(long, value_name = "EXPONENT")]
+    tail: Option<f64>,
+    /// Which images make a batch
+    #[arg(long, value_enum)]
+    sampling: Option<Sampling>,
+    /// Which pairs of a batch count
+    #[arg(long, value_enum)]
+    pairing: Option<Pairing>,
+    /// What same and different pairs weigh in the contrastive loss
+    #[arg(long, value_enum)]
+    weighting: Option<Weighting>,
+    /// Images in a batch
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// The optimiser
+    #[arg(long, value_enum, alias = "optimizer")]
+    optimiser: Option<Optimiser>,
+    /// Its (highest) learning rate
+    #[arg(long, value_name = "RATE")]
+    learning_rate: Option<f64>,
+    /// The learning rate's course
+    #[arg(long, value_enum)]
+    schedule: Option<Schedule>,
+    /// Shrinks weights at each step (Adam)
+    #[arg(long, value_name = "SHARE")]
+    weight_decay: Option<f64>,
+    /// Normalise hidden layers while training
+    #[arg(long, value_name = "BOOL")]
+    batch_norm: Option<bool>,
+    /// How strongly training images are distorted
+    #[arg(long, value_enum)]
+    augment: Option<Augment>,
+    /// Decay of the weights' moving average, 0 for none
+    #[arg(long, value_name = "DECAY")]
+    averaging: Option<f64>,
+    /// Largest norm of the gradient, 0 for any
+    #[arg(long, value_name = "NORM")]
+    clip: Option<f64>,
+    /// Part of the steps, at the end, that train with rounded weights and activations
+    #[arg(long, value_name = "PART")]
+    tuning: Option<f64>,
+    /// Part of the training images held out to watch by
+    #[arg(long, value_name = "PART")]
+    validation: Option<f64>,
+    /// Stop after so many epochs without a better knn25 of the held-out images, 0 for never
+    #[arg(long, value_name = "EPOCHS")]
+    patience: Option<usize>,
+    /// What active hidden units cost in the loss: more zeros, a faster device
+    #[arg(long, value_name = "WEIGHT")]
+    sparsity: Option<f64>,
+    /// Learn every class also turned and mirrored, each way as a class of its own
+    #[arg(long, value_name = "BOOL")]
+    symmetries: Option<bool>,
+}
+
+impl Knobs {
+    fn apply(&self, recipe: &mut Recipe) {
+        fn set<T: Clone>(knob: &mut T, value: &Option<T>) {
+            if let Some(value) = value {
+                *knob = value.clone();
+            }
+        }
+        set(&mut recipe.loss, &self.loss);
+        set(&mut recipe.margin, &self.margin);
+        set(&mut recipe.tail, &self.tail);
+        set(&mut recipe.sampling, &self.sampling);
+        set(&mut recipe.pairing, &self.pairing);
+        set(&mut recipe.weighting, &self.weighting);
+        set(&mut recipe.batch, &self.batch);
+        set(&mut recipe.optimiser, &self.optimiser);
+        set(&mut recipe.learning_rate, &self.learning_rate);
+        set(&mut recipe.schedule, &self.schedule);
+        set(&mut recipe.weight_decay, &self.weight_decay);
+        set(&mut recipe.batch_norm, &self.batch_norm);
+        set(&mut recipe.averaging, &self.averaging);
+        set(&mut recipe.clip, &self.clip);
+        set(&mut recipe.tuning, &self.tuning);
+        set(&mut recipe.validation, &self.validation);
+        set(&mut recipe.patience, &self.patience);
+        set(&mut recipe.sparsity, &self.sparsity);
+        set(&mut recipe.symmetries, &self.symmetries);
+        if let Some(augment) = self.augment {
+            recipe.augmentation = augment.strength();
+        }
+    }
+}
+
+/// Named strengths of augmentation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Augment {
+    /// Every image as it is
+    None,
+    /// Shifted, turned, bent a little
+    Light,
+    /// More of it, and other pens, blur and noise: for images from a real device
+    Robust,
+    /// Moved and bent as far as a reader can bear: for classes that are enrolled later
+    Strong,
+}
+
+impl Augment {
+    const fn strength(self) -> Augmentation {
+        match self {
+            Self::None => Augmentation::NONE,
+            Self::Light => Augmentation::LIGHT,
+            Self::Robust => Augmentation::ROBUST,
+            Self::Strong => Augmentation::STRONG,
+        }
+    }
+}
+
+/// [`Pooling`] as an option's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PoolingArg {
+    /// Every pixel
+    None,
+    /// The sums of 2x2 pixels: a quarter of the weights and of the time
+    #[value(name = "2x2")]
+    Sum2x2,
+    /// Every other pixel, as on a chessboard: half of the weights and of the time
+    Checkerboard,
+}
+
+impl From<PoolingArg> for Pooling {
+    fn from(pooling: PoolingArg) -> Self {
+        match pooling {
+            PoolingArg::None => Self::None,
+            PoolingArg::Sum2x2 => Self::Sum2x2,
+            PoolingArg::Checkerboard => Self::Checkerboard,
+        }
+    }
+}
+
+impl Data {
+    /// The training images, the test images, and the classes' names.
+    pub fn load(&self, seed: u64) -> Result<(Dataset, Dataset, ClassNames)> {
+        let (Some(images), Some(labels)) = (&self.images, &self.labels) else {
+            let source = self.dataset.0;
+            let train = Dataset::load(&self.data, source, Split::Train)?;
+            let test = Dataset::load(&self.data, source, Split::Test)?;
+            return Ok((train, test, ClassNames::from(source)));
+        };
+        let all = Dataset::read(images, labels)?;
+        let (train, test) = match (&self.test_images, &self.test_labels) {
+            (Some(images), Some(labels)) => (all, Dataset::read(images, labels)?),
+            _ => tenth_for_testing(&all, seed)?,
+        };
+        let size = |set: &Dataset| (set.images.width(), set.images.height());
+        ensure!(
+            size(&train) == size(&test),
+            "the training images are {:?} pixels large and the test images {:?}; give both in one size",
+            size(&train),
+            size(&test)
+        );
+        Ok((train, test, ClassNames::numbers()))
+    }
+}
+
+/// A tenth of the images to test with, drawn by `seed`, and the rest to train.
+fn tenth_for_testing(all: &Dataset, seed: u64) -> Result<(Dataset, Dataset)> {
+    ensure!(
+        all.len() >= 20,
+        "{} images are too few to hold some out; give --test-images and --test-labels",
+        all.len()
+    );
+    Ok(all.hold_out(0.1, seed))
+}

@@ -1,0 +1,240 @@
+//! `fewshot`: how well classes are known that training never saw.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use serde::Serialize;
+use siamese_train::dataset::Dataset;
+use siamese_train::embed::{ModelFile, embed_images};
+use siamese_train::few_shot::{Embedded, FewShot, Protocol, Spread};
+use siamese_train::recipe::RecipeName;
+
+use super::Output;
+use super::choice::{Choice, Data};
+
+/// The part of the training images that `--validation` measures with.
+const VALIDATION: f64 = 1.0 / 6.0;
+
+/// Measure how well classes are known that training never saw
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Trains a network without some classes, then enrols a few examples of each of them (shots) beside
+the classes that were trained, and identifies the test images of all. Examples are drawn many
+times; the table has the mean and the standard deviation of one draw. Everything is measured with
+the integers of a device.
+
+  all        identified rightly, of the test images of all classes
+  new        of the classes that training never saw, among all classes
+  trained    of the classes that training saw, among all classes
+  open set   each new class in turn is not enrolled: how surely is it told from what is?
+             The area under the ROC curve of the distance to the nearest prototype.
+
+The trained model stays in OUT, and is used again when the same command is repeated. With --model,
+nothing is trained: say which classes that model never saw.
+
+To choose a recipe, use --validation: it measures with training images that were held out, and
+leaves the test images for the end. With --ignore, classes take no part at all.
+
+Examples:
+  siamese-train fewshot
+  siamese-train fewshot --held-out 0,1,2 --shots 5
+  siamese-train fewshot --held-out 2,3,5 --ignore 7,8,9 --validation --dim 32
+  siamese-train fewshot --model model/small-fewshot-without-7-8-9.siam")]
+pub struct Args {
+    /// The classes that training never sees
+    #[arg(
+        long,
+        value_name = "CLASSES",
+        value_delimiter = ',',
+        default_value = "7,8,9"
+    )]
+    held_out: Vec<u8>,
+    /// Examples of each new class
+    #[arg(
+        long,
+        value_name = "NUMBERS",
+        value_delimiter = ',',
+        default_value = "1,5,20"
+    )]
+    shots: Vec<usize>,
+    /// How often examples are drawn
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    draws: usize,
+    /// Classes that take no part, neither in training nor in measuring
+    #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
+    ignore: Vec<u8>,
+    /// Measure with a sixth of the training images, held out, instead of the test images
+    #[arg(long)]
+    validation: bool,
+    /// A model that was trained already
+    #[arg(long, value_name = "FILE.siam")]
+    model: Option<PathBuf>,
+    /// How to train
+    #[arg(long, value_enum, default_value_t = RecipeName::FewShot)]
+    recipe: RecipeName,
+    /// The folder for the trained model
+    #[arg(long, value_name = "DIR", default_value = "model/few-shot")]
+    out: PathBuf,
+    #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
+    data: Data,
+}
+
+/// The report.
+#[derive(Serialize)]
+struct Report<'a> {
+    model: &'a PathBuf,
+    held_out: &'a BTreeSet<u8>,
+    dim: usize,
+    draws: usize,
+    images: usize,
+    #[serde(flatten)]
+    measured: &'a FewShot,
+}
+
+pub fn run(args: &Args, output: Output) -> Result<()> {
+    ensure!(args.draws > 0, "--draws must be at least 1");
+    ensure!(
+        !args.shots.is_empty() && !args.shots.contains(&0),
+        "--shots are numbers of at least 1, such as 1,5,20"
+    );
+    let held_out: BTreeSet<u8> = args.held_out.iter().copied().collect();
+    let ignored: BTreeSet<u8> = args.ignore.iter().copied().collect();
+    let seed = args.choice.seed();
+    let (train, test, names) = args.data.load(seed)?;
+    let (train, test) = if args.validation {
+        train.hold_out(VALIDATION, seed)
+    } else {
+        (train, test)
+    };
+    let (train, test) = (train.without(&ignored), test.without(&ignored));
+    let path = match &args.model {
+        Some(path) => path.clone(),
+        None => trained(
+            args,
+            &train.without(&held_out),
+            &test.without(&held_out),
+            &names,
+            output,
+        )?,
+    };
+    let file = ModelFile::read(&path)?;
+    let embed = |set: &Dataset, which: &str| {
+        output.note(&format!("embedding {} {which} images", set.len()));
+        embed_images(&file.model(), &set.images)
+    };
+    let embeddings = [embed(&train, "training")?, embed(&test, "test")?];
+    output.note(&format!("enrolling and identifying, {} draws", args.draws));
+    let protocol = Protocol {
+        train: Embedded {
+            embeddings: &embeddings[0],
+            labels: &train.labels,
+        },
+        test: Embedded {
+            embeddings: &embeddings[1],
+            labels: &test.labels,
+        },
+        held_out: &held_out,
+    };
+    let measured = protocol.measure(&args.shots, args.draws, seed)?;
+    let report = Report {
+        model: &path,
+        held_out: &held_out,
+        dim: embeddings[0].dim,
+        draws: args.draws,
+        images: test.len(),
+        measured: &measured,
+    };
+    output.report(&table(&report)?, &report)
+}
+
+/// The model that was trained without the held-out classes, now or before.
+#[cfg(feature = "torch")]
+fn trained(
+    args: &Args,
+    train: &Dataset,
+    test: &Dataset,
+    names: &siamese_train::plot::ClassNames,
+    output: Output,
+) -> Result<PathBuf> {
+    let without = args.held_out.iter().chain(&args.ignore).copied().collect();
+    let plan = args.choice.plan(args.recipe, train, &without)?;
+    let name = super::choice::model_name(args.recipe, &plan);
+    let files = siamese_train::finish::Files::new(&args.out, &name);
+    let path = files.model();
+    if path.exists() && ModelFile::read(&path)?.model().header().training_digest == plan.digest() {
+        output.note(&format!(
+            "{} was trained by the same plan before",
+            path.display()
+        ));
+        return Ok(path);
+    }
+    let job = super::train::Job {
+        plan,
+        train,
+        test,
+        names,
+        files,
+        name,
+        device: tch::Device::Cpu,
+        fresh: false,
+    };
+    job.run(output)?;
+    Ok(path)
+}
+
+#[cfg(not(feature = "torch"))]
+fn trained(
+    _: &Args,
+    _: &Dataset,
+    _: &Dataset,
+    _: &siamese_train::plot::ClassNames,
+    _: Output,
+) -> Result<PathBuf> {
+    anyhow::bail!("this build cannot train, which needs libtorch; give a trained --model")
+}
+
+/// The report for people.
+fn table(report: &Report<'_>) -> Result<String> {
+    let mut text = String::new();
+    let classes: Vec<String> = report.held_out.iter().map(u8::to_string).collect();
+    writeln!(
+        text,
+        "{} coordinates, {} test images, {} draws; classes {} never trained\n",
+        report.dim,
+        report.images,
+        report.draws,
+        classes.join(", ")
+    )?;
+    writeln!(
+        text,
+        "  shots          all %          new %      trained %       open set"
+    )?;
+    let percent = |spread: Spread| {
+        let [mean, deviation] = [spread.mean, spread.deviation].map(|share| 100.0 * share);
+        format!("{mean:>6.2} ± {deviation:>4.2}")
+    };
+    for shots in &report.measured.shots {
+        let area = |auc: Spread| format!("{:.4} ± {:.4}", auc.mean, auc.deviation);
+        writeln!(
+            text,
+            "  {:>5}  {:>13}  {:>13}  {:>13}  {:>15}",
+            shots.shots,
+            percent(shots.all),
+            percent(shots.new),
+            percent(shots.trained),
+            shots.open_set_auc.map_or_else(String::new, area),
+        )?;
+    }
+    if let Some(auc) = report.measured.before {
+        writeln!(
+            text,
+            "\n  before anything is enrolled, the trained are told from the new with an area of {auc:.4}"
+        )?;
+    }
+    writeln!(text, "\n  model     {}", report.model.display())?;
+    Ok(text)
+}
