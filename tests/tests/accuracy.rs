@@ -4,12 +4,18 @@ use serde_json::Value;
 use siamese_tests::{committed_models, model_path, siamese_train, succeed};
 use siamese_train::embed::ModelFile;
 
-/// What `siamese-train eval --json` says of a committed model.
-fn evaluated(file: &str) -> Value {
+/// What `siamese-train eval --json` says of a committed model, by the classes that
+/// it was trained on.
+fn evaluated(model: &ModelFile) -> Value {
     let mut command = siamese_train();
     command
         .args(["--json", "eval", "--model"])
-        .arg(model_path(file));
+        .arg(model.path());
+    if let Some(classes) = report(model).pointer("/plan/without") {
+        let classes: Vec<u8> = serde_json::from_value(classes.clone()).unwrap();
+        let classes: Vec<String> = classes.iter().map(u8::to_string).collect();
+        command.arg("--without").arg(classes.join(","));
+    }
     serde_json::from_str(&succeed(&mut command)).expect("the report is JSON")
 }
 
@@ -54,7 +60,7 @@ fn headers_and_reports_tell_the_truth() {
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap();
-        let found = evaluated(name);
+        let found = evaluated(&model);
         let quality = model
             .model()
             .header()
@@ -86,5 +92,35 @@ fn integers_are_as_good_as_floats() {
         );
         let name = model.model().header().name.to_owned();
         assert!(int8 > float - 0.0005, "{name}: {float} and {int8}");
+    }
+}
+
+#[test]
+fn classes_that_training_never_saw_are_known_from_a_few_examples() {
+    let model = ModelFile::read(&model_path("small-fewshot-without-789.siam")).unwrap();
+    assert_eq!(
+        report(&model)["plan"]["without"],
+        serde_json::json!([7, 8, 9])
+    );
+    let mut command = siamese_train();
+    command.args([
+        "--json",
+        "fewshot",
+        "--held-out",
+        "7,8,9",
+        "--shots",
+        "5,20",
+    ]);
+    command.arg("--model").arg(model.path());
+    let found: Value = serde_json::from_str(&succeed(&mut command)).unwrap();
+    // Of five examples: all, the new ones, known against unknown; of twenty: all.
+    for (pointer, bar) in [
+        ("/shots/0/all/mean", 0.925),
+        ("/shots/0/new/mean", 0.78),
+        ("/shots/0/open_set_auc/mean", 0.9),
+        ("/shots/1/all/mean", 0.94),
+    ] {
+        let share = number(&found, pointer);
+        assert!((bar..1.0).contains(&share), "{pointer}: {share}");
     }
 }

@@ -10,7 +10,17 @@ use siamese_train::embed::ModelFile;
 fn every_command_explains_itself() {
     let help = succeed(siamese_train().arg("--help"));
     let mut commands = vec![
-        "data", "train", "embed", "eval", "inspect", "plot", "repack",
+        "data",
+        "train",
+        "embed",
+        "eval",
+        "calibrate",
+        "fewshot",
+        "enrol",
+        "identify",
+        "inspect",
+        "plot",
+        "repack",
     ];
     if cfg!(feature = "torch") {
         commands.push("study");
@@ -312,6 +322,46 @@ mod train {
         let first = model("5", "first");
         assert!(first == model("5", "second"));
         assert!(first != model("6", "third"));
+    }
+
+    /// Replaces the images of some digits in the run's own training and test
+    /// files by noise.
+    fn spoil(folder: &Path, digits: [u8; 3]) {
+        for (name, range) in [("train", 0..2000), ("test", 2000..2500)] {
+            let mut set = test_images().subset(&range.collect::<Vec<_>>());
+            let mut pixels = set.images.pixels().to_vec();
+            for (image, label) in pixels.chunks_exact_mut(784).zip(&set.labels) {
+                if digits.contains(label) {
+                    for (place, pixel) in image.iter_mut().enumerate() {
+                        *pixel = (place * 89 % 251) as u8;
+                    }
+                }
+            }
+            set.images = siamese_train::dataset::Images::new(28, 28, pixels).unwrap();
+            write_dataset(&folder.join("data"), name, &set);
+        }
+    }
+
+    #[test]
+    fn classes_that_are_left_out_are_never_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = |name: &str, without: &str, spoils: bool| {
+            let folder = folder.path().join(name);
+            let mut command = train(&folder, "5", "m", "3");
+            if spoils {
+                spoil(&folder, [7, 8, 9]);
+            }
+            succeed(command.args(["--recipe", "few-shot", "--without", without]));
+            ["m.siam", "m.safetensors", "m.golden.safetensors"]
+                .map(|file| fs::read(folder.join(file)).unwrap())
+        };
+        let clean = run("clean", "7,8,9", false);
+        assert!(
+            clean == run("spoilt", "7,8,9", true),
+            "what was left out matters"
+        );
+        // The noise would have been noticed.
+        assert!(run("two", "7,8", false) != run("spoilt-two", "7,8", true));
     }
 
     #[test]

@@ -36,6 +36,9 @@ pub struct Args {
     /// The set
     #[arg(long, value_enum, default_value_t = SourceArg(Source::Mnist))]
     dataset: SourceArg,
+    /// Classes to leave out, such as 7,8,9
+    #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
+    without: Vec<u8>,
     #[command(flatten)]
     files: Option<Files>,
 }
@@ -75,6 +78,8 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
             )
         }
     };
+    let without = args.without.iter().copied().collect();
+    let (gallery, queries) = (gallery.without(&without), queries.without(&without));
     let start = Instant::now();
     let embed = |set: &Dataset, what: &str| -> Result<Points> {
         embed_images(&file.model(), &set.images)
