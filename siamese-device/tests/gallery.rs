@@ -17,7 +17,7 @@ use common::{ELF, build, build_with, extreme_model, random_images};
 type Here<const D: usize> = Gallery<D, 32>;
 
 /// A device whose flash stays in a folder.
-fn boot(folder: &std::path::Path, elf: &std::path::Path, board: Board) -> Device {
+fn boot(folder: &Path, elf: &Path, board: Board) -> Device {
     Device::new(Emulator::start_in(folder, elf, board).unwrap()).unwrap()
 }
 
