@@ -9,10 +9,13 @@ use serde::Serialize;
 use siamese_train::dataset::Dataset;
 use siamese_train::embed::{ModelFile, embed_images};
 use siamese_train::few_shot::{Embedded, FewShot, Protocol, Spread};
+#[cfg(feature = "torch")]
 use siamese_train::recipe::RecipeName;
 
 use super::Output;
-use super::choice::{Choice, Data};
+#[cfg(feature = "torch")]
+use super::choice::Choice;
+use super::labelled::Data;
 
 /// The part of the training images that `--validation` measures with.
 const VALIDATION: f64 = 1.0 / 6.0;
@@ -71,6 +74,16 @@ pub struct Args {
     /// A model that was trained already
     #[arg(long, value_name = "FILE.siam")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    training: Training,
+    #[command(flatten)]
+    data: Data,
+}
+
+/// How to train.
+#[cfg(feature = "torch")]
+#[derive(Debug, clap::Args)]
+struct Training {
     /// How to train
     #[arg(long, value_enum, default_value_t = RecipeName::FewShot)]
     recipe: RecipeName,
@@ -79,8 +92,29 @@ pub struct Args {
     out: PathBuf,
     #[command(flatten)]
     choice: Choice,
-    #[command(flatten)]
-    data: Data,
+}
+
+#[cfg(feature = "torch")]
+impl Training {
+    const fn seed(&self) -> u64 {
+        self.choice.seed()
+    }
+}
+
+/// This build can't train.
+#[cfg(not(feature = "torch"))]
+#[derive(Debug, clap::Args)]
+struct Training {
+    /// What everything random follows from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[cfg(not(feature = "torch"))]
+impl Training {
+    const fn seed(&self) -> u64 {
+        self.seed
+    }
 }
 
 /// The report.
@@ -103,7 +137,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     );
     let held_out: BTreeSet<u8> = args.held_out.iter().copied().collect();
     let ignored: BTreeSet<u8> = args.ignore.iter().copied().collect();
-    let seed = args.choice.seed();
+    let seed = args.training.seed();
     let (train, test, names) = args.data.load(seed)?;
     let (train, test) = if args.validation {
         train.hold_out(VALIDATION, seed)
@@ -161,9 +195,14 @@ fn trained(
     output: Output,
 ) -> Result<PathBuf> {
     let without = args.held_out.iter().chain(&args.ignore).copied().collect();
-    let plan = args.choice.plan(args.recipe, train, &without)?;
-    let name = super::choice::model_name(args.recipe, &plan);
-    let files = siamese_train::finish::Files::new(&args.out, &name);
+    let Training {
+        recipe,
+        out,
+        choice,
+    } = &args.training;
+    let plan = choice.plan(*recipe, train, &without)?;
+    let name = super::choice::model_name(*recipe, &plan);
+    let files = siamese_train::finish::Files::new(out, &name);
     let path = files.model();
     if path.exists() && ModelFile::read(&path)?.model().header().training_digest == plan.digest() {
         output.note(&format!(

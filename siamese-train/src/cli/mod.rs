@@ -1,6 +1,7 @@
 //! The commands: each reads its arguments, calls the library, and reports.
 
 mod calibrate;
+#[cfg(feature = "torch")]
 mod choice;
 mod data;
 mod embed;
@@ -10,6 +11,7 @@ mod identify;
 mod inspect;
 #[cfg(feature = "torch")]
 mod interrupt;
+mod labelled;
 mod output;
 mod plot;
 mod repack;

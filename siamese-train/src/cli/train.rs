@@ -20,8 +20,9 @@ use siamese_train::recipe::RecipeName;
 use tch::Device;
 
 use super::Output;
-use super::choice::{Choice, Data, model_name};
+use super::choice::{Choice, model_name};
 use super::interrupt::{INTERRUPTED, stop_at_ctrl_c};
+use super::labelled::Data;
 
 /// Train a network and export it for devices
 #[derive(Debug, clap::Args)]
