@@ -55,7 +55,7 @@ const DIM: usize = 64;
 /// This machine's gallery, at least as large as a device's.
 type Here = Gallery<DIM, 32>;
 
-/// Shows it.
+/// Sets up what is missing, and shows it.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     ensure!(args.images > 0, "--images must be at least 1");
     ensure!(args.shots > 0, "--shots must be at least 1");
@@ -64,6 +64,11 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         workspace.build_trainer()?;
         workspace.trainer(["data", "--dataset", "mnist"]).run()
     })?;
+    show(workspace, args)
+}
+
+/// Shows it, on a machine that has MNIST and what firmware needs.
+pub fn show(workspace: &Workspace, args: &Args) -> Result<()> {
     let digits = Digits::read(workspace, args)?;
     let elf = firmware::build(workspace, &workspace.root().join(MODEL), BOARD)?;
     let folder = workspace.target().join("device-demo");

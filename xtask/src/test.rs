@@ -57,7 +57,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         || tests(&["test", "--package", "siamese-core"]),
     )?;
 
-    device_demo::run(workspace, &device_demo::Args::QUICK)?;
+    device_demo::show(workspace, &device_demo::Args::QUICK)?;
 
     ensure!(tally.passed > 0, "cargo test succeeded, but ran no test");
     eprintln!();
