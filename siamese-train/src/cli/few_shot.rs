@@ -17,7 +17,7 @@ use super::Output;
 use super::choice::Choice;
 use super::labelled::Data;
 
-/// The part of the training images that `--validation` measures with.
+/// The part of the training images that `--spare-test` measures with.
 const VALIDATION: f64 = 1.0 / 6.0;
 
 /// Measure how well classes are known that training never saw
@@ -37,14 +37,14 @@ the integers of a device.
 The trained model stays in OUT, and is used again when the same command is repeated. With --model,
 nothing is trained: say which classes that model never saw.
 
-To choose a recipe, use --validation: it measures with training images that were held out, and
+To choose a recipe, use --spare-test: it measures with training images that were held out, and
 leaves the test images for the end. With --ignore, classes take no part at all.
 
 Examples:
   siamese-train fewshot
   siamese-train fewshot --held-out 0,1,2 --shots 5
-  siamese-train fewshot --held-out 2,3,5 --ignore 7,8,9 --validation --dim 32
-  siamese-train fewshot --model model/small-fewshot-without-7-8-9.siam")]
+  siamese-train fewshot --held-out 2,3,5 --ignore 7,8,9 --spare-test --dim 32
+  siamese-train fewshot --model model/small-fewshot-without-789.siam")]
 pub struct Args {
     /// The classes that training never sees
     #[arg(
@@ -70,7 +70,7 @@ pub struct Args {
     ignore: Vec<u8>,
     /// Measure with a sixth of the training images, held out, instead of the test images
     #[arg(long)]
-    validation: bool,
+    spare_test: bool,
     /// A model that was trained already
     #[arg(long, value_name = "FILE.siam")]
     model: Option<PathBuf>,
@@ -139,7 +139,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     let ignored: BTreeSet<u8> = args.ignore.iter().copied().collect();
     let seed = args.training.seed();
     let (train, test, names) = args.data.load(seed)?;
-    let (train, test) = if args.validation {
+    let (train, test) = if args.spare_test {
         train.hold_out(VALIDATION, seed)
     } else {
         (train, test)
@@ -201,8 +201,7 @@ fn trained(
         choice,
     } = &args.training;
     let plan = choice.plan(*recipe, train, &without)?;
-    let name = super::choice::model_name(*recipe, &plan);
-    let files = siamese_train::finish::Files::new(out, &name);
+    let files = siamese_train::finish::Files::new(out, &super::choice::model_name(*recipe, &plan));
     let path = files.model();
     if path.exists() && ModelFile::read(&path)?.model().header().training_digest == plan.digest() {
         output.note(&format!(
@@ -217,7 +216,6 @@ fn trained(
         test,
         names,
         files,
-        name,
         device: tch::Device::Cpu,
         fresh: false,
     };

@@ -140,3 +140,24 @@ impl ValueEnum for SourceArg {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_option_of_a_command_is_there_once() {
+        // Clap itself checks this without optimisation only.
+        for command in Cli::command().get_subcommands() {
+            let mut seen = BTreeSet::new();
+            for option in command.get_arguments() {
+                let (command, id) = (command.get_name(), option.get_id());
+                assert!(seen.insert(id.as_str()), "{command} has two {id}");
+            }
+        }
+    }
+}

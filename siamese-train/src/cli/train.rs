@@ -104,7 +104,6 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         test: &test.without(&without),
         names: &names,
         files: Files::new(&args.out, &name),
-        name,
         device,
         fresh: args.fresh,
     };
@@ -126,8 +125,6 @@ pub struct Job<'a> {
     pub names: &'a ClassNames,
     /// Where everything goes.
     pub files: Files,
-    /// The model's name.
-    pub name: String,
     /// Where to compute.
     pub device: Device,
     /// Whether an interrupted run is forgotten.
@@ -144,7 +141,6 @@ impl Job<'_> {
             test,
             names,
             files,
-            name,
             device,
             fresh,
         } = self;
@@ -160,7 +156,8 @@ impl Job<'_> {
         let held_out = (train.len() as f64 * plan.recipe.validation) as usize;
         let steps = plan.recipe.steps(train.len() - held_out);
         output.note(&format!(
-            "training {name}: {steps} steps of {} images",
+            "training {}: {steps} steps of {} images",
+            files.name(),
             plan.recipe.batch
         ));
         let bar = output.progress().count("training", "steps", steps as u64);
@@ -190,7 +187,7 @@ impl Job<'_> {
             output.note(stage);
         })?;
         let report = Report {
-            name,
+            name: files.name().to_owned(),
             training_digest: hex(&plan.digest()),
             plan,
             version: env!("CARGO_PKG_VERSION"),
