@@ -18,13 +18,24 @@ use crate::transport::{Halves, Transport};
 /// nanosecond. So a tick of a 25 MHz clock is 40 instructions, every time.
 pub const INSTRUCTIONS_PER_SECOND: u64 = 1_000_000_000;
 
+/// The mean of the instructions that an emulated device took for each of its
+/// answers, from what they took by its clock of `tick_hz`; 0 if there are none.
+#[must_use]
+pub fn mean_instructions(ticks: impl IntoIterator<Item = u32>, tick_hz: u32) -> f64 {
+    let (mut sum, mut count) = (0u64, 0u64);
+    for ticks in ticks {
+        sum += u64::from(ticks);
+        count += 1;
+    }
+    let per_tick = INSTRUCTIONS_PER_SECOND as f64 / f64::from(tick_hz.max(1));
+    sum as f64 * per_tick / count.max(1) as f64
+}
+
 /// The mean of the instructions that an emulated device took for an image, by
 /// its clock of `tick_hz`; 0 if there are no answers.
 #[must_use]
 pub fn instructions_per_image(answers: &[Embedded], tick_hz: u32) -> f64 {
-    let ticks: u64 = answers.iter().map(|answer| u64::from(answer.ticks)).sum();
-    let per_tick = INSTRUCTIONS_PER_SECOND as f64 / f64::from(tick_hz.max(1));
-    ticks as f64 * per_tick / answers.len().max(1) as f64
+    mean_instructions(answers.iter().map(|answer| answer.ticks), tick_hz)
 }
 
 /// Requests on the way at once: enough that the next is always there, and few

@@ -36,7 +36,7 @@ mod serial;
 mod transport;
 
 pub use device::{DEFAULT_TIMEOUT, Device, DeviceInfo, Identification};
-pub use emulator::{Emulator, INSTRUCTIONS_PER_SECOND, instructions_per_image};
+pub use emulator::{Emulator, INSTRUCTIONS_PER_SECOND, instructions_per_image, mean_instructions};
 pub use error::Error;
 pub use reference::Reference;
 pub use serial::SerialPort;

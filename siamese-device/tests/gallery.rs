@@ -9,7 +9,7 @@ use siamese_core::embedder::Embedder;
 use siamese_core::gallery::{Gallery, GalleryError};
 use siamese_core::{Embedding, Model};
 use siamese_device::firmware::{Board, model_of_elf};
-use siamese_device::{Device, Emulator, Error, Fault, INSTRUCTIONS_PER_SECOND, Listed};
+use siamese_device::{Device, Emulator, Error, Fault, Listed, mean_instructions};
 
 use common::{ELF, build, build_with, extreme_model, random_images};
 
@@ -133,9 +133,7 @@ fn identifying_among_32_prototypes_of_16_coordinates_is_cheap() {
         device.enrol(label as u16, false, image).unwrap();
     }
     let found = device.identify_all(&images, |_, _| ()).unwrap();
-    let ticks: f64 = found.iter().map(|found| f64::from(found.ticks)).sum();
-    let per_tick = INSTRUCTIONS_PER_SECOND as f64 / f64::from(info.tick_hz);
-    let instructions = ticks / found.len() as f64 * per_tick;
+    let instructions = mean_instructions(found.iter().map(|found| found.ticks), info.tick_hz);
     println!("{instructions:.0} instructions to identify");
     // Counted, not timed: the same on every machine.
     assert!((1_000.0..4_000.0).contains(&instructions), "{instructions}");

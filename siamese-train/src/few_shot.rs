@@ -61,7 +61,7 @@ pub struct Shots {
     /// How well the known and the unknown are told apart: the area under the
     /// ROC curve of the distance to the nearest prototype. Every new class
     /// takes its turn as the one that isn't enrolled. `None` with one new
-    /// class, or none that is trained.
+    /// class and none that is trained.
     pub open_set_auc: Option<Spread>,
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use siamese_core::gallery::{Gallery, Identified};
 use siamese_core::{Embedding, Model};
 use siamese_device::firmware::{Board, model_of_elf};
-use siamese_device::{Device, Emulator, INSTRUCTIONS_PER_SECOND, Reference};
+use siamese_device::{Device, Emulator, Reference, mean_instructions};
 
 use crate::setup::{self, Need};
 use crate::shell;
@@ -186,9 +186,7 @@ impl Session {
         let mut ask = |device: &mut Device, host: &Host| -> Result<Vec<Option<Identified>>> {
             let hz = device.info()?.tick_hz;
             let found = device.identify_all(&digits.images, |_, _| ())?;
-            let ticks: f64 = found.iter().map(|found| f64::from(found.ticks)).sum();
-            let per_tick = INSTRUCTIONS_PER_SECOND as f64 / f64::from(hz.max(1));
-            instructions = per_tick * ticks / found.len() as f64;
+            instructions = mean_instructions(found.iter().map(|found| found.ticks), hz);
             let answers: Vec<_> = found.into_iter().map(|found| found.answer).collect();
             let expected = host.points.iter().map(|point| host.gallery.identify(point));
             differing += answers

@@ -16,9 +16,7 @@ pub const TRAINING_LABELS: &str = "data/mnist/train-labels-idx1-ubyte";
 
 /// The images of an unpacked IDX file, of so many pixels each.
 pub fn read(path: &Path, pixels: usize) -> Result<Vec<Vec<u8>>> {
-    const HEADER: usize = 16;
-    let bytes = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
-    let images = bytes.get(HEADER..).unwrap_or_default();
+    let images = content(path, 16)?;
     ensure!(
         !images.is_empty() && images.len().is_multiple_of(pixels),
         "{} holds no images of {pixels} pixels",
@@ -29,9 +27,14 @@ pub fn read(path: &Path, pixels: usize) -> Result<Vec<Vec<u8>>> {
 
 /// The labels of an unpacked IDX file.
 pub fn read_labels(path: &Path) -> Result<Vec<u8>> {
-    const HEADER: usize = 8;
-    let bytes = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
-    let labels = bytes.get(HEADER..).unwrap_or_default();
+    let labels = content(path, 8)?;
     ensure!(!labels.is_empty(), "{} holds no labels", path.display());
-    Ok(labels.to_vec())
+    Ok(labels)
+}
+
+/// What follows a file's header; nothing if it isn't even as long as that.
+fn content(path: &Path, header: usize) -> Result<Vec<u8>> {
+    let mut bytes = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    bytes.drain(..header.min(bytes.len()));
+    Ok(bytes)
 }

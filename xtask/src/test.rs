@@ -12,7 +12,8 @@ use crate::{device_demo, lint, shell};
 pub const HELP: &str = "\
 In this order, and the first failure ends it: set-up; formatting, clippy and rustdoc; the trainer
 and MNIST; all tests on this machine, among them the firmware's in QEMU; the core's once more with
-overflow checks; a short `cargo xtask device-demo`. The first run takes most of its time to compile libtorch's binding.
+overflow checks; a short `cargo xtask device-demo`. The first run takes most of its time to compile
+libtorch's binding.
 
 A single test: `cargo test --release --workspace NAME`.";
 
