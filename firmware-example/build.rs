@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use siamese_core::host::OwnedModel;
+use siamese_build::OwnedModel;
 use siamese_core::model::Layout;
 
 use boards::{BOARDS, Board};
@@ -109,7 +109,7 @@ fn embed_model(path: &Path, board: &Board, out: &Path) -> Result<(), Box<dyn Err
     let packed = if env::var("SIAMESE_KERNEL").is_ok_and(|kernel| kernel == "portable") {
         rows.clone()
     } else {
-        file.for_core(board.core)
+        file.for_core(board.core.parse()?)
             .map_err(|error| in_words(&error))?
     };
     let model = packed.model();

@@ -1,7 +1,7 @@
 //! Receives requests and sends answers, both in one buffer: a request is
 //! decoded where it came in, and its answer is written over it.
 
-use siamese_core::link::{Fault, Request, Response, read_frame, write_frame};
+use siamese_link::{Fault, Request, Response, read_frame, write_frame};
 
 use crate::board::Uart;
 

@@ -17,12 +17,12 @@ mod shelf;
 
 use core::panic::PanicInfo;
 
+use siamese_core::checksum::checksum;
 use siamese_core::gallery::Label;
-use siamese_core::link::{
-    Embedded, Fault, Info, LINK_VERSION, Memory as Used, Request, Response, checksum,
-    frame_capacity,
-};
 use siamese_core::{Embedder, Embedding, Model, SizeError};
+use siamese_link::{
+    Embedded, Fault, Info, LINK_VERSION, Memory as Used, Request, Response, frame_capacity,
+};
 
 use crate::arch::{Ticks, stack};
 use crate::board::Uart;
@@ -133,7 +133,7 @@ impl Device {
             Request::Reset => Response::Resetting,
             // A later link version's request, which this firmware's decoder does
             // not know: it was refused before.
-            _ => Response::Fault(Fault::Frame(siamese_core::link::FrameError::Message)),
+            _ => Response::Fault(Fault::Frame(siamese_link::FrameError::Message)),
         })
     }
 

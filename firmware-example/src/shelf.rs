@@ -2,8 +2,8 @@
 
 use embedded_storage::nor_flash::ReadNorFlash;
 use siamese_core::gallery::{Entry, Gallery, GalleryStore, LoadError, StoreError};
-use siamese_core::link::{Fault, Listed, MAX_LISTED};
 use siamese_core::{Model, SizeError};
+use siamese_link::{Fault, Listed, MAX_LISTED};
 
 use crate::board::Flash;
 use crate::model::DIM;

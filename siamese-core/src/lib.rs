@@ -3,18 +3,16 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
-#[cfg(feature = "std")]
+#[cfg(test)]
 extern crate std;
 
+pub mod checksum;
 pub mod embedder;
 pub mod embedding;
 pub mod error;
 pub mod gallery;
-#[cfg(feature = "std")]
-pub mod host;
 pub mod image;
 pub mod kernel;
-pub mod link;
 pub mod model;
 pub mod preset;
 pub mod requantise;

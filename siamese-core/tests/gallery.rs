@@ -141,7 +141,7 @@ proptest! {
         let mut like = b"SGAL\x01".to_vec();
         like.extend(((bytes.len() + 13) as u32).to_le_bytes());
         like.extend(&bytes);
-        let crc = siamese_core::link::checksum(&like);
+        let crc = siamese_core::checksum::checksum(&like);
         like.extend(crc.to_le_bytes());
         let _ = Gallery::<2, 4>::from_bytes(&model, &like);
         prop_assert!(Gallery::<2, 4>::from_bytes(&model, &bytes).is_err());
@@ -295,7 +295,7 @@ fn stored_galleries_are_refused_in_words() {
 
 #[test]
 fn a_fingerprint_is_of_the_weights_and_not_of_their_order() {
-    use siamese_core::host::OwnedModel;
+    use siamese_build::OwnedModel;
     use siamese_core::model::Layout;
     let rows = OwnedModel::new(&model_of(2, 3)).unwrap();
     for layout in Layout::ALL {

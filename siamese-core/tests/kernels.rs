@@ -6,8 +6,8 @@ mod common;
 
 use common::{Layer, Parts, any_parts, fixed_parts};
 use proptest::prelude::*;
+use siamese_build::{BatchEmbedder, OwnedModel};
 use siamese_core::embedder::{Buffers, embed_batch_with, embed_into, embed_with};
-use siamese_core::host::{BatchEmbedder, OwnedModel};
 use siamese_core::image::{Input, Pooling};
 use siamese_core::kernel::{self, Active, Kernel, Portable};
 use siamese_core::model::{Layout, Model};

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use siamese_core::gallery::{Identified, Label, LoadError, Verified};
-use siamese_core::link::{
+use siamese_link::{
     Embedded, LINK_VERSION, Listed, Memory, Request, Response, frame_capacity, read_frame,
     write_frame,
 };
@@ -339,7 +339,7 @@ impl Device {
     }
 
     /// The next frame that the device sends, without its terminating zero;
-    /// [`siamese_core::link::read_frame`] decodes it.
+    /// [`siamese_link::read_frame`] decodes it.
     ///
     /// # Errors
     /// [`Error::Died`] or [`Error::Timeout`].

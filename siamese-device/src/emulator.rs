@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use siamese_core::link::Embedded;
+use siamese_link::Embedded;
 use tempfile::TempDir;
 
 use crate::error::Error;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use siamese_core::link::{Fault, FrameError, LINK_VERSION};
+use siamese_link::{Fault, FrameError, LINK_VERSION};
 
 /// Why a device gave no answer, or a firmware could not be had.
 #[derive(Debug)]

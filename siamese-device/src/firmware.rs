@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use object::{Object, ObjectSection, SectionFlags, elf};
-use siamese_core::host::OwnedModel;
-use siamese_core::link::checksum;
+use siamese_build::OwnedModel;
+use siamese_core::checksum::checksum;
 use siamese_core::model::Layout;
 
 use crate::error::Error;

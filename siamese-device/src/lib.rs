@@ -1,7 +1,7 @@
 //! The host's end of the link: asks a device for embeddings, be it a real board
 //! on a serial port or one that QEMU emulates.
 //!
-//! The messages are those of [`siamese_core::link`]. [`Device`] sends and
+//! The messages are those of [`siamese_link`]. [`Device`] sends and
 //! receives them over any [`Transport`]; [`Emulator`] and [`SerialPort`] are two.
 //! [`firmware`] builds the firmware and measures its ELF file. [`Reference`] says
 //! what a device must answer.
@@ -40,5 +40,5 @@ pub use emulator::{Emulator, INSTRUCTIONS_PER_SECOND, instructions_per_image, me
 pub use error::Error;
 pub use reference::Reference;
 pub use serial::SerialPort;
-pub use siamese_core::link::{Embedded, Fault, FrameError, Listed, Memory};
+pub use siamese_link::{Embedded, Fault, FrameError, Listed, Memory};
 pub use transport::{Halves, Transport};

@@ -1,8 +1,9 @@
 //! What a device must answer.
 
+use siamese_core::checksum::checksum;
 use siamese_core::embedder::{Buffers, embed_into};
-use siamese_core::link::{Embedded, checksum};
 use siamese_core::{Model, SizeError};
+use siamese_link::Embedded;
 
 /// The integer path on this machine, in the form of a device's answers.
 #[derive(Debug, Clone)]

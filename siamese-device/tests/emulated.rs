@@ -12,11 +12,9 @@ use std::time::{Duration, Instant};
 
 use object::{Object, ObjectSection};
 use siamese_core::Model;
-use siamese_core::link::{
-    Fault, FrameError, Request, Response, frame_capacity, read_frame, write_frame,
-};
 use siamese_device::firmware::{Board, Footprint, model_of_elf, model_range};
 use siamese_device::{Device, Error, Reference};
+use siamese_link::{Fault, FrameError, Request, Response, frame_capacity, read_frame, write_frame};
 
 use common::{ELF, Random, build, build_with, extreme_model, random_images, random_model, start};
 

@@ -5,9 +5,9 @@ use std::io::{self, PipeReader, PipeWriter, Write, pipe};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use siamese_core::link::{Fault, FrameError, Response, frame_capacity, write_frame};
 use siamese_device::firmware::{self, Board, Footprint};
 use siamese_device::{Device, Emulator, Error, Halves, SerialPort, Transport};
+use siamese_link::{Fault, FrameError, Response, frame_capacity, write_frame};
 
 /// A stream whose far ends the test keeps.
 struct Pipes(Option<(PipeReader, PipeWriter)>);

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use rayon::prelude::*;
+use siamese_build::OwnedModel;
 use siamese_core::Model;
 use siamese_core::embedder::{Buffers, embed_into};
-use siamese_core::host::OwnedModel;
 
 use crate::dataset::Images;
 use crate::points::Points;

@@ -1,6 +1,6 @@
 //! The firmware on emulated boards gives the host's integers.
 
-use siamese_core::link::checksum;
+use siamese_core::checksum::checksum;
 use siamese_device::firmware::{Board, Footprint, build};
 use siamese_device::{Device, Emulator, instructions_per_image};
 use siamese_tests::{golden_vectors, layers, model_path, test_images};

@@ -8,7 +8,7 @@ use postcard::{de_flavors, ser_flavors};
 
 use super::stored::{PREFIX, stored_len};
 use super::{Gallery, LoadError};
-use crate::model::CRC32;
+use crate::checksum::CRC32;
 
 /// Bytes that are written or read at once: a multiple of any flash's own unit.
 const BLOCK: usize = 32;

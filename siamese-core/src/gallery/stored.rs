@@ -22,7 +22,8 @@ use serde::{Deserialize, Serialize};
 use serde_big_array::BigArray;
 
 use super::{Entry, Gallery};
-use crate::model::{CRC32, Model};
+use crate::checksum::CRC32;
+use crate::model::Model;
 
 /// The first bytes of a stored gallery.
 const MAGIC: [u8; 4] = *b"SGAL";

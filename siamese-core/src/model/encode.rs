@@ -1,8 +1,9 @@
 //! The encoder, beside the parser so that one place knows the layout. It needs
 //! no allocation either; exporters on the host and build scripts call it.
 
-use super::{ALIGNMENT, CRC32, Header, LAYERS, Layer, Layout, MAGIC, Model, PREFIX, TRAILER};
+use super::{ALIGNMENT, Header, LAYERS, Layer, Layout, MAGIC, Model, PREFIX, TRAILER};
 use super::{VERSION, aligned};
+use crate::checksum::CRC32;
 use crate::error::{EncodeError, ModelError};
 use crate::requantise::Requantise;
 
@@ -31,7 +32,7 @@ pub fn repacked_len(model: &Model<'_>, layout: Layout) -> Option<usize> {
     length(model.header(), layout)
 }
 
-pub(crate) fn length(header: &Header<'_>, layout: Layout) -> Option<usize> {
+fn length(header: &Header<'_>, layout: Layout) -> Option<usize> {
     let counter = postcard::ser_flavors::Size::default();
     let header_len = postcard::serialize_with_flavor(header, counter).ok()?;
     u16::try_from(header_len).ok()?;
@@ -91,14 +92,30 @@ pub fn repack<'o>(
     write(model.header(), layout, model.layers(), out)
 }
 
-/// Writes the same model with another header, whose sizes must be the model's;
-/// `out` is as long as [`length`] says.
-#[cfg(feature = "std")]
-pub(crate) fn rewrite<'o>(
+/// The length of the file that [`rewrite`] makes of the model; `None` if it is
+/// too large.
+#[must_use]
+pub fn rewritten_len(model: &Model<'_>, header: &Header<'_>) -> Option<usize> {
+    length(header, model.layout())
+}
+
+/// Writes the same model with another header, whose sizes must be the model's,
+/// and returns the written part.
+///
+/// # Errors
+/// [`EncodeError::Capacity`] if `out` is shorter than [`rewritten_len`],
+/// [`EncodeError::Lengths`] if the header's sizes are others, and
+/// [`EncodeError::Invalid`] if it holds an impossible value.
+pub fn rewrite<'o>(
     model: &Model<'_>,
     header: &Header<'_>,
     out: &'o mut [u8],
 ) -> Result<&'o [u8], EncodeError> {
+    for layer in 0..LAYERS {
+        if header.layer_shape(layer) != model.header().layer_shape(layer) {
+            return Err(EncodeError::Lengths { layer: layer as u8 });
+        }
+    }
     write(header, model.layout(), model.layers(), out)
 }
 

@@ -38,23 +38,6 @@ impl Layout {
         Self::WidePairs,
     ];
 
-    /// The cores whose kernels want another order than [`Rows`](Self::Rows), as
-    /// compilers name them.
-    pub const CORES: [(&'static str, Self); 12] = [
-        ("cortex-m0", Self::Columns),
-        ("cortex-m0plus", Self::Columns),
-        ("cortex-m1", Self::Columns),
-        ("cortex-m23", Self::Columns),
-        ("cortex-m3", Self::Columns),
-        ("cortex-m4", Self::Pairs),
-        ("cortex-m7", Self::Pairs),
-        ("cortex-m33", Self::Pairs),
-        ("cortex-m35p", Self::Pairs),
-        ("cortex-m55", Self::Quads),
-        ("cortex-m85", Self::Quads),
-        ("x86-64", Self::WidePairs),
-    ];
-
     /// A short name, for reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -65,14 +48,6 @@ impl Layout {
             Self::Quads => "quads",
             Self::WidePairs => "wide-pairs",
         }
-    }
-
-    /// The layout for a core, named as compilers name it: `cortex-m4`; `x86-64`;
-    /// [`Rows`](Self::Rows) for any that has no kernel of its own.
-    #[must_use]
-    pub fn for_core(core: &str) -> Self {
-        let known = Self::CORES.iter().find(|(name, _)| *name == core);
-        known.map_or(Self::Rows, |&(_, layout)| layout)
     }
 
     /// The number in the file.

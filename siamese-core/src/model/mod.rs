@@ -20,12 +20,11 @@ mod parse;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checksum::CRC32;
 use crate::image::Input;
 use crate::requantise::Requantise;
 
-pub use encode::{LayerParts, encode, encoded_len, repack, repacked_len};
-#[cfg(feature = "std")]
-pub(crate) use encode::{length, rewrite};
+pub use encode::{LayerParts, encode, encoded_len, repack, repacked_len, rewrite, rewritten_len};
 pub use layout::Layout;
 
 /// The first bytes of every model file. The last one ends text listings early.
@@ -45,9 +44,6 @@ pub const LAYERS: usize = 3;
 const PREFIX: usize = 16;
 /// Bytes of the checksum, at the file's end.
 const TRAILER: usize = 4;
-
-/// The checksum of model files and link frames.
-pub(crate) const CRC32: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 
 /// What a model says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -373,8 +369,8 @@ impl<'a> Layer<'a> {
 
 /// Where a file's first section, the first layer's weights, starts, if it says so
 /// truly.
-#[cfg(feature = "std")]
-pub(crate) fn first_section(bytes: &[u8]) -> usize {
+#[must_use]
+pub fn first_section(bytes: &[u8]) -> usize {
     let header = match bytes.get(10..12) {
         Some(&[low, high]) => u16::from_le_bytes([low, high]),
         _ => 0,

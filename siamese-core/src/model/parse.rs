@@ -1,7 +1,8 @@
 //! From untrusted bytes to a validated view.
 
-use super::{ALIGNMENT, CRC32, Header, LAYERS, Layer, Layout, MAGIC, MAX_DIM, MAX_NAME, Model};
+use super::{ALIGNMENT, Header, LAYERS, Layer, Layout, MAGIC, MAX_DIM, MAX_NAME, Model};
 use super::{PREFIX, TRAILER, VERSION, aligned};
+use crate::checksum::CRC32;
 use crate::error::ModelError;
 use crate::kernel;
 use crate::requantise::Requantise;

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::json;
-use siamese_core::model::Layout;
+use siamese_build::Core;
 use siamese_train::embed::ModelFile;
 
 use super::Output;
@@ -16,7 +17,7 @@ Training writes the weights row by row, which every core runs. The cores that ha
 their own need fewer instructions with another order: the integers stay the same, and so does the
 name. Any order can be made from any other; --for any gives rows again. A firmware's build.rs does
 the same in one line:
-  OwnedModel::read(path)?.for_core(\"cortex-m4\")?
+  OwnedModel::read(path)?.for_core(Core::CortexM4)?
 
 Example:
   siamese-train repack --model model/small.siam --for cortex-m4 --out small.cortex-m4.siam")]
@@ -25,26 +26,26 @@ pub struct Args {
     #[arg(long, value_name = "FILE.siam")]
     model: PathBuf,
     /// The core that will run it
-    #[arg(long = "for", value_name = "CORE", value_parser = cores().collect::<Vec<_>>())]
-    core: String,
+    #[arg(long = "for", value_name = "CORE", value_parser = cores())]
+    core: Core,
     /// Where the new model goes
     #[arg(long, value_name = "FILE.siam")]
     out: PathBuf,
 }
 
-/// The cores with an order of their own, and what stands for all others.
-fn cores() -> impl Iterator<Item = &'static str> {
-    let known = Layout::CORES.iter().map(|&(name, _)| name);
-    ["any", "riscv"].into_iter().chain(known)
+/// The cores by name.
+fn cores() -> impl TypedValueParser<Value = Core> {
+    PossibleValuesParser::new(Core::ALL.map(|(_, name, _)| name))
+        .try_map(|name| name.parse::<Core>())
 }
 
 pub fn run(args: &Args, output: Output) -> Result<()> {
     let file = ModelFile::read(&args.model)?;
     let packed = file
         .stored()
-        .for_core(&args.core)
+        .for_core(args.core)
         .with_context(|| format!("cannot repack {}", args.model.display()))?;
-    let (layout, wanted) = (packed.model().layout(), Layout::for_core(&args.core));
+    let (layout, wanted) = (packed.model().layout(), args.core.layout());
     if layout != wanted {
         bail!(
             "the weights of {} are too large for the order that {} wants ({}); in rows, as they \
@@ -63,7 +64,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         args.out.display()
     );
     let json = json!({
-        "core": args.core,
+        "core": args.core.name(),
         "layout": layout.name(),
         "bytes": packed.bytes().len(),
         "out": args.out,

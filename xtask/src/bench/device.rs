@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use siamese_core::host::OwnedModel;
+use siamese_build::OwnedModel;
 use siamese_core::model::Layout;
 use siamese_device::firmware::{self, Board, Footprint, Program};
 use siamese_device::{Device, Emulator, Reference, instructions_per_image};
@@ -45,7 +45,7 @@ pub fn measure(model: &Path, board: Board, images: &[Vec<u8>]) -> Result<Option<
     let differing = Reference::new(fast.model()).differing(&sent, &answers)?;
     let instructions = instructions_per_image(&answers, info.tick_hz);
     shell::note(&format!("{}: {instructions:.0} instructions", name(model)));
-    let layout = file.for_core(board.core_name())?.model().layout();
+    let layout = file.for_core(board.core_name().parse()?)?.model().layout();
     Ok(Some(json!({
         "core": board.core(),
         "machine": board.name(),

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use siamese_build::{BatchEmbedder, OwnedModel};
 use siamese_core::embedder::{Buffers, embed_into, embed_with};
-use siamese_core::host::{BatchEmbedder, OwnedModel};
 use siamese_core::kernel::{self, Kernel, Portable};
 use siamese_core::model::Model;
 

@@ -4,6 +4,10 @@
 //! A frame is COBS over (postcard message, CRC-32 of it), ended by a zero
 //! byte: a receiver that has lost its place waits for the next zero.
 
+#![no_std]
+#![deny(missing_docs)]
+#![forbid(unsafe_code)]
+
 use core::fmt;
 
 use heapless::Vec;
@@ -11,8 +15,9 @@ use postcard::ser_flavors::crc::CrcModifier;
 use postcard::ser_flavors::{Cobs, Flavor, Slice};
 use serde::{Deserialize, Serialize};
 
-use crate::gallery::{GalleryError, Identified, Label, LoadError, Verified};
-use crate::model::{CRC32, MAX_DIM};
+use siamese_core::checksum::CRC32;
+use siamese_core::gallery::{GalleryError, Identified, Label, LoadError, Verified};
+use siamese_core::model::MAX_DIM;
 
 /// The version of the messages; a device states it in [`Info`].
 pub const LINK_VERSION: u16 = 2;
@@ -151,7 +156,7 @@ pub struct Info<'a> {
 pub struct Embedded {
     /// The coordinates, in integer steps.
     pub coordinates: Vec<i16, MAX_DIM>,
-    /// [`checksum`] of each hidden layer's activations, so that a host can
+    /// [`checksum`](siamese_core::checksum::checksum) of each hidden layer's activations, so that a host can
     /// compare every layer without moving it.
     pub hidden_crc: [u32; 2],
     /// How long the embedding took, in ticks of the device's clock.
@@ -300,10 +305,4 @@ pub fn read_frame<'b, M: Deserialize<'b>>(frame: &'b mut [u8]) -> Result<M, Fram
     let length = cobs::decode_in_place(frame).map_err(|_| FrameError::Cobs)?;
     let message = frame.get(..length).ok_or(FrameError::Cobs)?;
     postcard::from_bytes_crc32(message, CRC32.digest()).map_err(|_| FrameError::Message)
-}
-
-/// The CRC-32 (ISO-HDLC) of some bytes, as [`Embedded::hidden_crc`] has it.
-#[must_use]
-pub fn checksum(bytes: &[u8]) -> u32 {
-    CRC32.checksum(bytes)
 }

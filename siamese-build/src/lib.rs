@@ -1,22 +1,28 @@
-//! For hosts and build scripts (feature `std`): a model in memory of its own, and
-//! many images at a time.
+//! For hosts and build scripts: a model in memory of its own, and many images at
+//! a time.
+
+#![deny(missing_docs)]
+#![forbid(unsafe_code)]
+
+mod core;
 
 use std::io;
 use std::path::Path;
-use std::vec::Vec;
 
-use crate::embedder::{Buffers, embed_batch};
-use crate::error::{EncodeError, ModelError, SizeError};
-use crate::kernel;
-use crate::model::{
-    Calibration, Header, Layout, Model, first_section, length, repack, repacked_len, rewrite,
+use siamese_core::embedder::{Buffers, embed_batch};
+use siamese_core::error::{EncodeError, ModelError, SizeError};
+use siamese_core::kernel;
+use siamese_core::model::{
+    Calibration, Header, Layout, Model, first_section, repack, repacked_len, rewrite, rewritten_len,
 };
+
+pub use crate::core::{Core, UnknownCore};
 
 /// Bytes of a line of the cache. Where each vector of weights lies across two, an
 /// embedding takes up to half as long again.
 const LINE: usize = 64;
 
-/// A model file in memory, known to be valid, at a multiple of [`ALIGNMENT`](crate::model::ALIGNMENT),
+/// A model file in memory, known to be valid, at a multiple of [`ALIGNMENT`](siamese_core::model::ALIGNMENT),
 /// and such that the weights of the first layer, and of others that follow
 /// multiples of 64 rows, start in a new line of the cache.
 ///
@@ -26,11 +32,11 @@ const LINE: usize = 64;
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let out = std::path::PathBuf::new();
-/// use siamese_core::host::OwnedModel;
+/// use siamese_build::{Core, OwnedModel};
 ///
 /// std::fs::write(
 ///     out.join("model.siam"),
-///     OwnedModel::read("model/small.siam".as_ref())?.for_core("cortex-m4")?.bytes(),
+///     OwnedModel::read("model/small.siam".as_ref())?.for_core(Core::CortexM4)?.bytes(),
 /// )?;
 /// # Ok(())
 /// # }
@@ -77,15 +83,13 @@ impl OwnedModel {
         Ok(packed)
     }
 
-    /// The model with its weights in the order that a core is fastest with, by
-    /// the name that compilers give it, such as `cortex-m4`; see
-    /// [`Layout::for_core`]. A model with weights too large for that order
-    /// keeps them in rows.
+    /// The model with its weights in the order that a core is fastest with. A
+    /// model with weights too large for that order keeps them in rows.
     ///
     /// # Errors
     /// As [`repack`].
-    pub fn for_core(&self, core: &str) -> Result<Self, EncodeError> {
-        self.or_rows(Layout::for_core(core))
+    pub fn for_core(&self, core: Core) -> Result<Self, EncodeError> {
+        self.or_rows(core.layout())
     }
 
     /// The model with its weights in the order that this machine is fastest
@@ -114,7 +118,7 @@ impl OwnedModel {
             calibration,
             ..*model.header()
         };
-        let mut bytes = std::vec![0; length(&header, model.layout()).unwrap_or(0)];
+        let mut bytes = vec![0; rewritten_len(&model, &header).unwrap_or(0)];
         rewrite(&model, &header, &mut bytes)?;
         Self::new(&bytes).map_err(EncodeError::Invalid)
     }
@@ -138,7 +142,7 @@ impl OwnedModel {
 
     /// Memory for a file whose weights start at `weights`.
     fn zeros(length: usize, weights: usize) -> Self {
-        let memory = std::vec![0; length + 2 * LINE];
+        let memory = vec![0; length + 2 * LINE];
         // Sections start at multiples of 16, which divides LINE.
         let before = weights.next_multiple_of(LINE) - weights;
         let start = memory.as_ptr().align_offset(LINE) + before;
@@ -162,7 +166,7 @@ impl Clone for OwnedModel {
 /// Embeds batches of images with one model, in memory of its own.
 ///
 /// ```
-/// use siamese_core::host::{BatchEmbedder, OwnedModel};
+/// use siamese_build::{BatchEmbedder, OwnedModel};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let file = OwnedModel::read("../model/small.siam".as_ref())?.for_this_machine()?;
@@ -191,8 +195,8 @@ impl<'m> BatchEmbedder<'m> {
         let (shared, hidden1) = model.buffer_sizes();
         Self {
             model,
-            shared: std::vec![0; shared * Self::IMAGES],
-            hidden1: std::vec![0; hidden1 * Self::IMAGES],
+            shared: vec![0; shared * Self::IMAGES],
+            hidden1: vec![0; hidden1 * Self::IMAGES],
         }
     }
 

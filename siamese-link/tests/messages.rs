@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use siamese_core::gallery::{Identified, LoadError, Neighbour};
-use siamese_core::link::{
+use siamese_link::{
     Embedded, Fault, FrameError, Info, Listed, MAX_LISTED, Memory, Request, Response,
     frame_capacity, read_frame, write_frame,
 };
