@@ -1,7 +1,5 @@
-//! Puts the model into the firmware: checks it, derives the buffer sizes from
-//! it, and lays out the board's memory.
-
-mod boards;
+//! Builds the firmware for one board: puts the model in, and takes the memory,
+//! the constants and what there is to choose from the table of boards.
 
 use std::env;
 use std::error::Error;
@@ -9,17 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use siamese_build::OwnedModel;
-use siamese_core::model::Layout;
+use siamese_build::{Board, Core, EmbedModel, UartKind};
 
-use boards::{BOARDS, Board};
-
-/// All the RAM that the firmware may use, stack included.
-const RAM: u32 = 16 * 1024;
-/// The part of it that is the stack's.
-const STACK: u32 = 7 * 1024;
 /// The model that is built in if `SIAMESE_MODEL` names no other.
 const DEFAULT_MODEL: &str = "../model/small.siam";
+/// The feature that logs for a debug probe.
+const LOG: &str = "log-rtt";
 
 fn main() -> ExitCode {
     match run() {
@@ -34,60 +27,58 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=boards.rs");
     println!("cargo::rerun-if-env-changed=SIAMESE_MODEL");
-    println!("cargo::rerun-if-env-changed=SIAMESE_KERNEL");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let board = board()?;
-    embed_model(&model_path()?, board, &out)?;
-
-    fs::write(out.join("memory.x"), memory(board))?;
-    println!("cargo::rustc-link-search={}", out.display());
-    // The script of cortex-m-rt includes memory.x, that of riscv-rt doesn't; and
-    // sections are not to be padded to the pages of an operating system.
-    if board.is_riscv() {
-        println!("cargo::rustc-link-arg-bins=-Tmemory.x");
-    }
-    println!("cargo::rustc-link-arg-bins=-Tlink.x");
-    println!("cargo::rustc-link-arg-bins=--nmagic");
+    EmbedModel::new(model_path()?)
+        .core(board.core())
+        .section(".model")
+        .write()?;
+    fs::write(out.join("board.rs"), constants(board))?;
+    choose(board);
+    link(board, &out)?;
     Ok(())
 }
 
 /// The board of the one feature that is set, if the target is its core's.
-fn board() -> Result<&'static Board, Box<dyn Error>> {
-    let names = BOARDS.map(|board| board.name).join(", ");
-    let variable = |board: &Board| {
-        let feature = board.name.to_uppercase().replace('-', "_");
-        format!("CARGO_FEATURE_{feature}")
-    };
-    let mut set = BOARDS
-        .iter()
-        .filter(|board| env::var_os(variable(board)).is_some());
+fn board() -> Result<Board, Box<dyn Error>> {
+    let mut set = Board::ALL
+        .into_iter()
+        .filter(|board| has_feature(board.name()));
     let (Some(board), None) = (set.next(), set.next()) else {
+        let names = Board::ALL.map(Board::name).join(", ");
         return Err(
             format!("name one board: --no-default-features --features BOARD, of {names}").into(),
         );
     };
+    if has_feature(LOG) && !board.has_rtt() {
+        return Err(format!("{LOG} needs a debug probe, and {board} is emulated").into());
+    }
     let target = env::var("TARGET")?;
-    if target == board.target {
+    let targets: Vec<&str> = Board::builds()
+        .filter_map(|(other, _, target)| (other == board).then_some(target))
+        .collect();
+    if targets.contains(&target.as_str()) {
         Ok(board)
     } else {
-        Err(format!(
-            "{} needs --target {}, and this build is for {target}",
-            board.name, board.target
-        )
-        .into())
+        let targets = targets.join(" or ");
+        Err(format!("{board} needs --target {targets}, and this build is for {target}").into())
     }
+}
+
+fn has_feature(name: &str) -> bool {
+    let name = name.to_uppercase().replace('-', "_");
+    env::var_os(format!("CARGO_FEATURE_{name}")).is_some()
 }
 
 /// The model of `SIAMESE_MODEL`, or the default one.
 fn model_path() -> Result<PathBuf, Box<dyn Error>> {
     let named = env::var_os("SIAMESE_MODEL").filter(|name| !name.is_empty());
     let path = PathBuf::from(named.unwrap_or_else(|| DEFAULT_MODEL.into()));
-    println!("cargo::rerun-if-changed={}", path.display());
     if path.is_file() {
         Ok(path)
     } else {
+        println!("cargo::rerun-if-changed={}", path.display());
         Err(format!(
             "there is no model file {}: train one with `cargo xtask demo`, or name one, \
              by its full path, with SIAMESE_MODEL=/path/to/model.siam",
@@ -97,60 +88,82 @@ fn model_path() -> Result<PathBuf, Box<dyn Error>> {
     }
 }
 
-/// Checks the model, copies it to `out`, and writes `model.rs`, which includes
-/// it and states the sizes that the firmware's buffers take from it.
-fn embed_model(path: &Path, board: &Board, out: &Path) -> Result<(), Box<dyn Error>> {
-    let in_words = |error: &dyn Error| format!("the model file {}: {error}", path.display());
-    let file = OwnedModel::read(path).map_err(|error| in_words(&error))?;
-    let rows = file
-        .repacked(Layout::Rows)
-        .map_err(|error| in_words(&error))?;
-    // siamese-core's own build script leaves out all but the portable kernel then.
-    let packed = if env::var("SIAMESE_KERNEL").is_ok_and(|kernel| kernel == "portable") {
-        rows.clone()
-    } else {
-        file.for_core(board.core.parse()?)
-            .map_err(|error| in_words(&error))?
-    };
-    let model = packed.model();
-    if model.layout() == Layout::Rows {
-        println!("cargo::warning=the weights are in rows: the slower portable kernel will run");
-    }
-    let (shared, hidden1) = model.buffer_sizes();
-    let constants = format!(
-        "/// The pixels that an image has.\n\
-         pub const PIXELS: usize = {pixels};\n\
-         /// The coordinates that an embedding has.\n\
-         pub const DIM: usize = {dim};\n\
-         /// The embedder's buffer for the input and the second hidden layer.\n\
-         pub const SHARED: usize = {shared};\n\
-         /// The embedder's buffer for the first hidden layer.\n\
-         pub const HIDDEN1: usize = {hidden1};\n\
-         /// The bytes of the model as it is in flash.\n\
-         pub const LENGTH: usize = {length};\n\
-         /// The CRC-32 at the end of the model file, whatever the order of its weights here.\n\
-         pub const CRC: u32 = {crc:#010x};\n",
-        pixels = model.header().input.pixels(),
-        dim = model.dim(),
-        length = packed.bytes().len(),
-        crc = rows
-            .bytes()
-            .last_chunk()
-            .map_or(0, |&crc| u32::from_le_bytes(crc)),
+/// The module `board.rs`: what the table says of the board.
+fn constants(board: Board) -> String {
+    let uart = board.uart();
+    let mut text = format!(
+        "/// The board's name, which is also that of QEMU's machine.\n\
+         pub const NAME: &str = {:?};\n\
+         /// The frequency of the stopwatch's clock, in hertz.\n\
+         pub const TICK_HZ: u32 = {};\n\
+         /// The address of the UART's registers.\n\
+         pub const UART: usize = {:#x};\n",
+        board.name(),
+        board.clock_hz(),
+        uart.base
     );
-    fs::write(out.join("model.siam"), packed.bytes())?;
-    fs::write(out.join("model.rs"), constants)?;
+    if let Some(line) = uart.receive_interrupt {
+        text += &format!(
+            "/// The interrupt line of the UART's received bytes.\n\
+             pub const UART_LINE: u16 = {line};\n"
+        );
+    }
+    text
+}
+
+/// Tells the compiler what the board has:
+///
+/// - `board_uart`, the kind of its UART;
+/// - `board_semihosting`, an emulator's console, files and exit code;
+/// - `core_vectors`, a vector unit that start-up has to enable.
+fn choose(board: Board) {
+    let kinds = UartKind::ALL.map(|kind| format!("{:?}", kind.name()));
+    println!(
+        "cargo::rustc-check-cfg=cfg(board_uart, values({}))",
+        kinds.join(", ")
+    );
+    println!("cargo::rustc-cfg=board_uart={:?}", board.uart().kind.name());
+    let switch = |name: &str, on: bool| {
+        println!("cargo::rustc-check-cfg=cfg({name})");
+        if on {
+            println!("cargo::rustc-cfg={name}");
+        }
+    };
+    switch("board_semihosting", board.has_semihosting());
+    let vectors = matches!(board.core(), Core::CortexM55 | Core::CortexM85);
+    switch("core_vectors", vectors);
+}
+
+/// Writes the linker's script, and names it.
+fn link(board: Board, out: &Path) -> Result<(), Box<dyn Error>> {
+    fs::write(out.join("memory.x"), memory(board))?;
+    println!("cargo::rustc-link-search={}", out.display());
+    // The script of cortex-m-rt includes memory.x, that of riscv-rt doesn't; and
+    // sections are not to be padded to the pages of an operating system.
+    if is_riscv(board) {
+        println!("cargo::rustc-link-arg-bins=-Tmemory.x");
+    }
+    println!("cargo::rustc-link-arg-bins=-Tlink.x");
+    println!("cargo::rustc-link-arg-bins=--nmagic");
+    if has_feature(LOG) {
+        println!("cargo::rustc-link-arg-bins=-Tdefmt.x");
+    }
+    // Relocations say which function refers to what.
+    println!("cargo::rustc-link-arg-bin=no-panic=--emit-relocs");
     Ok(())
+}
+
+fn is_riscv(board: Board) -> bool {
+    board.core() == Core::Rv32
 }
 
 /// The linker's view of the memory. The stack lies below the static data and
 /// grows down to where RAM starts: should it ever be too small, the next push
 /// faults instead of silently overwriting data.
-fn memory(board: &Board) -> String {
-    let statics = RAM - STACK;
-    let (flash, kib, ram) = (board.flash, board.flash_kib, board.ram);
+fn memory(board: Board) -> String {
+    let (flash, ram, stack) = (board.flash(), board.ram(), board.stack_bytes());
     // What riscv-rt's script calls them.
-    let aliases = if board.is_riscv() {
+    let aliases = if is_riscv(board) {
         ["TEXT", "RODATA", "DATA", "BSS", "HEAP", "STACK"]
             .map(|region| {
                 let memory = match region {
@@ -167,9 +180,9 @@ fn memory(board: &Board) -> String {
     format!(
         "MEMORY
 {{
-  FLASH : ORIGIN = {flash:#x}, LENGTH = {kib}K
-  STACK : ORIGIN = {ram:#x}, LENGTH = {STACK}
-  RAM   : ORIGIN = {ram:#x} + {STACK}, LENGTH = {statics}
+  FLASH : ORIGIN = {:#x}, LENGTH = {}
+  STACK : ORIGIN = {:#x}, LENGTH = {stack}
+  RAM   : ORIGIN = {:#x}, LENGTH = {}
 }}
 {aliases}
 _stack_start = ORIGIN(STACK) + LENGTH(STACK);
@@ -183,6 +196,11 @@ SECTIONS
     . = ALIGN(4);
   }} > FLASH
 }} INSERT AFTER .rodata;
-"
+",
+        flash.origin,
+        flash.bytes,
+        ram.origin,
+        ram.origin + stack,
+        ram.bytes - stack,
     )
 }

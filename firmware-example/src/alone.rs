@@ -1,14 +1,15 @@
-//! What the programs have in common that are built for their size alone: no
-//! link, no stopwatch, no messages.
+//! What the programs share that answer no requests: no link, no gallery.
 
-use core::panic::PanicInfo;
+#![allow(dead_code, reason = "not every program needs all of it")]
 
-use siamese_core::{Embedder, Model};
+#[path = "arch/mod.rs"]
+pub mod arch;
+#[path = "model.rs"]
+pub mod model;
 
-use crate::{arch, model};
+use siamese_core::Model;
 
-/// The embedder of exactly the model that is built in.
-pub type Network = Embedder<'static, { model::DIM }, { model::SHARED }, { model::HIDDEN1 }>;
+use model::Network;
 
 /// All that is large, and lives as long as the program.
 pub struct Memory {
@@ -31,9 +32,4 @@ pub fn rest() -> ! {
     loop {
         arch::sleep();
     }
-}
-
-#[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! {
-    rest();
 }

@@ -19,7 +19,7 @@ use core::panic::PanicInfo;
 
 use siamese_core::checksum::checksum;
 use siamese_core::gallery::Label;
-use siamese_core::{Embedder, Embedding, Model, SizeError};
+use siamese_core::{Embedding, Model, SizeError};
 use siamese_link::{
     Embedded, Fault, Info, LINK_VERSION, Memory as Used, Request, Response, frame_capacity,
 };
@@ -29,7 +29,7 @@ use crate::board::Uart;
 use crate::shelf::Shelf;
 
 /// The embedder of exactly the model that is built in.
-type Network = Embedder<'static, { model::DIM }, { model::SHARED }, { model::HIDDEN1 }>;
+type Network = model::Network;
 
 /// All that is large, and lives as long as the program.
 struct Memory {

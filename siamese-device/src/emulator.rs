@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::error::Error;
 use crate::firmware::Board;
+use crate::qemu;
 use crate::transport::{Halves, Transport};
 
 /// How fast an emulated processor runs, in its own time: one instruction a
@@ -75,46 +76,19 @@ impl Emulator {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_in(folder: &Path, elf: &Path, board: Board) -> Result<Self, Error> {
-        let at = |error| Error::File {
-            path: elf.into(),
-            error,
-        };
-        let elf = std::fs::canonicalize(elf).map_err(at)?;
-        let program = board.emulator();
-        let mut child = Command::new(program)
+        let mut child = qemu::command(elf, board)?
             .current_dir(folder)
-            .args([
-                "-machine",
-                board.name(),
-                "-display",
-                "none",
-                "-monitor",
-                "none",
-            ])
-            // What starts at reset is the firmware.
-            .args(["-bios", "none"])
-            // Virtual time is a count of instructions: measurements repeat.
-            .args(["-icount", "shift=0"])
-            .args(["-semihosting-config", "enable=on,target=native"])
             // The UART at our pipes. A multiplexed character device has a
             // buffer, which a UART of one byte lacks, and which makes it twice
             // as fast. It also has an escape character: the one that a frame
             // has only once.
             .args(["-chardev", "stdio,id=link,mux=on,signal=off"])
             .args(["-serial", "chardev:link", "-echr", "0"])
-            .arg("-kernel")
-            .arg(elf)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => Error::NoEmulator { program },
-                _ => Error::Open {
-                    what: program.into(),
-                    error,
-                },
-            })?;
+            .map_err(|error| qemu::not_started(board, error))?;
         let words = child.stderr.take().map(|mut stderr| {
             thread::spawn(move || {
                 let mut words = Vec::new();

@@ -1,141 +1,25 @@
 //! The firmware as a file: how it is built, and what it takes.
 
 use std::fs;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use object::{Object, ObjectSection, SectionFlags, elf};
 use siamese_build::OwnedModel;
+pub use siamese_build::{Abi, Board, Core};
 use siamese_core::checksum::checksum;
 use siamese_core::model::Layout;
 
 use crate::error::Error;
-
-/// A board that the firmware can be built for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Board {
-    /// BBC micro:bit, an nRF51822 (Cortex-M0) at 16 MHz, emulated.
-    Microbit,
-    /// Arm MPS2 with the AN385 image, a Cortex-M3 at 25 MHz, emulated.
-    Mps2An385,
-    /// Arm MPS2 with the AN386 image, a Cortex-M4 at 25 MHz, emulated.
-    #[default]
-    Mps2An386,
-    /// Arm MPS2 with the AN500 image, a Cortex-M7 at 25 MHz, emulated.
-    Mps2An500,
-    /// Arm MPS2 with the AN505 image, a Cortex-M33 at 20 MHz, emulated.
-    Mps2An505,
-    /// Arm MPS3 with the AN547 image, a Cortex-M55 at 32 MHz, emulated.
-    Mps3An547,
-    /// Netduino Plus 2, an STM32F405 (Cortex-M4); real or emulated.
-    Netduinoplus2,
-    /// QEMU's `virt`, a RISC-V core (RV32IMAC) that is nowhere but there.
-    Virt,
-}
-
-impl Board {
-    /// All boards.
-    pub const ALL: [Self; 8] = [
-        Self::Microbit,
-        Self::Mps2An385,
-        Self::Mps2An386,
-        Self::Mps2An500,
-        Self::Mps2An505,
-        Self::Mps3An547,
-        Self::Netduinoplus2,
-        Self::Virt,
-    ];
-
-    /// Its name: of the firmware's feature, of QEMU's machine, and in
-    /// [`DeviceInfo::board`](crate::DeviceInfo::board).
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Microbit => "microbit",
-            Self::Mps2An385 => "mps2-an385",
-            Self::Mps2An386 => "mps2-an386",
-            Self::Mps2An500 => "mps2-an500",
-            Self::Mps2An505 => "mps2-an505",
-            Self::Mps3An547 => "mps3-an547",
-            Self::Netduinoplus2 => "netduinoplus2",
-            Self::Virt => "virt",
-        }
-    }
-
-    /// Its core's short name.
-    #[must_use]
-    pub const fn core(self) -> &'static str {
-        match self {
-            Self::Microbit => "M0",
-            Self::Mps2An385 => "M3",
-            Self::Mps2An386 | Self::Netduinoplus2 => "M4",
-            Self::Mps2An500 => "M7",
-            Self::Mps2An505 => "M33",
-            Self::Mps3An547 => "M55",
-            Self::Virt => "RISC-V",
-        }
-    }
-
-    /// Its core, as compilers name it.
-    #[must_use]
-    pub const fn core_name(self) -> &'static str {
-        match self {
-            Self::Microbit => "cortex-m0",
-            Self::Mps2An385 => "cortex-m3",
-            Self::Mps2An386 | Self::Netduinoplus2 => "cortex-m4",
-            Self::Mps2An500 => "cortex-m7",
-            Self::Mps2An505 => "cortex-m33",
-            Self::Mps3An547 => "cortex-m55",
-            Self::Virt => "rv32imac",
-        }
-    }
-
-    /// Its flash, or the memory that stands for it, in bytes.
-    #[must_use]
-    pub const fn flash_bytes(self) -> u64 {
-        const KIB: u64 = 1024;
-        match self {
-            Self::Microbit => 256 * KIB,
-            Self::Mps3An547 => 512 * KIB,
-            Self::Netduinoplus2 => 1024 * KIB,
-            Self::Mps2An385 | Self::Mps2An386 | Self::Mps2An500 | Self::Mps2An505 | Self::Virt => {
-                4096 * KIB
-            }
-        }
-    }
-
-    /// Rust's target for its core.
-    #[must_use]
-    pub const fn target(self) -> &'static str {
-        match self {
-            Self::Microbit => "thumbv6m-none-eabi",
-            Self::Mps2An385 => "thumbv7m-none-eabi",
-            Self::Mps2An386 | Self::Mps2An500 | Self::Netduinoplus2 => "thumbv7em-none-eabi",
-            Self::Mps2An505 | Self::Mps3An547 => "thumbv8m.main-none-eabi",
-            Self::Virt => "riscv32imac-unknown-none-elf",
-        }
-    }
-
-    /// The program of QEMU that emulates it.
-    #[must_use]
-    pub const fn emulator(self) -> &'static str {
-        match self {
-            Self::Virt => "qemu-system-riscv32",
-            _ => "qemu-system-arm",
-        }
-    }
-
-    /// The board of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|board| board.name() == name)
-    }
-}
+use crate::qemu;
 
 /// A program of `firmware-example`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Program {
     /// Answers requests over the link.
     Link,
@@ -143,6 +27,12 @@ pub enum Program {
     EmbedOnly,
     /// Checks the model and does nothing else: without the inference code.
     LoadOnly,
+    /// Says on the emulator's console what start-up costs.
+    Costs,
+    /// Embeds without privileges; its exit code says whether that works.
+    Unprivileged,
+    /// Everything that may not panic, and nothing else, to see that it can't.
+    NoPanic,
 }
 
 impl Program {
@@ -151,6 +41,9 @@ impl Program {
             Self::Link => "firmware-example",
             Self::EmbedOnly => "embed-only",
             Self::LoadOnly => "load-only",
+            Self::Costs => "costs",
+            Self::Unprivileged => "unprivileged",
+            Self::NoPanic => "no-panic",
         }
     }
 }
@@ -159,81 +52,181 @@ impl Program {
 /// path of the ELF file, which is another one for another model or board.
 ///
 /// # Errors
-/// As [`build_program`].
+/// As [`Build::run`].
 pub fn build(model: &Path, board: Board) -> Result<PathBuf, Error> {
-    build_program(model, board, Program::Link)
+    Build::new(model, board).run()
 }
 
-/// Builds a program of `firmware-example` with a model for a board; the path of
-/// the ELF file.
-///
-/// Variables of the environment that would make it a different build are left
-/// out, so it may be called from within `cargo test`.
-///
-/// # Errors
-/// [`Error::File`] if the model can't be read, [`Error::Build`] with cargo's
-/// words if it can't be built in.
-pub fn build_program(model: &Path, board: Board, program: Program) -> Result<PathBuf, Error> {
-    let at = |path: &Path| {
-        let path = path.to_owned();
-        move |error| Error::File { path, error }
-    };
-    let model = fs::canonicalize(model).map_err(at(model))?;
-    let bytes = fs::read(&model).map_err(at(&model))?;
-    // A model file ends with its own CRC-32, so that of all of it is always the same.
-    let crc = checksum(
-        bytes
-            .split_last_chunk::<4>()
-            .map_or(&bytes, |(body, _)| body),
-    );
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware-example");
-    let folder = fs::canonicalize(&folder).map_err(at(&folder))?;
-    let target = folder.join("target");
-    let kept = target.join("elf");
-    fs::create_dir_all(&kept).map_err(at(&kept))?;
+/// Which firmware to build.
+#[derive(Debug, Clone)]
+pub struct Build<'a> {
+    model: &'a Path,
+    board: Board,
+    abi: Abi,
+    program: Program,
+    features: Vec<&'a str>,
+}
 
-    // Cargo writes every build to one place, so from building to copying there
-    // must be no other. The lock ends with the file's scope.
-    let lock_path = kept.join("lock");
-    let lock = fs::File::create(&lock_path).map_err(at(&lock_path))?;
-    lock.lock().map_err(at(&lock_path))?;
-
-    let mut cargo = Command::new("cargo");
-    cargo
-        .current_dir(&folder)
-        .args(["build", "--release", "--locked", "--no-default-features"])
-        .args(["--features", board.name()])
-        .args(["--target", board.target(), "--target-dir"])
-        .arg(&target);
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(changes_the_build) {
-            cargo.env_remove(name);
+impl<'a> Build<'a> {
+    /// The one that answers over the link with a model, for a board, with the
+    /// soft-float ABI.
+    #[must_use]
+    pub fn new(model: &'a Path, board: Board) -> Self {
+        Self {
+            model,
+            board,
+            abi: Abi::Soft,
+            program: Program::Link,
+            features: Vec::new(),
         }
     }
-    let output = cargo
-        .env("SIAMESE_MODEL", &model)
-        .output()
-        .map_err(|error| Error::Open {
-            what: "cargo".into(),
-            error,
-        })?;
-    if !output.status.success() {
-        return Err(Error::Build(errors_of(&output.stderr)));
+
+    /// Another program.
+    #[must_use]
+    pub fn program(mut self, program: Program) -> Self {
+        self.program = program;
+        self
     }
 
-    let built = target
-        .join(board.target())
-        .join("release")
-        .join(program.name());
-    let elf = match program {
-        Program::Link => format!("{}-{crc:08x}.elf", board.name()),
-        _ => format!("{}-{crc:08x}-{}.elf", board.name(), program.name()),
+    /// Another float ABI.
+    #[must_use]
+    pub fn abi(mut self, abi: Abi) -> Self {
+        self.abi = abi;
+        self
+    }
+
+    /// One more feature of `firmware-example`.
+    #[must_use]
+    pub fn feature(mut self, feature: &'a str) -> Self {
+        self.features.push(feature);
+        self
+    }
+
+    /// Builds it; the path of the ELF file, which is another one for another
+    /// model, board, ABI, program or feature.
+    ///
+    /// Variables of the environment that would make it a different build are left
+    /// out, so it may be called from within `cargo test`.
+    ///
+    /// # Errors
+    /// [`Error::File`] if the model can't be read, [`Error::Build`] with cargo's
+    /// words if it can't be built in, or if the board has no target with this ABI.
+    pub fn run(&self) -> Result<PathBuf, Error> {
+        let Self { board, program, .. } = *self;
+        let target = board.target(self.abi).ok_or_else(|| {
+            let core = board.core();
+            Error::Build(format!("{core} has no floating-point unit for eabihf"))
+        })?;
+        let model = fs::canonicalize(self.model).map_err(at(self.model))?;
+        let bytes = fs::read(&model).map_err(at(&model))?;
+        // A model file ends with its own CRC-32, so that of all of it is always the same.
+        let body = bytes.split_last_chunk::<4>().map(|(body, _)| body);
+        let crc = checksum(body.unwrap_or(&bytes));
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware-example");
+        let folder = fs::canonicalize(&folder).map_err(at(&folder))?;
+        let built = folder.join("target");
+        let kept = built.join("elf");
+        fs::create_dir_all(&kept).map_err(at(&kept))?;
+
+        // Cargo writes every build to one place, so from building to copying there
+        // must be no other. The lock ends with the file's scope.
+        let lock_path = kept.join("lock");
+        let lock = fs::File::create(&lock_path).map_err(at(&lock_path))?;
+        lock.lock().map_err(at(&lock_path))?;
+
+        let features = [&[board.name()], &self.features[..]].concat();
+        let mut cargo = Command::new("cargo");
+        cargo
+            .current_dir(&folder)
+            .args(["build", "--release", "--locked", "--no-default-features"])
+            .args(["--bin", program.name(), "--features", &features.join(",")])
+            .args(["--target", target, "--target-dir"])
+            .arg(&built);
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(changes_the_build) {
+                cargo.env_remove(name);
+            }
+        }
+        let output = cargo
+            .env("SIAMESE_MODEL", &model)
+            .output()
+            .map_err(|error| Error::Open {
+                what: "cargo".into(),
+                error,
+            })?;
+        if !output.status.success() {
+            return Err(Error::Build(errors_of(&output.stderr)));
+        }
+
+        let built = built.join(target).join("release").join(program.name());
+        let mut name = format!("{board}-{crc:08x}");
+        if self.abi == Abi::Hard {
+            name += "-hf";
+        }
+        if program != Program::Link {
+            name = name + "-" + program.name();
+        }
+        for feature in &self.features {
+            name = name + "-" + feature;
+        }
+        let elf = kept.join(name + ".elf");
+        let partial = elf.with_extension("elf.partial");
+        fs::copy(&built, &partial).map_err(at(&built))?;
+        fs::rename(&partial, &elf).map_err(at(&elf))?;
+        Ok(elf)
+    }
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
+    let path = path.to_owned();
+    move |error| Error::File { path, error }
+}
+
+/// Runs a program of `firmware-example` that ends by itself, as [`Program::Costs`]
+/// does, on an emulated board; what it wrote to the emulator's console.
+///
+/// # Errors
+/// [`Error::NoEmulator`] and [`Error::Open`] if QEMU can't be started,
+/// [`Error::Timeout`] if the program doesn't end, [`Error::Died`] with what it
+/// wrote if it fails.
+pub fn run(elf: &Path, board: Board, timeout: Duration) -> Result<String, Error> {
+    let folder = tempfile::tempdir().map_err(|error| Error::Open {
+        what: "a temporary folder".into(),
+        error,
+    })?;
+    let console = folder.path().join("console");
+    let file = fs::File::create(&console).map_err(at(&console))?;
+    let other = file.try_clone().map_err(at(&console))?;
+    let mut child = qemu::command(elf, board)?
+        .current_dir(folder.path())
+        .args(["-serial", "none"])
+        .stdin(Stdio::null())
+        .stdout(file)
+        .stderr(other)
+        .spawn()
+        .map_err(|error| qemu::not_started(board, error))?;
+    let deadline = Instant::now() + timeout;
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break Ok(status),
+            Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
+            Ok(None) => break Err(Error::Timeout(timeout)),
+            Err(error) => break Err(qemu::not_started(board, error)),
+        }
     };
-    let elf = kept.join(elf);
-    let partial = elf.with_extension("elf.partial");
-    fs::copy(&built, &partial).map_err(at(&built))?;
-    fs::rename(&partial, &elf).map_err(at(&elf))?;
-    Ok(elf)
+    if status.is_err() {
+        // What ended meanwhile needs no ending.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    let status = status?;
+    let said = fs::read(&console).map_err(at(&console))?;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    if status.success() {
+        Ok(said)
+    } else {
+        Err(Error::Died(format!("{} ({status})", said.trim())))
+    }
 }
 
 /// Whether a variable of the environment changes what cargo builds or where:
@@ -359,8 +352,5 @@ fn no_model(path: &Path) -> Error {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|error| Error::File {
-        path: path.into(),
-        error,
-    })
+    fs::read(path).map_err(at(path))
 }

@@ -31,6 +31,7 @@ mod device;
 mod emulator;
 mod error;
 pub mod firmware;
+mod qemu;
 mod reference;
 mod serial;
 mod transport;

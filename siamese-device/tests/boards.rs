@@ -1,20 +1,65 @@
-//! The host and the firmware's build mean the same by a board.
+//! Whatever tells of boards and can't take it from the table tells the same.
 
-#[path = "../../firmware-example/boards.rs"]
-#[allow(dead_code, reason = "memory is the linker's matter")]
-mod boards;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
 
-use boards::BOARDS;
-use siamese_device::firmware::Board;
+use siamese_device::firmware::{Abi, Board};
+
+/// A file of the repository.
+fn read(path: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Features that are no board.
+const OTHERS: [&str; 4] = ["default", "log-rtt", "panics", "semihosting"];
 
 #[test]
-fn both_sides_know_the_same_boards() {
-    let names: Vec<&str> = BOARDS.iter().map(|board| board.name).collect();
-    assert_eq!(names, Board::ALL.map(Board::name));
-    for (built, known) in BOARDS.iter().zip(Board::ALL) {
-        assert_eq!(built.core, known.core_name());
-        assert_eq!(built.target, known.target());
-        assert_eq!(u64::from(built.flash_kib) * 1024, known.flash_bytes());
-        assert_eq!(built.is_riscv(), known.emulator().ends_with("riscv32"));
+fn the_firmware_has_a_feature_for_each_board_and_no_other() {
+    let manifest: toml::Table = read("firmware-example/Cargo.toml").parse().unwrap();
+    let features = manifest["features"].as_table().unwrap();
+    let boards = Board::ALL.map(Board::name);
+    let expected: BTreeSet<&str> = boards.iter().copied().chain(OTHERS).collect();
+    let found: BTreeSet<&str> = features.keys().map(String::as_str).collect();
+    assert_eq!(found, expected);
+    for board in Board::ALL {
+        let brings: Vec<&str> = features[board.name()]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(toml::Value::as_str)
+            .collect();
+        let expected: &[&str] = if board.has_semihosting() {
+            &["semihosting"]
+        } else {
+            &[]
+        };
+        assert_eq!(brings, expected, "{board}");
     }
+    let default = features["default"].as_array().unwrap();
+    assert_eq!(default.len(), 1);
+    assert_eq!(default[0].as_str(), Some(Board::default().name()));
+}
+
+#[test]
+fn cargo_builds_and_runs_the_default_board() {
+    let config: toml::Table = read("firmware-example/.cargo/config.toml").parse().unwrap();
+    let board = Board::default();
+    let target = board.target(Abi::Soft).unwrap();
+    assert_eq!(config["build"]["target"].as_str(), Some(target));
+    let runner = config["target"][target]["runner"].as_str().unwrap();
+    let start = format!("{} -M {} ", board.emulator(), board.name());
+    assert!(runner.starts_with(&start), "{runner}");
+}
+
+#[test]
+fn the_documentation_has_the_table() {
+    let table = Board::markdown();
+    assert!(
+        read("docs/boards.md").contains(&table),
+        "docs/boards.md needs this table:\n{table}"
+    );
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use object::{Object, ObjectSection};
 use siamese_core::Model;
-use siamese_device::firmware::{Board, Footprint, model_of_elf, model_range};
+use siamese_device::firmware::{Board, Core, Footprint, model_of_elf, model_range};
 use siamese_device::{Device, Error, Reference};
 use siamese_link::{Fault, FrameError, Request, Response, frame_capacity, read_frame, write_frame};
 
@@ -89,11 +89,11 @@ fn cores_use_the_instructions_that_they_have() {
         let (smlad, vmladava) = (count(&elf, is_smlad), count(&elf, is_vmladava));
         println!("{}: {smlad} smlad, {vmladava} vmladava", board.name());
         match board.core() {
-            "M4" | "M7" => assert!(smlad >= 16 && vmladava == 0),
+            Core::CortexM4 | Core::CortexM7 => assert!(smlad >= 16 && vmladava == 0),
             // One target, so one code for both, which asks the processor.
-            "M33" | "M55" => assert!(smlad >= 16 && vmladava >= 8),
+            Core::CortexM33 | Core::CortexM55 => assert!(smlad >= 16 && vmladava >= 8),
             // Another instruction set: what looks like one isn't.
-            "RISC-V" => {}
+            Core::Rv32 => {}
             // Now and then a constant looks like one.
             _ => assert!(smlad < 4 && vmladava < 4),
         }

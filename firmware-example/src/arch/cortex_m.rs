@@ -12,12 +12,12 @@ fn boot() -> ! {
     crate::start(MEMORY)
 }
 
-/// The core's peripherals. Where the core may have a vector unit, lets it be used.
+/// The core's peripherals. Where the core has a vector unit, lets it be used.
 pub fn start() -> Peripherals {
     let Some(peripherals) = Peripherals::take() else {
         panic!("the peripherals are taken at boot");
     };
-    #[cfg(any(feature = "mps2-an505", feature = "mps3-an547"))]
+    #[cfg(core_vectors)]
     let peripherals = {
         /// Coprocessors 10 and 11, for all code.
         const VECTORS: u32 = 0xF << 20;

@@ -6,14 +6,11 @@
 
 #[path = "../alone.rs"]
 mod alone;
-#[path = "../arch/mod.rs"]
-mod arch;
-#[path = "../model.rs"]
-mod model;
 
 use core::hint::black_box;
+use core::panic::PanicInfo;
 
-use crate::alone::Memory;
+use alone::{Memory, arch, model};
 
 /// Loads the model, and embeds.
 fn start(memory: &'static mut Memory) -> ! {
@@ -22,9 +19,14 @@ fn start(memory: &'static mut Memory) -> ! {
     let image = model::bytes().get(..model::PIXELS).unwrap_or_default();
     if let Some(network) = memory.load() {
         loop {
-            // Whether it fails is as well: nobody is told.
+            // Nobody is told whether it fails.
             let _ = black_box(network.embed(black_box(image)));
         }
     }
+    alone::rest();
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
     alone::rest();
 }

@@ -5,18 +5,19 @@
 
 #[path = "../alone.rs"]
 mod alone;
-#[path = "../arch/mod.rs"]
-mod arch;
-#[path = "../model.rs"]
-mod model;
 
-use core::hint::black_box;
+use core::panic::PanicInfo;
 
-use crate::alone::Memory;
+use alone::{Memory, arch};
 
 /// Loads the model.
 fn start(memory: &'static mut Memory) -> ! {
     arch::start();
-    black_box(memory.load());
+    core::hint::black_box(memory.load());
+    alone::rest();
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
     alone::rest();
 }

@@ -3,13 +3,9 @@
 //! The real chip has no SysTick, which the stopwatch counts with; the emulated
 //! one does.
 
+use super::facts::{UART, UART_LINE};
 use super::interrupt::{Line, sleep_until};
 use super::register::Register;
-
-/// The board's name, which is also that of QEMU's machine.
-pub const NAME: &str = "microbit";
-/// The core's clock.
-pub const TICK_HZ: u32 = 16_000_000;
 
 /// UART0 of the nRF51 series.
 pub struct Uart {
@@ -19,8 +15,6 @@ pub struct Uart {
     send: Register,
 }
 
-/// The line of the UART's interrupts.
-const LINE: Line = Line(2);
 /// Interrupts: one for each byte received.
 const RECEIVED: u32 = 1 << 2;
 /// Enable: on.
@@ -33,10 +27,9 @@ const PINS: [u32; 2] = [24, 25];
 impl Uart {
     /// Starts the UART.
     pub fn new() -> Self {
-        const UART0: usize = 0x4000_2000;
         // SAFETY: the nRF51 series reference manual places UART0 and its
         // registers there. It has no DMA.
-        let at = |offset: usize| unsafe { Register::at(UART0 + offset) };
+        let at = |offset: usize| unsafe { Register::at(UART + offset) };
         let [start_receiving, start_sending] = [0x000, 0x008].map(at);
         let [interrupts, enable, baud] = [0x304, 0x500, 0x524].map(at);
         let [send_pin, receive_pin] = [0x50C, 0x514].map(at);
@@ -59,7 +52,7 @@ impl Uart {
     /// Waits, asleep, for a byte.
     pub fn read(&mut self) -> u8 {
         while self.received.read() == 0 {
-            sleep_until(LINE, || self.received.read() != 0);
+            sleep_until(Line(UART_LINE), || self.received.read() != 0);
         }
         // Taking the byte out may announce the next one.
         self.received.write(0);

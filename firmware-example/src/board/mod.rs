@@ -1,4 +1,4 @@
-//! The boards. Each has a module of its own that provides:
+//! The boards. For each there are here:
 //!
 //! - `NAME` and `TICK_HZ`, the frequency of the stopwatch's clock;
 //! - `Uart`, with `new`, `read` and `write`, both of which wait, and `flush`,
@@ -7,37 +7,38 @@
 //! - `Flash`, with `open`, for what has to survive that;
 //! - `die`, which reports a panic as the board can and never returns.
 //!
-//! The features of `Cargo.toml` select one; `build.rs` knows its memory.
+//! A feature of `Cargo.toml` selects the board. What is known of it comes from
+//! the table in `siamese-build`, by way of `build.rs`: the constants, and which of
+//! the modules here are for it.
 
-#[cfg(not(feature = "netduinoplus2"))]
+/// What the table says of the board.
+mod facts {
+    include!(concat!(env!("OUT_DIR"), "/board.rs"));
+}
+
+#[cfg(board_semihosting)]
 mod flash;
 #[cfg(target_arch = "arm")]
 mod interrupt;
 mod register;
-
-#[cfg(feature = "microbit")]
-mod microbit;
-#[cfg(not(any(feature = "microbit", feature = "netduinoplus2", feature = "virt")))]
-mod mps;
-#[cfg(feature = "netduinoplus2")]
-mod netduinoplus2;
-#[cfg(not(feature = "netduinoplus2"))]
+#[cfg(board_semihosting)]
 mod semihosting;
-#[cfg(feature = "virt")]
-mod virt;
 
-#[cfg(not(feature = "netduinoplus2"))]
-pub use self::flash::Flash;
-#[cfg(feature = "microbit")]
-pub use microbit::{NAME, TICK_HZ, Uart};
-#[cfg(not(any(feature = "microbit", feature = "netduinoplus2", feature = "virt")))]
-pub use mps::{NAME, TICK_HZ, Uart};
-#[cfg(feature = "netduinoplus2")]
-pub use netduinoplus2::{Flash, NAME, TICK_HZ, Uart, die};
-#[cfg(not(feature = "netduinoplus2"))]
-pub use semihosting::die;
-#[cfg(feature = "virt")]
-pub use virt::{NAME, TICK_HZ, Uart, reset};
+#[cfg_attr(board_uart = "cmsdk", path = "mps.rs")]
+#[cfg_attr(board_uart = "nrf51", path = "microbit.rs")]
+#[cfg_attr(board_uart = "stm32f4", path = "netduinoplus2.rs")]
+#[cfg_attr(board_uart = "ns16550", path = "virt.rs")]
+mod driver;
+
+pub use driver::Uart;
+#[cfg(not(board_semihosting))]
+pub use driver::{Flash, die};
+pub use facts::{NAME, TICK_HZ};
+#[cfg(board_semihosting)]
+pub use {flash::Flash, semihosting::die};
+
+#[cfg(target_arch = "riscv32")]
+pub use driver::reset;
 
 /// Starts the processor anew.
 #[cfg(target_arch = "arm")]

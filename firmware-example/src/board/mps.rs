@@ -1,52 +1,9 @@
-//! Arm's FPGA boards MPS2 and MPS3 with the images AN385 (Cortex-M3), AN386 (M4),
-//! AN500 (M7), AN505 (M33) and AN547 (M55), as QEMU emulates them. They differ in
-//! the core, the clock, and where UART0 is.
+//! Arm's FPGA boards MPS2 and MPS3 with their images, as QEMU emulates them. They
+//! differ in the core, the clock, and where UART0 is.
 
+use super::facts::{TICK_HZ, UART, UART_LINE};
 use super::interrupt::{Line, sleep_until};
 use super::register::Register;
-
-/// What one image of the FPGA has, by its application note.
-struct Image {
-    name: &'static str,
-    clock_hz: u32,
-    uart0: usize,
-    /// The interrupt line of a byte received.
-    receive: Line,
-}
-
-#[cfg(any(feature = "mps2-an385", feature = "mps2-an386", feature = "mps2-an500"))]
-const IMAGE: Image = Image {
-    name: if cfg!(feature = "mps2-an385") {
-        "mps2-an385"
-    } else if cfg!(feature = "mps2-an500") {
-        "mps2-an500"
-    } else {
-        "mps2-an386"
-    },
-    clock_hz: 25_000_000,
-    uart0: 0x4000_4000,
-    receive: Line(0),
-};
-// The processor starts in secure state; these are the secure addresses.
-#[cfg(feature = "mps2-an505")]
-const IMAGE: Image = Image {
-    name: "mps2-an505",
-    clock_hz: 20_000_000,
-    uart0: 0x5020_0000,
-    receive: Line(32),
-};
-#[cfg(feature = "mps3-an547")]
-const IMAGE: Image = Image {
-    name: "mps3-an547",
-    clock_hz: 32_000_000,
-    uart0: 0x5930_3000,
-    receive: Line(33),
-};
-
-/// The board's name, which is also that of QEMU's machine.
-pub const NAME: &str = IMAGE.name;
-/// The core's clock.
-pub const TICK_HZ: u32 = IMAGE.clock_hz;
 
 /// UART0: the CMSDK APB UART, with one byte of buffer each way. Nothing is lost
 /// between the emulator's host and it: QEMU hands over the next byte when the
@@ -71,16 +28,15 @@ const BAUD_DIVISOR: u32 = TICK_HZ / 115_200;
 impl Uart {
     /// Starts the UART.
     pub fn new() -> Self {
-        const UART0: usize = IMAGE.uart0;
         // SAFETY: Arm's application notes place UART0 there, and the
         // CMSDK's manual the registers in it. It has no DMA.
         let (data, state, control, interrupts, divisor) = unsafe {
             (
-                Register::at(UART0),
-                Register::at(UART0 + 0x04),
-                Register::at(UART0 + 0x08),
-                Register::at(UART0 + 0x0C),
-                Register::at(UART0 + 0x10),
+                Register::at(UART),
+                Register::at(UART + 0x04),
+                Register::at(UART + 0x08),
+                Register::at(UART + 0x0C),
+                Register::at(UART + 0x10),
             )
         };
         divisor.write(BAUD_DIVISOR);
@@ -97,7 +53,7 @@ impl Uart {
     pub fn read(&mut self) -> u8 {
         while !self.has_byte() {
             self.interrupts.write(RX_INTERRUPT);
-            sleep_until(IMAGE.receive, || self.has_byte());
+            sleep_until(Line(UART_LINE), || self.has_byte());
         }
         self.data.read() as u8
     }

@@ -6,13 +6,9 @@ use core::panic::PanicInfo;
 
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 
+use super::facts::{TICK_HZ, UART, UART_LINE};
 use super::interrupt::{Line, sleep_until};
 use super::register::Register;
-
-/// The board's name, which is also that of QEMU's machine.
-pub const NAME: &str = "netduinoplus2";
-/// The internal oscillator, HSI, which runs after reset.
-pub const TICK_HZ: u32 = 16_000_000;
 
 /// USART1. It holds one byte: a host must wait for an answer before it sends
 /// the next request.
@@ -30,8 +26,6 @@ const TXE: u32 = 1 << 7;
 /// Control 1: USART, transmitter and receiver on, and an interrupt for each
 /// byte received.
 const CONTROL1: u32 = (1 << 13) | (1 << 5) | (1 << 3) | (1 << 2);
-/// The line of that interrupt.
-const RX_LINE: Line = Line(37);
 /// Clocks a bit, rounded; the pins' bus runs as fast as the core.
 const BAUD_DIVISOR: u32 = (TICK_HZ + 115_200 / 2) / 115_200;
 
@@ -40,7 +34,6 @@ impl Uart {
     pub fn new() -> Self {
         const GPIOA: usize = 0x4002_0000;
         const RCC: usize = 0x4002_3800;
-        const USART1: usize = 0x4001_1000;
         // SAFETY: these addresses are the ones of ST's reference manual RM0090
         // (RCC_AHB1ENR, RCC_APB2ENR, GPIOA_MODER, GPIOA_AFRH, USART1). Receiving
         // by DMA is off.
@@ -50,10 +43,10 @@ impl Uart {
                 Register::<u32>::at(RCC + 0x44),
                 Register::<u32>::at(GPIOA),
                 Register::<u32>::at(GPIOA + 0x24),
-                Register::<u32>::at(USART1),
-                Register::<u32>::at(USART1 + 0x04),
-                Register::<u32>::at(USART1 + 0x08),
-                Register::<u32>::at(USART1 + 0x0C),
+                Register::<u32>::at(UART),
+                Register::<u32>::at(UART + 0x04),
+                Register::<u32>::at(UART + 0x08),
+                Register::<u32>::at(UART + 0x0C),
             )
         };
         ahb1_clocks.write(ahb1_clocks.read() | 1);
@@ -69,7 +62,7 @@ impl Uart {
     /// Waits for a byte, asleep.
     pub fn read(&mut self) -> u8 {
         while !self.has_byte() {
-            sleep_until(RX_LINE, || self.has_byte());
+            sleep_until(Line(UART_LINE), || self.has_byte());
         }
         self.data.read() as u8
     }

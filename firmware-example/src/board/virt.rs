@@ -1,12 +1,8 @@
 //! QEMU's `virt`, a RISC-V computer that is nowhere but there: an RV32 core and a
 //! 16550 UART.
 
+use super::facts::UART;
 use super::register::Register;
-
-/// The board's name, which is also that of QEMU's machine.
-pub const NAME: &str = "virt";
-/// The stopwatch counts instructions, of which QEMU runs one a nanosecond.
-pub const TICK_HZ: u32 = 1_000_000_000;
 
 /// The UART, which holds 16 bytes each way.
 pub struct Uart {
@@ -28,11 +24,10 @@ const FIFO_ON: u8 = 1;
 impl Uart {
     /// Starts the UART.
     pub fn new() -> Self {
-        const UART0: usize = 0x1000_0000;
         // SAFETY: QEMU's documentation of the machine places the UART there, and
         // the 16550's data sheet the registers in it. It has no DMA.
         let [data, fifo, line, state] =
-            [0, 2, 3, 5].map(|offset| unsafe { Register::at(UART0 + offset) });
+            [0, 2, 3, 5].map(|offset| unsafe { Register::at(UART + offset) });
         line.write(LINE_8N1);
         fifo.write(FIFO_ON);
         Self { data, state }

@@ -35,8 +35,7 @@ pub struct Args {
 
 /// The cores by name.
 fn cores() -> impl TypedValueParser<Value = Core> {
-    PossibleValuesParser::new(Core::ALL.map(|(_, name, _)| name))
-        .try_map(|name| name.parse::<Core>())
+    PossibleValuesParser::new(Core::ALL.map(Core::name)).try_map(|name| name.parse::<Core>())
 }
 
 pub fn run(args: &Args, output: Output) -> Result<()> {

@@ -1,0 +1,61 @@
+//! What start-up costs: a line each on the emulator's console, with a name and
+//! what the stopwatch says.
+//!
+//! | name | what was measured |
+//! |---|---|
+//! | `parse` | ticks of checking the whole model |
+//! | `gallery` | ticks of making an empty gallery for it |
+//! | `stack` | bytes of stack that both and an embedding took, at the deepest |
+
+#![no_std]
+#![no_main]
+
+#[path = "../alone.rs"]
+mod alone;
+#[path = "../board/semihosting.rs"]
+mod semihosting_board;
+
+use core::hint::black_box;
+use core::panic::PanicInfo;
+
+use semihosting::{println, process};
+use siamese_core::Model;
+use siamese_core::gallery::Gallery;
+
+use alone::{Memory, arch, model};
+
+/// Entries of the gallery: its size has no part in the cost.
+const ENTRIES: usize = 4;
+
+/// Measures, and ends.
+fn start(memory: &'static mut Memory) -> ! {
+    let mut ticks = arch::Ticks::new(arch::start());
+    let stack = work(memory);
+    let (_, parse) = ticks.measure(|| black_box(Model::parse(black_box(model::bytes())).is_ok()));
+    let Ok(parsed) = Model::parse(model::bytes()) else {
+        panic!("the model in flash can't be used");
+    };
+    let (_, gallery) = ticks.measure(|| {
+        let gallery = Gallery::<{ model::DIM }, ENTRIES>::new(black_box(&parsed));
+        black_box(gallery.is_ok())
+    });
+    println!("parse {parse}");
+    println!("gallery {gallery}");
+    println!("stack {stack}");
+    process::exit(0);
+}
+
+/// Loads the model, and embeds an image: the bytes of stack that took.
+#[inline(never)]
+fn work(memory: &'static mut Memory) -> u32 {
+    let image = model::bytes().get(..model::PIXELS).unwrap_or_default();
+    if let Some(network) = memory.load() {
+        let _ = black_box(network.embed(black_box(image)));
+    }
+    arch::stack::peak()
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    semihosting_board::die(info)
+}

@@ -1,0 +1,449 @@
+//! The table of the boards that the example firmware runs on. The firmware's
+//! build, the emulators and the documentation take what they need from here.
+
+use std::fmt::{self, Write};
+use std::ops::Range;
+use std::str::FromStr;
+
+use crate::core::{Abi, Core};
+
+/// A board that the example firmware can be built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Board {
+    /// BBC micro:bit.
+    Microbit,
+    /// Arm MPS2 with the image AN385.
+    Mps2An385,
+    /// Arm MPS2 with the image AN386.
+    #[default]
+    Mps2An386,
+    /// Arm MPS2 with the image AN500.
+    Mps2An500,
+    /// Arm MPS2 with the image AN505.
+    Mps2An505,
+    /// Arm MPS3 with the image AN547.
+    Mps3An547,
+    /// Netduino Plus 2.
+    Netduinoplus2,
+    /// QEMU's `virt`.
+    Virt,
+}
+
+/// A range of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Region {
+    /// The first address.
+    pub origin: u32,
+    /// Bytes.
+    pub bytes: u32,
+}
+
+impl Region {
+    const fn new(origin: u32, kib: u32) -> Self {
+        Self {
+            origin,
+            bytes: kib * 1024,
+        }
+    }
+
+    /// The addresses; `u64`, because a region may end where addresses do.
+    #[must_use]
+    pub const fn range(self) -> Range<u64> {
+        self.origin as u64..self.origin as u64 + self.bytes as u64
+    }
+}
+
+/// A kind of UART, which needs a driver of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UartKind {
+    /// Of the CMSDK, on Arm's MPS boards.
+    Cmsdk,
+    /// Of Nordic's nRF51 series.
+    Nrf51,
+    /// Of ST's STM32F4 series.
+    Stm32F4,
+    /// The 16550.
+    Ns16550,
+}
+
+impl UartKind {
+    /// Its name in a `cfg`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cmsdk => "cmsdk",
+            Self::Nrf51 => "nrf51",
+            Self::Stm32F4 => "stm32f4",
+            Self::Ns16550 => "ns16550",
+        }
+    }
+
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Cmsdk, Self::Nrf51, Self::Stm32F4, Self::Ns16550];
+}
+
+/// The UART that the link uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Uart {
+    /// What it is.
+    pub kind: UartKind,
+    /// The address of its registers.
+    pub base: u32,
+    /// The line of its interrupt for a byte received, or `None` where the
+    /// firmware asks the UART again and again.
+    pub receive_interrupt: Option<u16>,
+}
+
+impl Uart {
+    const fn new(kind: UartKind, base: u32, receive_interrupt: u16) -> Self {
+        Self {
+            kind,
+            base,
+            receive_interrupt: Some(receive_interrupt),
+        }
+    }
+}
+
+/// What the table says of a board.
+struct Facts {
+    name: &'static str,
+    title: &'static str,
+    core: Core,
+    flash: Region,
+    ram: Region,
+    clock_hz: u32,
+    uart: Uart,
+    real: bool,
+    semihosting: bool,
+}
+
+/// The program of QEMU that has the Arm boards.
+const QEMU_ARM: &str = "qemu-system-arm";
+/// The one that has those with a 32-bit RISC-V.
+const QEMU_RISCV: &str = "qemu-system-riscv32";
+
+impl Board {
+    /// All boards.
+    pub const ALL: [Self; 8] = [
+        Self::Microbit,
+        Self::Mps2An385,
+        Self::Mps2An386,
+        Self::Mps2An500,
+        Self::Mps2An505,
+        Self::Mps3An547,
+        Self::Netduinoplus2,
+        Self::Virt,
+    ];
+
+    /// The table.
+    const fn facts(self) -> Facts {
+        /// UART0 and SRAM of the MPS2 images for Armv7-M.
+        const MPS2_UART: Uart = Uart::new(UartKind::Cmsdk, 0x4000_4000, 0);
+        const MPS2_FLASH: Region = Region::new(0, 4096);
+        const MPS2_RAM: Region = Region::new(0x2000_0000, 4096);
+        match self {
+            Self::Microbit => Facts {
+                name: "microbit",
+                title: "BBC micro:bit (nRF51822)",
+                core: Core::CortexM0,
+                flash: Region::new(0, 256),
+                ram: Region::new(0x2000_0000, 16),
+                clock_hz: 16_000_000,
+                uart: Uart::new(UartKind::Nrf51, 0x4000_2000, 2),
+                // The chip has no SysTick, which the stopwatch needs; QEMU's has.
+                real: false,
+                semihosting: true,
+            },
+            Self::Mps2An385 => Facts {
+                name: "mps2-an385",
+                title: "Arm MPS2, image AN385",
+                core: Core::CortexM3,
+                flash: MPS2_FLASH,
+                ram: MPS2_RAM,
+                clock_hz: 25_000_000,
+                uart: MPS2_UART,
+                real: false,
+                semihosting: true,
+            },
+            Self::Mps2An386 => Facts {
+                name: "mps2-an386",
+                title: "Arm MPS2, image AN386",
+                core: Core::CortexM4,
+                ..Self::Mps2An385.facts()
+            },
+            Self::Mps2An500 => Facts {
+                name: "mps2-an500",
+                title: "Arm MPS2, image AN500",
+                core: Core::CortexM7,
+                ..Self::Mps2An385.facts()
+            },
+            // It starts in secure state; these are the secure addresses of SSRAM1,
+            // of SSRAM2 and 3, and of UART0.
+            Self::Mps2An505 => Facts {
+                name: "mps2-an505",
+                title: "Arm MPS2, image AN505",
+                core: Core::CortexM33,
+                flash: Region::new(0x1000_0000, 4096),
+                ram: Region::new(0x3800_0000, 4096),
+                clock_hz: 20_000_000,
+                uart: Uart::new(UartKind::Cmsdk, 0x5020_0000, 32),
+                real: false,
+                semihosting: true,
+            },
+            Self::Mps3An547 => Facts {
+                name: "mps3-an547",
+                title: "Arm MPS3, image AN547",
+                core: Core::CortexM55,
+                // The tightly coupled memories.
+                flash: Region::new(0, 512),
+                ram: Region::new(0x2000_0000, 512),
+                clock_hz: 32_000_000,
+                uart: Uart::new(UartKind::Cmsdk, 0x5930_3000, 33),
+                real: false,
+                semihosting: true,
+            },
+            Self::Netduinoplus2 => Facts {
+                name: "netduinoplus2",
+                title: "Netduino Plus 2 (STM32F405)",
+                core: Core::CortexM4,
+                flash: Region::new(0x0800_0000, 1024),
+                ram: Region::new(0x2000_0000, 128),
+                // The internal oscillator, which runs after reset.
+                clock_hz: 16_000_000,
+                uart: Uart::new(UartKind::Stm32F4, 0x4001_1000, 37),
+                real: true,
+                semihosting: false,
+            },
+            Self::Virt => Facts {
+                name: "virt",
+                title: "QEMU's virt, which exists nowhere else",
+                core: Core::Rv32,
+                // All of its memory is RAM; the lower part stands for flash.
+                flash: Region::new(0x8000_0000, 4096),
+                ram: Region::new(0x8040_0000, 4096),
+                // The stopwatch counts instructions; QEMU runs one a nanosecond.
+                clock_hz: 1_000_000_000,
+                uart: Uart {
+                    kind: UartKind::Ns16550,
+                    base: 0x1000_0000,
+                    receive_interrupt: None,
+                },
+                real: false,
+                semihosting: true,
+            },
+        }
+    }
+
+    /// Its name: of the firmware's feature, of QEMU's machine, and in the
+    /// device's own answers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.facts().name
+    }
+
+    /// What it is, for people.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        self.facts().title
+    }
+
+    /// Its core.
+    #[must_use]
+    pub const fn core(self) -> Core {
+        self.facts().core
+    }
+
+    /// Its flash, or the memory that stands for it.
+    #[must_use]
+    pub const fn flash(self) -> Region {
+        self.facts().flash
+    }
+
+    /// Its RAM, as far as the firmware uses it.
+    #[must_use]
+    pub const fn ram(self) -> Region {
+        self.facts().ram
+    }
+
+    /// Bytes of RAM that are the stack's: half of the RAM, and at most 32 KiB,
+    /// because all of the stack is painted at boot to see how deep it gets.
+    #[must_use]
+    pub const fn stack_bytes(self) -> u32 {
+        const MOST: u32 = 32 * 1024;
+        let half = self.ram().bytes / 2;
+        if half < MOST { half } else { MOST }
+    }
+
+    /// The clock of the stopwatch, which is the core's, in hertz.
+    #[must_use]
+    pub const fn clock_hz(self) -> u32 {
+        self.facts().clock_hz
+    }
+
+    /// The UART of the link.
+    #[must_use]
+    pub const fn uart(self) -> Uart {
+        self.facts().uart
+    }
+
+    /// Whether the firmware runs on the board itself; all boards are emulated.
+    #[must_use]
+    pub const fn is_real(self) -> bool {
+        self.facts().real
+    }
+
+    /// Whether the firmware uses the emulator's console, files and exit code:
+    /// by semihosting, at which a board without a debugger stops.
+    #[must_use]
+    pub const fn has_semihosting(self) -> bool {
+        self.facts().semihosting
+    }
+
+    /// Whether a debug probe can read logs out of its RAM (RTT), which an
+    /// emulator can't.
+    #[must_use]
+    pub const fn has_rtt(self) -> bool {
+        self.is_real()
+    }
+
+    /// The program of QEMU that emulates it.
+    #[must_use]
+    pub const fn emulator(self) -> &'static str {
+        match self.core() {
+            Core::Rv32 => QEMU_RISCV,
+            _ => QEMU_ARM,
+        }
+    }
+
+    /// Rust's target for its core, or `None` if there is none with this ABI.
+    #[must_use]
+    pub fn target(self, abi: Abi) -> Option<&'static str> {
+        self.core().target(abi)
+    }
+
+    /// All builds that there are: each board with each of its targets.
+    pub fn builds() -> impl Iterator<Item = (Self, Abi, &'static str)> {
+        Self::ALL.into_iter().flat_map(|board| {
+            let build = move |abi| Some((board, abi, board.target(abi)?));
+            Abi::ALL.into_iter().filter_map(build)
+        })
+    }
+
+    /// The first board of each core.
+    pub fn one_a_core() -> impl Iterator<Item = Self> {
+        let same = |a: Self, b: Self| a.core() == b.core();
+        let first = move |board| Self::ALL.into_iter().find(|&other| same(other, board));
+        Self::ALL
+            .into_iter()
+            .filter(move |&board| first(board) == Some(board))
+    }
+
+    /// The table in Markdown.
+    #[must_use]
+    pub fn markdown() -> String {
+        let mut table = String::from(
+            "| board | what it is | core | Rust's targets | flash | RAM | clock | runs on |\n\
+             |---|---|---|---|---|---|---|---|\n",
+        );
+        for board in Self::ALL {
+            let targets: Vec<String> = Abi::ALL
+                .into_iter()
+                .filter_map(|abi| board.target(abi))
+                .map(|target| format!("`{target}`"))
+                .collect();
+            let _ = writeln!(
+                table,
+                "| `{}` | {} | {} | {} | {} | {} | {} MHz | {} |",
+                board.name(),
+                board.title(),
+                board.core(),
+                targets.join(", "),
+                size(board.flash()),
+                size(board.ram()),
+                board.clock_hz() / 1_000_000,
+                if board.is_real() {
+                    "the board, QEMU"
+                } else {
+                    "QEMU"
+                },
+            );
+        }
+        table
+    }
+}
+
+/// `256 KiB at 0x20000000`.
+fn size(region: Region) -> String {
+    format!("{} KiB at {:#010x}", region.bytes / 1024, region.origin)
+}
+
+impl fmt::Display for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Board {
+    type Err = UnknownBoard;
+
+    fn from_str(name: &str) -> Result<Self, UnknownBoard> {
+        let found = Self::ALL.into_iter().find(|board| board.name() == name);
+        found.ok_or_else(|| UnknownBoard(name.into()))
+    }
+}
+
+/// A name that no [`Board`] has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownBoard(String);
+
+impl fmt::Display for UnknownBoard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = Board::ALL.map(Board::name).join(", ");
+        write!(
+            f,
+            "there is no board '{}'; the known ones are {names}",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for UnknownBoard {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back_and_others_refused() {
+        for board in Board::ALL {
+            assert_eq!(board.name().parse(), Ok(board));
+        }
+        let error = "mps2".parse::<Board>().unwrap_err();
+        assert!(error.to_string().contains("mps2-an386, "), "{error}");
+    }
+
+    #[test]
+    fn memories_are_apart_and_the_stack_is_part_of_the_ram() {
+        for board in Board::ALL {
+            let (flash, ram) = (board.flash().range(), board.ram().range());
+            assert!(flash.end <= ram.start || ram.end <= flash.start, "{board}");
+            assert!(ram.end <= 1 << 32 && flash.end <= 1 << 32, "{board}");
+            assert!(board.stack_bytes() <= board.ram().bytes / 2, "{board}");
+            assert!(board.stack_bytes() >= 8 * 1024, "{board}");
+            assert!(board.stack_bytes().is_multiple_of(8), "{board}");
+        }
+    }
+
+    #[test]
+    fn every_board_has_a_target_and_every_core_one_board() {
+        for board in Board::ALL {
+            assert!(board.target(Abi::Soft).is_some(), "{board}");
+            let same = Board::one_a_core().filter(|one| one.core() == board.core());
+            assert_eq!(same.count(), 1, "{board}");
+        }
+        let hard = Board::builds().filter(|(_, abi, _)| *abi == Abi::Hard);
+        assert_eq!(hard.count(), 5);
+    }
+}
