@@ -351,6 +351,6 @@ fn no_model(path: &Path) -> Error {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(at(path))
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use siamese_device::firmware::{self, Board, Footprint};
+use siamese_device::firmware::{Abi, Board, Build, Footprint};
 
 use crate::setup::{self, Need};
 use crate::shell;
@@ -14,7 +14,7 @@ use crate::workspace::Workspace;
 pub const HELP: &str = "\
 Needs neither libtorch nor QEMU. Examples:
   cargo xtask firmware
-  cargo xtask firmware --model target/demo/small.siam --board netduinoplus2";
+  cargo xtask firmware --model target/demo/small.siam --board netduinoplus2 --hard-float";
 
 /// Which model, for which board.
 #[derive(Debug, clap::Args)]
@@ -25,11 +25,13 @@ pub struct Args {
     /// The board
     #[arg(long, value_parser = boards(), default_value = Board::Mps2An386.name())]
     board: Board,
+    /// Pass floats in registers of the floating-point unit: the target's `eabihf`
+    #[arg(long)]
+    hard_float: bool,
 }
 
 fn boards() -> impl TypedValueParser<Value = Board> {
-    PossibleValuesParser::new(Board::ALL.map(Board::name))
-        .map(|name| Board::from_name(&name).unwrap_or_default())
+    PossibleValuesParser::new(Board::ALL.map(Board::name)).try_map(|name| name.parse::<Board>())
 }
 
 /// Builds it, and says where it is and what it takes.
@@ -43,7 +45,12 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
             let model = args.model.display();
             format!("there is no model file {model}; `cargo xtask demo` trains one")
         })?;
-    let elf = build(workspace, &model, args.board)?;
+    let abi = if args.hard_float {
+        Abi::Hard
+    } else {
+        Abi::Soft
+    };
+    let elf = build(workspace, &model, args.board, abi)?;
     let footprint = Footprint::of_elf(&elf)?;
     println!("\n  {}", elf.display());
     for (name, bytes) in [
@@ -58,25 +65,34 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 }
 
 /// Builds the firmware with `model` inside; its ELF file.
-pub fn build(workspace: &Workspace, model: &Path, board: Board) -> Result<PathBuf> {
+pub fn build(workspace: &Workspace, model: &Path, board: Board, abi: Abi) -> Result<PathBuf> {
     shell::step("Firmware", "the model goes into its flash section", || {
-        let options = [
-            "--no-default-features",
-            "--features",
-            board.name(),
-            "--target",
-            board.target(),
-        ];
         let model = model
             .canonicalize()
             .with_context(|| format!("can't find the model file {}", model.display()))?;
+        let form = form(board, abi).with_context(|| {
+            let core = board.core();
+            format!("{board} has no target with hard floats: {core} has no floating-point unit")
+        })?;
         workspace
             .cargo_in(
                 &workspace.firmware(),
-                ["build", "--release"].into_iter().chain(options),
+                ["build", "--release"].into_iter().chain(form),
             )
             .env("SIAMESE_MODEL", &model)
             .show()?;
-        Ok(firmware::build(&model, board)?)
+        Ok(Build::new(&model, board).abi(abi).run()?)
     })
+}
+
+/// Cargo's options for a board; `None` if it has no target with this ABI.
+pub fn form(board: Board, abi: Abi) -> Option<[&'static str; 5]> {
+    let (features, target) = (board.name(), board.target(abi)?);
+    Some([
+        "--no-default-features",
+        "--features",
+        features,
+        "--target",
+        target,
+    ])
 }

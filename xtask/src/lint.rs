@@ -6,6 +6,7 @@
 use anyhow::Result;
 use siamese_device::firmware::Board;
 
+use crate::firmware::form;
 use crate::shell;
 use crate::workspace::Workspace;
 
@@ -40,17 +41,17 @@ fn clippy(workspace: &Workspace) -> Result<()> {
         let call = ["clippy", "--release"].iter().chain(form).chain(&strict);
         workspace.cargo(call.copied()).run()?;
     }
-    for board in Board::ALL {
-        let form = [
-            "--no-default-features",
-            "--features",
-            board.name(),
-            "--target",
-            board.target(),
-        ];
+    let firmware = workspace.firmware();
+    for (board, abi, _) in Board::builds() {
+        let form = form(board, abi).unwrap_or_default();
         let call = ["clippy", "--release"].iter().chain(&form).chain(&strict);
-        let firmware = workspace.firmware();
         workspace.cargo_in(&firmware, call.copied()).run()?;
+        if board.has_rtt() {
+            let log = ["--features", "log-rtt"];
+            let call = ["clippy", "--release"].iter().chain(&form).chain(&log);
+            let call = call.chain(&strict);
+            workspace.cargo_in(&firmware, call.copied()).run()?;
+        }
     }
     Ok(())
 }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`setup`] | Rust's bare-metal target, QEMU, libtorch |
 //! | [`lint`], [`mod@test`] | what has to pass before a change lands |
+//! | [`panics`] | whether what a firmware calls can panic |
 //! | [`firmware`] | the firmware, built for a board with a model inside |
 //! | [`mod@bench`] | what an embedding costs on every core and here |
 //! | [`train_all`] | the committed models, trained anew |
@@ -22,6 +23,7 @@ mod device_demo;
 mod firmware;
 mod images;
 mod lint;
+mod panics;
 mod setup;
 mod shell;
 mod test;
@@ -71,6 +73,9 @@ enum Command {
     Test(test::Args),
     /// Formatting, clippy and rustdoc of every crate, warnings as errors
     Lint,
+    /// Whether what a firmware calls can panic, by the linker's symbols
+    #[command(after_help = panics::HELP)]
+    Panics,
     /// What an embedding costs on every core, in QEMU, and on this machine
     #[command(after_help = bench::HELP)]
     Bench(bench::Args),
@@ -102,6 +107,7 @@ fn run(command: Command) -> Result<()> {
             setup::run(&workspace, &[Need::Rust, Need::Libtorch])?;
             lint::run(&workspace)
         }
+        Command::Panics => panics::run(&workspace),
         Command::Bench(args) => bench::run(&workspace, &args),
         Command::Firmware(args) => firmware::run(&workspace, &args),
         Command::TrainAll(args) => train_all::run(&workspace, &args),

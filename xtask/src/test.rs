@@ -6,12 +6,12 @@ use anyhow::{Result, ensure};
 
 use crate::setup::{self, Need};
 use crate::workspace::Workspace;
-use crate::{device_demo, lint, shell};
+use crate::{device_demo, lint, panics, shell};
 
 /// What `cargo xtask test --help` says in the end.
 pub const HELP: &str = "\
-In this order, and the first failure ends it: set-up; formatting, clippy and rustdoc; the trainer
-and MNIST; all tests on this machine, among them the firmware's in QEMU; the core's once more with
+In this order, and the first failure ends it: set-up; formatting, clippy and rustdoc; a search for
+what can panic in a firmware; the trainer and MNIST; all tests on this machine, among them the firmware's in QEMU; the core's once more with
 overflow checks; a short `cargo xtask device-demo`. The first run takes most of its time to compile
 libtorch's binding.
 
@@ -30,6 +30,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let start = Instant::now();
     setup::run(workspace, Need::ALL)?;
     lint::run(workspace)?;
+    panics::check(workspace)?;
     shell::step(
         "Trainer and data",
         "the tests call it, and embed MNIST's test images",

@@ -1,5 +1,7 @@
 //! A firmware to test: a random model, built in, and the same model here.
 
+#![allow(dead_code, reason = "not every test needs all of it")]
+
 use std::env;
 use std::fs;
 use std::path::PathBuf;

@@ -2,6 +2,7 @@
 
 mod device;
 mod host;
+mod worst;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,31 +18,31 @@ use crate::workspace::Workspace;
 
 /// What `cargo xtask bench --help` says in the end.
 pub const HELP: &str = "\
-On each core: instructions from the raw pixels to the embedding, the mean of 500 test images spread
-over MNIST's test set, counted by QEMU, so that they repeat exactly; each answer is compared with
-this machine's. Flash for code is what a firmware that embeds takes more than one that only loads
-and checks the model, the loader; static RAM is that of the former. The stack's peak is measured in
-a firmware that answers over a UART. On this machine: nanoseconds an image on one
-thread, the median of rounds in turns.
+On each core, counted by QEMU, so that all of it repeats exactly:
+  an image, mean    instructions from the raw pixels to the embedding, of 500 test images spread
+                    over MNIST's test set; each answer is compared with this machine's
+  an image, worst   the dearest of those, of even greys and of noise without background
+  parse             instructions of checking the whole model, once
+  open              instructions from a model that was checked before to an empty gallery
+  flash, code       what a firmware that embeds takes more than one that only loads and checks the
+                    model, which is `flash, loader`
+  RAM, static       of a firmware that embeds and does nothing else
+  RAM, stack        the deepest that its stack is while it loads the model and embeds
+  RAM, total        the two together
+On this machine: nanoseconds an image on one thread, the median of rounds in turns.
 
---json prints a list of objects instead of tables. Keys of a core's: core, machine, model,
-instructions_per_image, images, mismatches, kernel, flash_code, flash_loader,
-flash_weights, ram_static, ram_stack. Keys of this machine's: core (\"host\"), machine, model, kernel, batch, ns_per_image.
+--json prints a list of objects instead of tables. A core's has these keys; numbers are
+instructions or bytes:
+  core machine model kernel images mismatches
+  instructions_per_image instructions_worst_image worst_image (which one that was)
+  instructions_parse instructions_open
+  flash_code flash_loader flash_weights ram_static ram_stack ram_total
+This machine's has: core (\"host\") machine model kernel batch ns_per_image
 
 Examples:
   cargo xtask bench
   cargo xtask bench --model small --core M4 --json";
 
-/// The cores, each by the board that is emulated for it.
-const BOARDS: [Board; 7] = [
-    Board::Microbit,
-    Board::Mps2An385,
-    Board::Mps2An386,
-    Board::Mps2An500,
-    Board::Mps2An505,
-    Board::Mps3An547,
-    Board::Virt,
-];
 const MODELS: [&str; 5] = ["tiny", "small", "small-d16", "medium", "reference"];
 /// How this machine is called among the cores.
 const HOST: &str = "host";
@@ -57,15 +58,14 @@ pub struct Args {
     /// Only this model of model/; may be given several times
     #[arg(long, value_name = "NAME", value_parser = MODELS)]
     model: Vec<String>,
-    /// Only this core: M0, M3, M4, M7, M33, M55, RISC-V or host; may be given several times
+    /// Only this core; may be given several times
     #[arg(long, value_name = "CORE", value_parser = cores())]
     core: Vec<String>,
 }
 
 fn cores() -> Vec<&'static str> {
-    BOARDS
-        .iter()
-        .map(|board| board.core())
+    Board::one_a_core()
+        .map(|board| board.core().short_name())
         .chain([HOST])
         .collect()
 }
@@ -93,17 +93,14 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         .collect();
 
     let mut rows = Vec::new();
-    for board in BOARDS
-        .iter()
-        .filter(|board| chosen(&args.core, board.core()))
-    {
-        let title = match board {
-            Board::Virt => board.core().to_owned(),
-            _ => format!("Cortex-{}", board.core()),
-        };
+    for board in Board::one_a_core() {
+        if !chosen(&args.core, board.core().short_name()) {
+            continue;
+        }
+        let title = board.core().to_string();
         shell::step(&title, "in QEMU, which counts its instructions", || {
             for model in &models {
-                if let Some(row) = device::measure(model, *board, &images)? {
+                if let Some(row) = device::measure(model, board, &images)? {
                     rows.push(row);
                 }
             }
@@ -164,17 +161,30 @@ fn tables(rows: &[Value]) -> String {
             .filter(|row| row["model"] == *model && !is_host(row))
             .peekable();
         if of_model.peek().is_some() {
-            let columns = [
+            let costs = [
                 ("core", "core"),
                 ("kernel", "kernel"),
-                ("instructions an image", "instructions_per_image"),
+                ("an image, mean", "instructions_per_image"),
+                ("an image, worst", "instructions_worst_image"),
+                ("parse", "instructions_parse"),
+                ("open", "instructions_open"),
+            ];
+            let sizes = [
+                ("core", "core"),
                 ("flash, weights", "flash_weights"),
                 ("flash, code", "flash_code"),
                 ("flash, loader", "flash_loader"),
                 ("RAM, static", "ram_static"),
                 ("RAM, stack", "ram_stack"),
+                ("RAM, total", "ram_total"),
             ];
-            parts.push(format!("`{model}`\n\n{}", table(&columns, &mut of_model)));
+            let (costs, sizes) = (
+                table(&costs, &mut of_model.clone()),
+                table(&sizes, &mut of_model),
+            );
+            parts.push(format!(
+                "`{model}`, instructions\n\n{costs}\n`{model}`, bytes\n\n{sizes}"
+            ));
         }
     }
     if rows.iter().any(|row| is_host(&row)) {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use siamese_device::firmware::Board;
+use siamese_device::firmware::{Abi, Board};
 
 use crate::firmware;
 use crate::images::TEST_IMAGES;
@@ -189,7 +189,7 @@ impl<'a> Demo<'a> {
     /// Has the emulated board embed every test image.
     fn on_the_board(&self) -> Result<board::Outcome> {
         let model = self.file(&format!("{PRESET}.siam"));
-        let elf = firmware::build(self.workspace, &model, BOARD)?;
+        let elf = firmware::build(self.workspace, &model, BOARD, Abi::Soft)?;
         let images = self.workspace.root().join(TEST_IMAGES);
         let why = "all 10,000 test images over its UART, each answer compared bit for bit";
         shell::step("Emulated board", why, || {

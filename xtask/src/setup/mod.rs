@@ -15,8 +15,7 @@ use crate::workspace::Workspace;
 /// What `cargo xtask setup --help` says in the end.
 pub const HELP: &str = "\
 Every other command does this by itself, as far as it needs it. In this order:
-  Rust       `rustup target add` of thumbv6m, thumbv7m, thumbv7em and thumbv8m.main, each
-             with -none-eabi, and riscv32imac-unknown-none-elf, for the firmware; clippy
+  Rust       `rustup target add` of the targets in docs/boards.md, for the firmware; clippy
              and rustfmt
   QEMU       the Debian packages qemu-system-arm and qemu-system-misc (RISC-V), to run the
              firmware without a board

@@ -3,26 +3,24 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use siamese_device::firmware::Board;
 
 use crate::shell::{self, Run, has_program};
 use crate::workspace::Workspace;
 
-/// The firmware's targets: Cortex-M0; M3; M4 and M7; M33 and M55; RISC-V. None uses
-/// a floating-point unit.
-const TARGETS: [&str; 5] = [
-    "thumbv6m-none-eabi",
-    "thumbv7m-none-eabi",
-    "thumbv7em-none-eabi",
-    "thumbv8m.main-none-eabi",
-    "riscv32imac-unknown-none-elf",
-];
+/// The firmware's targets: of all boards, with both float ABIs.
+fn targets() -> Vec<&'static str> {
+    let mut targets: Vec<&str> = Board::builds().map(|(.., target)| target).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    targets
+}
 
 /// Adds what the toolchain lacks.
 pub fn prepare(workspace: &Workspace) -> Result<()> {
     let missing = || {
-        TARGETS
-            .iter()
-            .copied()
+        targets()
+            .into_iter()
             .filter(|target| !has_target(workspace, target))
     };
     let add: Vec<&str> = ["target", "add"].into_iter().chain(missing()).collect();
@@ -48,7 +46,7 @@ pub fn prepare(workspace: &Workspace) -> Result<()> {
         }
     }
     let version = rustc(workspace, &["--version"]).unwrap_or_default();
-    shell::ready("Rust", &format!("{version}, {}", TARGETS.join(", ")));
+    shell::ready("Rust", &format!("{version}, {}", targets().join(", ")));
     Ok(())
 }
 
