@@ -54,6 +54,7 @@ fn start(memory: &'static mut Memory) -> ! {
         network: memory.network.insert(boot()),
         shelf: &mut memory.shelf,
     };
+    board::log::booted(device.network.model());
     let mut uart = Uart::new();
     if let Err(error) = device.shelf.open(device.network.model()) {
         panic!("the gallery doesn't suit the model: {error}");

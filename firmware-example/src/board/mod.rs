@@ -5,7 +5,8 @@
 //!   which waits until everything is on the line;
 //! - `reset`, which starts the processor anew;
 //! - `Flash`, with `open`, for what has to survive that;
-//! - `die`, which reports a panic as the board can and never returns.
+//! - `die`, which reports a panic as the board can and never returns;
+//! - `log`, for a debug probe.
 //!
 //! A feature of `Cargo.toml` selects the board. What is known of it comes from
 //! the table in `siamese-build`, by way of `build.rs`: the constants, and which of
@@ -20,6 +21,7 @@ mod facts {
 mod flash;
 #[cfg(target_arch = "arm")]
 mod interrupt;
+pub mod log;
 mod register;
 #[cfg(board_semihosting)]
 mod semihosting;

@@ -133,6 +133,7 @@ impl Write for Uart {
 
 /// Reports over the UART, as text between two zeros, which no frame is; then halts.
 pub fn die(info: &PanicInfo<'_>) -> ! {
+    super::log::died(info);
     cortex_m::interrupt::disable();
     let mut uart = Uart::new();
     // `write_str` doesn't fail.
