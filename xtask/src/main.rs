@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`setup`] | Rust's bare-metal target, QEMU, libtorch |
 //! | [`lint`], [`mod@test`] | what has to pass before a change lands |
+//! | [`mod@package`] | whether the library crates can be published |
 //! | [`panics`] | whether what a firmware calls can panic |
 //! | [`firmware`] | the firmware, built for a board with a model inside |
 //! | [`mod@bench`] | what an embedding costs on every core and here |
@@ -23,6 +24,7 @@ mod device_demo;
 mod firmware;
 mod images;
 mod lint;
+mod package;
 mod panics;
 mod setup;
 mod shell;
@@ -76,6 +78,9 @@ enum Command {
     /// Whether what a firmware calls can panic, by the linker's symbols
     #[command(after_help = panics::HELP)]
     Panics,
+    /// Pack each library crate, and build it from its package
+    #[command(after_help = package::HELP)]
+    Package,
     /// What an embedding costs on every core, in QEMU, and on this machine
     #[command(after_help = bench::HELP)]
     Bench(bench::Args),
@@ -108,6 +113,7 @@ fn run(command: Command) -> Result<()> {
             lint::run(&workspace)
         }
         Command::Panics => panics::run(&workspace),
+        Command::Package => package::run(&workspace),
         Command::Bench(args) => bench::run(&workspace, &args),
         Command::Firmware(args) => firmware::run(&workspace, &args),
         Command::TrainAll(args) => train_all::run(&workspace, &args),

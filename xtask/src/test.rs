@@ -6,12 +6,12 @@ use anyhow::{Result, ensure};
 
 use crate::setup::{self, Need};
 use crate::workspace::Workspace;
-use crate::{device_demo, lint, panics, shell};
+use crate::{device_demo, lint, package, panics, shell};
 
 /// What `cargo xtask test --help` says in the end.
 pub const HELP: &str = "\
 In this order, and the first failure ends it: set-up; formatting, clippy and rustdoc; a search for
-what can panic in a firmware; the trainer and MNIST; all tests on this machine, among them the firmware's in QEMU; the core's once more with
+what can panic in a firmware; packages of the library crates; the trainer and MNIST; all tests on this machine, among them the firmware's in QEMU; the core's once more with
 overflow checks; a short `cargo xtask device-demo`. The first run takes most of its time to compile
 libtorch's binding.
 
@@ -31,6 +31,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     setup::run(workspace, Need::ALL)?;
     lint::run(workspace)?;
     panics::check(workspace)?;
+    package::check(workspace)?;
     shell::step(
         "Trainer and data",
         "the tests call it, and embed MNIST's test images",
