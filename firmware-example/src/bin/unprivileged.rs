@@ -1,7 +1,8 @@
 //! Does the network run without privileges, as tasks do under an operating
 //! system that protects itself? The program parses the model and embeds some
 //! images with privileges, gives them up, and embeds the same images again. The
-//! emulator's exit code is 0 if it reaches the end with equal embeddings.
+//! emulator's exit code is 0 if it reaches the end with equal embeddings. It is for
+//! Arm's cores only.
 
 #![no_std]
 #![no_main]
@@ -13,7 +14,9 @@ mod semihosting_board;
 
 use core::panic::PanicInfo;
 
-use alone::{Memory, arch, model};
+use alone::Memory;
+#[cfg(target_arch = "arm")]
+use alone::{arch, model};
 
 /// Images to embed.
 #[cfg(target_arch = "arm")]
