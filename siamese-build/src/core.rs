@@ -50,15 +50,15 @@ impl Core {
         (Self::CortexM1, "cortex-m1", Layout::Columns),
         (Self::CortexM23, "cortex-m23", Layout::Columns),
         (Self::CortexM3, "cortex-m3", Layout::Columns),
-        (Self::CortexM4, "cortex-m4", Layout::Pairs),
-        (Self::CortexM7, "cortex-m7", Layout::Pairs),
-        (Self::CortexM33, "cortex-m33", Layout::Pairs),
-        (Self::CortexM33NoDsp, "cortex-m33+nodsp", Layout::Rows),
-        (Self::CortexM35P, "cortex-m35p", Layout::Pairs),
+        (Self::CortexM4, "cortex-m4", Layout::Interleaved),
+        (Self::CortexM7, "cortex-m7", Layout::Interleaved),
+        (Self::CortexM33, "cortex-m33", Layout::Interleaved),
+        (Self::CortexM33NoDsp, "cortex-m33+nodsp", Layout::Columns),
+        (Self::CortexM35P, "cortex-m35p", Layout::Interleaved),
         (Self::CortexM55, "cortex-m55", Layout::Quads),
         (Self::CortexM85, "cortex-m85", Layout::Quads),
         (Self::Rv32, "rv32imac", Layout::Rows),
-        (Self::X86_64, "x86-64", Layout::WidePairs),
+        (Self::X86_64, "x86-64", Layout::WideTiles),
     ];
 
     /// How compilers name it.

@@ -150,7 +150,7 @@ fn errors_say_what_is_wrong() {
     bytes[8] = 9;
     let text = error(&bytes).to_string();
     assert!(
-        text.contains("version 9") && text.contains("version 2"),
+        text.contains("version 9") && text.contains("version 3"),
         "{text}"
     );
 }
@@ -204,7 +204,7 @@ proptest! {
                             sum * 127 + u64::from(bias.unsigned_abs()) >= 1 << 23
                         })
                     };
-                    prop_assert_eq!(layout, Layout::Pairs, "{}", error);
+                    prop_assert_eq!(layout, Layout::Interleaved, "{}", error);
                     prop_assert!(parts.layers.iter().any(heavy), "{}", error);
                     continue;
                 }
@@ -259,7 +259,7 @@ fn what_packed_sums_cannot_hold_is_refused() {
     for layout in Layout::ALL {
         let mut out = vec![0; model::repacked_len(&model, layout).unwrap()];
         let result = model::repack(&model, layout, &mut out).map(<[u8]>::len);
-        if layout == Layout::Pairs {
+        if layout == Layout::Interleaved {
             // 700 * 127 * 127 is more than 2^23, and row 1 is the first high half.
             let refused = ModelError::Packing { layer: 0, row: 1 };
             assert_eq!(result, Err(EncodeError::Invalid(refused)));
