@@ -18,8 +18,8 @@ pub struct LayerParts<'a> {
     pub requantise: &'a [Requantise],
 }
 
-/// The length in bytes of the model file that `header` describes; `None` if
-/// the header is too large to be encoded.
+/// The length in bytes of the model file that `header` describes; `None` if it is
+/// too large.
 #[must_use]
 pub fn encoded_len(header: &Header<'_>) -> Option<usize> {
     length(header, Layout::Rows)
@@ -33,8 +33,7 @@ pub fn repacked_len(model: &Model<'_>, layout: Layout) -> Option<usize> {
 }
 
 fn length(header: &Header<'_>, layout: Layout) -> Option<usize> {
-    let counter = postcard::ser_flavors::Size::default();
-    let header_len = postcard::serialize_with_flavor(header, counter).ok()?;
+    let header_len = header.encoded_len();
     u16::try_from(header_len).ok()?;
     let mut length = PREFIX.checked_add(aligned(header_len)?)?;
     for (inputs, outputs) in header.shapes() {

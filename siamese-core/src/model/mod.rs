@@ -125,6 +125,27 @@ impl Header<'_> {
         ]
     }
 
+    /// The bytes of the header in a file, each varint in its shortest form.
+    pub(crate) fn encoded_len(&self) -> usize {
+        let varint = |value: u64| (value | 1).ilog2() as usize / 7 + 1;
+        let sizes: usize = self.sizes.iter().map(|&size| varint(size.into())).sum();
+        // Two options are a byte each, and so is the way of pooling.
+        3 + varint(self.name.len() as u64)
+            + self.name.len()
+            + varint(self.input.width.into())
+            + varint(self.input.height.into())
+            + sizes
+            + size_of::<Scales>()
+            + self.training_digest.len()
+            + self.quality.map_or(0, |_| size_of::<Quality>())
+            + self.calibration.map_or(0, |found| {
+                2 * size_of::<f32>()
+                    + varint(found.prototype_threshold)
+                    + varint(found.pair_threshold)
+                    + varint(found.spread)
+            })
+    }
+
     /// Multiply-accumulates for one image, zeros included.
     #[must_use]
     pub fn macs(&self) -> u64 {

@@ -127,9 +127,6 @@ impl<'a> Model<'a> {
             });
         }
         let model = Self::view_of(&envelope)?;
-        if !is_canonical(&model.header, envelope.header()?) {
-            return Err(ModelError::Header);
-        }
         let computed = model.check()?;
         if model.fingerprint != computed {
             return Err(ModelError::Fingerprint {
@@ -276,11 +273,6 @@ impl<'a> Envelope<'a> {
     fn sections(&self) -> Sections<'a> {
         Sections { rest: self.body }
     }
-
-    /// The header's bytes.
-    fn header(&self) -> Result<&'a [u8], ModelError> {
-        self.body.get(..self.header_len).ok_or(ModelError::Header)
-    }
 }
 
 /// Decodes the header and checks the range of every value in it.
@@ -292,7 +284,10 @@ fn parse_header(bytes: &[u8]) -> Result<Header<'_>, ModelError> {
     let positive = |scale: &f32| (1..f32::INFINITY.to_bits()).contains(&scale.to_bits());
     let fraction = |value: &f32| value.to_bits() <= 1f32.to_bits();
     let scales = &header.scales;
+    // A decoder accepts varints with zeros in front, each of which makes the header
+    // longer; all else has one form.
     let valid = rest.is_empty()
+        && header.encoded_len() == bytes.len()
         && header.name.len() <= MAX_NAME
         && scales.hidden.iter().all(positive)
         && positive(&scales.embedding)
@@ -317,33 +312,6 @@ fn parse_header(bytes: &[u8]) -> Result<Header<'_>, ModelError> {
     } else {
         Err(ModelError::Sizes)
     }
-}
-
-/// Whether the bytes are what the encoder writes of the header. A decoder accepts
-/// others as well: a varint may have zeros in front.
-fn is_canonical(header: &Header<'_>, bytes: &[u8]) -> bool {
-    /// Takes what is written off the front of the bytes that are expected.
-    struct Compare<'a>(&'a [u8]);
-
-    impl postcard::ser_flavors::Flavor for Compare<'_> {
-        type Output = bool;
-
-        fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-            match self.0.split_first() {
-                Some((&expected, rest)) if expected == byte => {
-                    self.0 = rest;
-                    Ok(())
-                }
-                _ => Err(postcard::Error::SerializeBufferFull),
-            }
-        }
-
-        fn finalize(self) -> postcard::Result<bool> {
-            Ok(self.0.is_empty())
-        }
-    }
-
-    postcard::serialize_with_flavor(header, Compare(bytes)).unwrap_or(false)
 }
 
 /// The part of the file that is not yet taken.
