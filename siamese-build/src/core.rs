@@ -116,15 +116,15 @@ impl Core {
             Self::CortexM1 => ("cortex-m1", "M1", Layout::Columns, V6M),
             Self::CortexM23 => ("cortex-m23", "M23", Layout::Columns, V8M_BASE),
             Self::CortexM3 => ("cortex-m3", "M3", Layout::Columns, V7M),
-            Self::CortexM4 => ("cortex-m4", "M4", Layout::Pairs, V7EM),
-            Self::CortexM7 => ("cortex-m7", "M7", Layout::Pairs, V7EM),
-            Self::CortexM33 => ("cortex-m33", "M33", Layout::Pairs, V8M_MAIN),
-            Self::CortexM33NoDsp => ("cortex-m33+nodsp", "M33", Layout::Rows, V8M_MAIN),
-            Self::CortexM35P => ("cortex-m35p", "M35P", Layout::Pairs, V8M_MAIN),
+            Self::CortexM4 => ("cortex-m4", "M4", Layout::Interleaved, V7EM),
+            Self::CortexM7 => ("cortex-m7", "M7", Layout::Interleaved, V7EM),
+            Self::CortexM33 => ("cortex-m33", "M33", Layout::Interleaved, V8M_MAIN),
+            Self::CortexM33NoDsp => ("cortex-m33+nodsp", "M33", Layout::Columns, V8M_MAIN),
+            Self::CortexM35P => ("cortex-m35p", "M35P", Layout::Interleaved, V8M_MAIN),
             Self::CortexM55 => ("cortex-m55", "M55", Layout::Quads, V8M_MAIN),
             Self::CortexM85 => ("cortex-m85", "M85", Layout::Quads, V8M_MAIN),
             Self::Rv32 => ("rv32imac", "RISC-V", Layout::Rows, RV32),
-            Self::X86_64 => ("x86-64", "x86", Layout::WidePairs, &["x86_64-unknown-linux-gnu"] as &[&str]),
+            Self::X86_64 => ("x86-64", "x86", Layout::WideTiles, &["x86_64-unknown-linux-gnu"] as &[&str]),
         };
         Facts { name, short, layout, targets }
     }
@@ -271,11 +271,11 @@ mod tests {
         let only_scalar = [CortexM0, CortexM0Plus, CortexM1, CortexM23, CortexM3];
         let portable = [Any, CortexM33NoDsp, Rv32];
         let groups: [(Layout, &[Core]); 5] = [
-            (Layout::Pairs, &multiplies_in_pairs),
+            (Layout::Interleaved, &multiplies_in_pairs),
             (Layout::Quads, &has_helium),
             (Layout::Columns, &only_scalar),
             (Layout::Rows, &portable),
-            (Layout::WidePairs, &[X86_64]),
+            (Layout::WideTiles, &[X86_64]),
         ];
         for (layout, cores) in groups {
             for core in cores {
@@ -290,7 +290,7 @@ mod tests {
     fn both_float_abis_have_a_target_where_there_may_be_a_floating_point_unit() {
         for core in Core::ALL {
             let hard = core.target(Abi::Hard);
-            let may = matches!(core.layout(), Layout::Pairs | Layout::Quads);
+            let may = matches!(core.layout(), Layout::Interleaved | Layout::Quads);
             assert_eq!(
                 hard.is_some(),
                 may || core == Core::CortexM33NoDsp,

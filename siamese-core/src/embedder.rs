@@ -2,7 +2,8 @@
 
 use crate::embedding::Embedding;
 use crate::error::SizeError;
-use crate::kernel::{Active, Kernel};
+use crate::image::Input;
+use crate::kernel::Kernel;
 use crate::model::{Layer, Model};
 
 /// Activation memory for one embedding, borrowed from anywhere.
@@ -33,14 +34,15 @@ pub fn embed_into(
     buffers: Buffers<'_>,
     embedding: &mut [i16],
 ) -> Result<(), SizeError> {
-    embed_with::<Active>(model, pixels, buffers, embedding)
+    embed_with(model.backend(), model, pixels, buffers, embedding)
 }
 
-/// [`embed_into`] with a kernel of the caller's choice, for tests and benchmarks.
+/// [`embed_into`] with a backend of the caller's choice, for tests and benchmarks.
 ///
 /// # Errors
 /// As [`embed_into`].
 pub fn embed_with<K: Kernel>(
+    kernel: K,
     model: &Model<'_>,
     pixels: &[u8],
     buffers: Buffers<'_>,
@@ -54,24 +56,29 @@ pub fn embed_with<K: Kernel>(
         });
     }
     check_dimension(model, embedding.len())?;
-    check_buffers(model, (buffers.shared.len(), buffers.hidden1.len()))?;
+    let Buffers { shared, hidden1 } = buffers;
+    let too_small = SizeError::Buffers {
+        needed: model.buffer_sizes(),
+        found: (shared.len(), hidden1.len()),
+    };
 
     let [first, second, last] = model.layers();
-    let shared = buffers.shared;
-    let hidden1 = &mut buffers.hidden1[..first.outputs()];
-    input.quantise(pixels, &mut shared[..first.inputs()]);
-    run_layer::<K>(first, &shared[..first.inputs()], Outputs::Hidden(hidden1));
-    let hidden2 = Outputs::Hidden(&mut shared[..second.outputs()]);
-    run_layer::<K>(second, hidden1, hidden2);
-    let embedding = Outputs::Coordinates(embedding);
-    run_layer::<K>(last, &shared[..last.inputs()], embedding);
+    let (needed, _) = model.buffer_sizes();
+    let shared = shared.get_mut(..needed).ok_or(too_small)?;
+    let hidden1 = hidden1.get_mut(..first.outputs()).ok_or(too_small)?;
+    // Both are within `needed`.
+    let inputs = shared.get_mut(..first.inputs()).ok_or(too_small)?;
+    input.quantise(pixels, inputs);
+    run_layer(kernel, first, inputs, Outputs::Hidden(hidden1));
+    let hidden2 = shared.get_mut(..second.outputs()).ok_or(too_small)?;
+    run_layer(kernel, second, hidden1, Outputs::Hidden(hidden2));
+    run_layer(kernel, last, hidden2, Outputs::Coordinates(embedding));
     Ok(())
 }
 
 /// Embeds a batch of images: the same integers as [`embed_into`] gives one after
 /// the other, but faster on hosts, because weights are used for many images while
-/// they are in the nearest cache. `host::BatchEmbedder` (feature `std`) brings the
-/// memory.
+/// they are in the nearest cache. `siamese_build::BatchEmbedder` brings the memory.
 ///
 /// `pixels` has the images one after the other, and `embeddings` becomes their
 /// coordinates in the same order. As many images are embedded at a time as the
@@ -87,30 +94,33 @@ pub fn embed_batch(
     buffers: Buffers<'_>,
     embeddings: &mut [i16],
 ) -> Result<(), SizeError> {
-    embed_batch_with::<Active>(model, pixels, buffers, embeddings)
+    embed_batch_with(model.backend(), model, pixels, buffers, embeddings)
 }
 
-/// [`embed_batch`] with a kernel of the caller's choice, for tests and benchmarks.
+/// [`embed_batch`] with a backend of the caller's choice, for tests and benchmarks.
 ///
 /// # Errors
 /// As [`embed_batch`].
 pub fn embed_batch_with<K: Kernel>(
+    kernel: K,
     model: &Model<'_>,
-    pixels: &[u8],
+    mut pixels: &[u8],
     buffers: Buffers<'_>,
-    embeddings: &mut [i16],
+    mut embeddings: &mut [i16],
 ) -> Result<(), SizeError> {
     let input = &model.header().input;
-    let (image, dim) = (input.pixels(), model.dim());
-    if !pixels.len().is_multiple_of(image) {
+    // A parsed model takes pixels.
+    let (image, dim) = (input.pixels().max(1), model.dim());
+    let (images, rest) = (pixels.len() / image, pixels.len() % image);
+    if rest != 0 {
         return Err(SizeError::Image {
             expected: image,
-            found: pixels.len() % image,
+            found: rest,
         });
     }
-    if pixels.len() / image * dim != embeddings.len() {
+    if images.checked_mul(dim) != Some(embeddings.len()) {
         return Err(SizeError::Dimension {
-            model: pixels.len() / image * dim,
+            model: images.saturating_mul(dim),
             asked: embeddings.len(),
         });
     }
@@ -119,23 +129,37 @@ pub fn embed_batch_with<K: Kernel>(
 
     let [first, second, last] = model.layers();
     let sizes = model.buffer_sizes();
-    let most = (shared.len() / sizes.0).min(hidden1.len() / sizes.1);
-    let batches = pixels.chunks(most * image);
-    for (pixels, embeddings) in batches.zip(embeddings.chunks_mut(most * dim)) {
-        let count = pixels.len() / image;
-        let activations = shared.chunks_exact_mut(first.inputs());
-        for (pixels, activations) in pixels.chunks_exact(image).zip(activations) {
-            input.quantise(pixels, activations);
-        }
-        let inputs = &shared[..count * first.inputs()];
-        let hidden1 = &mut hidden1[..count * first.outputs()];
-        run_layer_batch::<K>(first, inputs, Outputs::Hidden(hidden1));
-        let hidden2 = Outputs::Hidden(&mut shared[..count * second.outputs()]);
-        run_layer_batch::<K>(second, hidden1, hidden2);
-        let inputs = &shared[..count * last.inputs()];
-        run_layer_batch::<K>(last, inputs, Outputs::Coordinates(embeddings));
+    let room = (shared.len() / sizes.0.max(1)).min(hidden1.len() / sizes.1.max(1));
+    while !pixels.is_empty() {
+        // No product is larger than the length of a slice that was counted above.
+        let count = room.min(pixels.len() / image);
+        let now;
+        (now, pixels) = pixels.split_at_checked(count * image).unwrap_or_default();
+        let (coordinates, later) = embeddings
+            .split_at_mut_checked(count * dim)
+            .unwrap_or_default();
+        embeddings = later;
+        let part = |length: usize| ..count * length;
+        let activations = shared.get_mut(part(first.inputs())).unwrap_or_default();
+        quantise_all(input, now, activations);
+        let outputs = hidden1.get_mut(part(first.outputs())).unwrap_or_default();
+        run_layer_batch(kernel, first, activations, Outputs::Hidden(outputs));
+        let activations = shared.get_mut(part(second.outputs())).unwrap_or_default();
+        run_layer_batch(kernel, second, outputs, Outputs::Hidden(activations));
+        run_layer_batch(kernel, last, activations, Outputs::Coordinates(coordinates));
     }
     Ok(())
+}
+
+/// The input activations of many images.
+fn quantise_all(input: &Input, mut pixels: &[u8], mut activations: &mut [u8]) {
+    while let Some((image, later)) = pixels.split_at_checked(input.pixels().max(1)) {
+        let Some((inputs, rest)) = activations.split_at_mut_checked(input.activations()) else {
+            return;
+        };
+        input.quantise(image, inputs);
+        (pixels, activations) = (later, rest);
+    }
 }
 
 /// Where a layer's outputs go.
@@ -149,7 +173,7 @@ enum Outputs<'b> {
 impl Outputs<'_> {
     /// Rounds the sums of neighbouring rows, from row `first` on, to the outputs
     /// from number `start` on.
-    #[inline(always)] // Into a back end that is compiled for a later processor.
+    #[inline(always)] // Into a backend that is compiled for a later processor.
     fn put(&mut self, layer: &Layer<'_>, start: usize, first: usize, accs: &[i32]) {
         let range = start..start + accs.len();
         match self {
@@ -169,19 +193,24 @@ impl Outputs<'_> {
 }
 
 /// One layer: sums by the kernel, rounding and clamps here.
-#[inline(never)] // The code once, for all layers.
-fn run_layer<K: Kernel>(layer: &Layer<'_>, inputs: &[u8], mut outputs: Outputs<'_>) {
-    K::accumulate(
+#[inline(never)] // One copy of the code for all layers.
+fn run_layer<K: Kernel>(kernel: K, layer: &Layer<'_>, inputs: &[u8], mut outputs: Outputs<'_>) {
+    kernel.accumulate(
         layer,
         inputs,
-        #[inline(always)] // Into a back end that is compiled for a later processor.
+        #[inline(always)] // Into a backend that is compiled for a later processor.
         |first, accs| outputs.put(layer, first, first, accs),
     );
 }
 
 /// [`run_layer`] for a batch, whose outputs come one image after the other.
-fn run_layer_batch<K: Kernel>(layer: &Layer<'_>, inputs: &[u8], mut outputs: Outputs<'_>) {
-    K::accumulate_batch(
+fn run_layer_batch<K: Kernel>(
+    kernel: K,
+    layer: &Layer<'_>,
+    inputs: &[u8],
+    mut outputs: Outputs<'_>,
+) {
+    kernel.accumulate_batch(
         layer,
         inputs,
         #[inline(always)] // As above.
@@ -273,9 +302,10 @@ impl<'m, const D: usize, const SHARED: usize, const HIDDEN1: usize>
     #[must_use]
     pub fn hidden(&self) -> [&[u8]; 2] {
         let [first, second, _] = self.model.layers();
+        // The buffers were checked when the embedder was made.
         [
-            &self.hidden1[..first.outputs()],
-            &self.shared[..second.outputs()],
+            self.hidden1.get(..first.outputs()).unwrap_or_default(),
+            self.shared.get(..second.outputs()).unwrap_or_default(),
         ]
     }
 }

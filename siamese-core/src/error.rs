@@ -42,7 +42,8 @@ pub enum ModelError {
         /// The checksum of the bytes that were given.
         found: u32,
     },
-    /// The header can't be decoded, or holds a value out of its range.
+    /// The header can't be decoded, holds a value out of its range, or isn't
+    /// written as the encoder writes it.
     Header,
     /// The layer sizes are zero or too large, or need another file length than
     /// the stated one.
@@ -84,12 +85,28 @@ pub enum ModelError {
     },
     /// The bytes don't start at a multiple of 16, which a repacked model needs.
     Misaligned,
+    /// The fingerprint isn't that of the model's numbers.
+    Fingerprint {
+        /// The fingerprint that the file states.
+        expected: u32,
+        /// The fingerprint of the model's numbers.
+        found: u32,
+    },
+    /// The model needs instructions for which only privileged code can ask the
+    /// processor.
+    Unprivileged,
 }
 
 impl fmt::Display for ModelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::NotAModel => f.write_str("this is no .siam model: the first bytes differ"),
+            Self::Version { found: 2 } => write!(
+                f,
+                "the model has format version 2, which lacks the fingerprint; export it again \
+                 from its checkpoint: this reader knows version {}",
+                crate::model::VERSION
+            ),
             Self::Version { found } => write!(
                 f,
                 "the model has format version {found}, and this reader knows version {}",
@@ -140,6 +157,14 @@ impl fmt::Display for ModelError {
                 "the model's weights have the layout {}, which is for another core; \
                  repack it for this one",
                 found.name()
+            ),
+            Self::Fingerprint { expected, found } => write!(
+                f,
+                "the model's fingerprint is {found:08x} instead of {expected:08x}"
+            ),
+            Self::Unprivileged => f.write_str(
+                "unprivileged code can't ask the processor for its instructions; parse the model \
+                 in privileged code, or with a backend",
             ),
             Self::Misaligned => {
                 f.write_str("a repacked model must lie at an address that is a multiple of 16")

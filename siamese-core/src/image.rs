@@ -38,10 +38,16 @@ impl Input {
         pooling: Pooling::None,
     };
 
-    /// The number of pixels in an image.
+    /// The number of pixels in an image; the largest `usize` if there are more,
+    /// which no parsed model has.
     #[must_use]
     pub const fn pixels(&self) -> usize {
-        self.width as usize * self.height as usize
+        (self.width as usize).saturating_mul(self.height as usize)
+    }
+
+    /// [`pixels`](Self::pixels), if they can be counted.
+    pub(crate) const fn checked_pixels(&self) -> Option<usize> {
+        (self.width as usize).checked_mul(self.height as usize)
     }
 
     /// The number of input activations of the first layer.
@@ -49,8 +55,8 @@ impl Input {
     pub const fn activations(&self) -> usize {
         match self.pooling {
             Pooling::None => self.pixels(),
-            Pooling::Sum2x2 => (self.width as usize / 2) * (self.height as usize / 2),
-            Pooling::Checkerboard => self.width as usize * (self.height as usize / 2),
+            Pooling::Sum2x2 => (self.width as usize / 2).saturating_mul(self.height as usize / 2),
+            Pooling::Checkerboard => (self.width as usize).saturating_mul(self.height as usize / 2),
         }
     }
 
@@ -67,32 +73,42 @@ impl Input {
                 }
             }
             Pooling::Checkerboard => {
-                let width = usize::from(self.width);
-                if width == 0 {
-                    return;
-                }
-                let row_pairs = pixels.chunks_exact(2 * width);
-                for (row, pair) in activations.chunks_exact_mut(width).zip(row_pairs) {
-                    let (upper, lower) = pair.split_at(width);
-                    if cfg!(target_pointer_width = "64") {
-                        checkerboard_by_long_words(upper, lower, row);
-                    } else {
-                        checkerboard(upper, lower, row);
-                    }
-                }
+                self.pool(
+                    pixels,
+                    activations,
+                    usize::from(self.width),
+                    |upper, lower, row| {
+                        if cfg!(target_pointer_width = "64") {
+                            checkerboard_by_long_words(upper, lower, row);
+                        } else {
+                            checkerboard(upper, lower, row);
+                        }
+                    },
+                );
             }
             Pooling::Sum2x2 => {
-                let width = usize::from(self.width);
-                // A width of 0 or 1 has no square, and `chunks_exact` needs a positive length.
-                if width < 2 {
-                    return;
-                }
-                let row_pairs = pixels.chunks_exact(2 * width);
-                for (pooled, pair) in activations.chunks_exact_mut(width / 2).zip(row_pairs) {
-                    let (upper, lower) = pair.split_at(width);
-                    sums2x2(upper, lower, pooled);
-                }
+                self.pool(pixels, activations, usize::from(self.width / 2), sums2x2);
             }
+        }
+    }
+
+    /// Makes each row of activations, so many of them, from two rows of pixels.
+    #[inline]
+    fn pool(
+        &self,
+        mut pixels: &[u8],
+        mut activations: &mut [u8],
+        activations_each: usize,
+        make: impl Fn(&[u8], &[u8], &mut [u8]),
+    ) {
+        // Without activations in a row, there are no rows.
+        while activations_each > 0
+            && let Some((upper, rest)) = pixels.split_at_checked(self.width.into())
+            && let Some((lower, later)) = rest.split_at_checked(self.width.into())
+            && let Some((row, next)) = activations.split_at_mut_checked(activations_each)
+        {
+            make(upper, lower, row);
+            (pixels, activations) = (later, next);
         }
     }
 }

@@ -7,7 +7,14 @@ use crate::embedder::Embedder;
 pub type Reference<'m, const D: usize = 2> = Embedder<'m, D, 1024, 1024>;
 /// 784-256-128-`D`, 228 KiB of weights: parts with 512 KiB of flash.
 pub type Medium<'m, const D: usize = 2> = Embedder<'m, D, 784, 256>;
-/// Checkerboard 392-128-64-`D`, 57 KiB of weights: parts with 128 KiB of flash.
+/// Checkerboard 392-128-64-`D`, 57 KiB of weights: parts with 128 KiB of flash. For
+/// up to 4 coordinates; with more, training makes [`SmallWide`].
 pub type Small<'m, const D: usize = 2> = Embedder<'m, D, 392, 128>;
+/// 784-128-64-`D`, 107 KiB of weights and more: `small` with 5 coordinates or more.
+pub type SmallWide<'m, const D: usize> = Embedder<'m, D, 784, 128>;
+/// 784-128-64-16, 107 KiB of weights: identification.
+pub type SmallD16<'m> = SmallWide<'m, 16>;
+/// 784-128-64-64, 112 KiB of weights: classes that are enrolled later.
+pub type SmallFewshot<'m> = SmallWide<'m, 64>;
 /// 2x2-pooled 196-48-32-`D`, 11 KiB of weights: the smallest parts.
 pub type Tiny<'m, const D: usize = 2> = Embedder<'m, D, 196, 48>;

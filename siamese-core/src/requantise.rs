@@ -47,7 +47,7 @@ impl Requantise {
 
     /// [`new`](Self::new) for numbers that it accepts.
     #[inline]
-    pub(crate) const fn trusted(multiplier: u32, shift: u8) -> Self {
+    pub(crate) const fn new_unchecked(multiplier: u32, shift: u8) -> Self {
         debug_assert!(Self::new(multiplier, shift).is_some());
         Self { multiplier, shift }
     }

@@ -78,3 +78,52 @@ fn ram_is_the_buffers_and_a_small_view() {
     // On a 64-bit host; 32-bit devices need about half.
     assert!(view <= 400, "{view}");
 }
+
+/// Each committed model, and the preset that fits it exactly.
+#[test]
+fn presets_fit_the_models_of_the_repository() {
+    use siamese_core::preset::{Medium, Reference, Small, SmallD16, SmallFewshot, Tiny};
+
+    /// The number of coordinates and the buffers of a preset.
+    trait Sizes {
+        const SIZES: (usize, (usize, usize));
+    }
+
+    impl<const D: usize, const SHARED: usize, const HIDDEN1: usize> Sizes
+        for Embedder<'_, D, SHARED, HIDDEN1>
+    {
+        const SIZES: (usize, (usize, usize)) = (D, (SHARED, HIDDEN1));
+    }
+
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../model");
+    let mut models = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "siam") {
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        let model = Model::parse(&bytes).unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let preset = match name {
+            "tiny" => <Tiny<'_> as Sizes>::SIZES,
+            "small" => <Small<'_> as Sizes>::SIZES,
+            "small-d16" => <SmallD16<'_> as Sizes>::SIZES,
+            "small-fewshot" | "small-fewshot-without-789" => <SmallFewshot<'_> as Sizes>::SIZES,
+            "medium" => <Medium<'_> as Sizes>::SIZES,
+            "reference" => <Reference<'_> as Sizes>::SIZES,
+            other => panic!("{other} has no preset"),
+        };
+        assert_eq!(preset, (model.dim(), model.buffer_sizes()), "{name}");
+        models += 1;
+    }
+    assert_eq!(models, 7);
+}
+
+#[test]
+fn included_models_are_aligned() {
+    let bytes: &'static [u8] = siamese_core::include_model!("../../model/tiny.siam");
+    assert!(bytes.as_ptr().addr().is_multiple_of(16));
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../model/tiny.siam");
+    assert_eq!(bytes, std::fs::read(path).unwrap());
+}

@@ -1,4 +1,4 @@
-//! Every back end against the plainest arithmetic: one set of tests for each
+//! Every backend against the plainest arithmetic: one set of tests for each
 //! order of weights, on models and images made to break shortcuts, one by one and
 //! in batches.
 
@@ -9,11 +9,11 @@ use proptest::prelude::*;
 use siamese_build::{BatchEmbedder, OwnedModel};
 use siamese_core::embedder::{Buffers, embed_batch_with, embed_into, embed_with};
 use siamese_core::image::{Input, Pooling};
-use siamese_core::kernel::{self, Active, Kernel, Portable};
+use siamese_core::kernel::{self, Backend, Kernel, Portable};
 use siamese_core::model::{Layout, Model};
 use siamese_core::{Requantise, SizeError};
 
-/// What a back end makes of an image: both hidden layers and the coordinates.
+/// What a backend makes of an image: both hidden layers and the coordinates.
 type Layers = (Vec<u8>, Vec<u8>, Vec<i16>);
 
 /// Runs an embedding in memory of the right size.
@@ -32,12 +32,13 @@ fn run(model: &Model<'_>, embed: impl FnOnce(Buffers<'_>, &mut [i16])) -> Layers
     (hidden1, shared, embedding)
 }
 
-/// Compares a back end with the oracle, one image after the other and in batches
+/// Compares a backend with the oracle, one image after the other and in batches
 /// of several sizes, also of more images than there are.
-fn agrees_by<K: Kernel>(name: &str, model: &Model<'_>, images: &[Vec<u8>], expected: &[Layers]) {
+fn agrees_by(kernel: impl Kernel, model: &Model<'_>, images: &[Vec<u8>], expected: &[Layers]) {
+    let name = kernel.name();
     for (image, expected) in images.iter().zip(expected) {
         let found = run(model, |buffers, out| {
-            embed_with::<K>(model, image, buffers, out).unwrap();
+            embed_with(kernel, model, image, buffers, out).unwrap();
         });
         assert_eq!(found, *expected, "{name}");
     }
@@ -50,33 +51,25 @@ fn agrees_by<K: Kernel>(name: &str, model: &Model<'_>, images: &[Vec<u8>], expec
             shared: &mut shared,
             hidden1: &mut hidden1,
         };
-        embed_batch_with::<K>(model, &images.concat(), buffers, &mut embeddings).unwrap();
+        embed_batch_with(kernel, model, &images.concat(), buffers, &mut embeddings).unwrap();
         assert_eq!(embeddings, expected, "{name}, {most} at a time");
     }
 }
 
-/// Compares every back end that can run `layout` with the oracle; whether one
-/// but the portable did.
+/// Compares every backend of this processor on `layout` with the oracle; whether one
+/// is made for it.
 fn agrees(layout: Layout, parts: &Parts, images: &[Vec<u8>]) -> bool {
     let rows = OwnedModel::new(&parts.encode().unwrap()).unwrap();
     let Ok(packed) = rows.repacked(layout) else {
-        // Only pairs refuse weights, those that are too large for 24 bits.
-        assert_eq!(layout, Layout::Pairs);
+        // Only interleaved rows refuse weights, those that are too large for 24 bits.
+        assert_eq!(layout, Layout::Interleaved);
         return false;
     };
     let model = packed.model();
     let expected: Vec<Layers> = images.iter().map(|image| parts.oracle(image)).collect();
-    agrees_by::<Portable>("portable", &model, images, &expected);
-    agrees_by::<Active>(kernel::name(layout), &model, images, &expected);
-    #[cfg(kernel_x86)]
-    if layout == Layout::WidePairs {
-        // The one that is not the faster one here, too.
-        if kernel::X86Avx2::available() {
-            agrees_by::<kernel::X86Avx2>("AVX2", &model, images, &expected);
-        }
-        if kernel::X86Vnni::available() {
-            agrees_by::<kernel::X86Vnni>("AVX-512 VNNI", &model, images, &expected);
-        }
+    // Those for other layouts, too: they must leave this one to the portable.
+    for backend in Backend::all() {
+        agrees_by(backend, &model, images, &expected);
     }
     let image = &images[0];
     let into = run(&model, |buffers, out| {
@@ -149,7 +142,7 @@ fn models() -> Vec<Parts> {
         height: 7,
         pooling: Pooling::None,
     };
-    // More than 1024 inputs: lists that don't hold all.
+    // More than 1024 inputs: an index that doesn't hold all.
     let large = Input {
         width: 37,
         height: 31,
@@ -168,7 +161,7 @@ fn models() -> Vec<Parts> {
         models.push(model_of(input, sizes, |_, row, column| {
             if (row + column) % 2 == 0 { 127 } else { -127 }
         }));
-        // Small enough for pairs, whatever the image.
+        // Small enough for interleaved rows, whatever the image.
         models.push(model_of(input, sizes, |layer, row, column| {
             ((row * 31 + column * 7 + layer) % 63) as i8 - 31
         }));
@@ -188,7 +181,8 @@ macro_rules! agrees {
                     .iter()
                     .filter(|parts| agrees($layout, parts, &adversarial(parts.input)))
                     .count();
-                println!("{}: {} on {ran} models", stringify!($name), kernel::name($layout));
+                let name = Backend::detect($layout).unwrap_or(Backend::PORTABLE).name();
+                println!("{}: {name} on {ran} models", stringify!($name));
                 assert!(ran > 0 || !kernel::runs($layout));
             }
 
@@ -213,9 +207,9 @@ macro_rules! agrees {
 agrees! {
     rows: Layout::Rows;
     columns: Layout::Columns;
-    pairs: Layout::Pairs;
+    interleaved: Layout::Interleaved;
     quads: Layout::Quads;
-    wide_pairs: Layout::WidePairs;
+    wide_tiles: Layout::WideTiles;
 }
 
 #[test]
@@ -293,7 +287,7 @@ fn the_models_of_the_repository_embed_alike_in_batches() {
             .iter()
             .flat_map(|image| {
                 run(&rows, |buffers, out| {
-                    embed_with::<Portable>(&rows, image, buffers, out).unwrap();
+                    embed_with(Portable, &rows, image, buffers, out).unwrap();
                 })
                 .2
             })

@@ -4,7 +4,12 @@ mod common;
 
 use common::{any_parts, fixed_parts, survives};
 use proptest::prelude::*;
-use siamese_core::model::{self, ALIGNMENT, Layout, MAX_DIM, Model};
+use siamese_build::OwnedModel;
+use siamese_core::image::Pooling;
+use siamese_core::kernel::{Backend, Kernel};
+use siamese_core::model::{
+    self, ALIGNMENT, Calibration, Header, Layout, MAX_DIM, MAX_NAME, Model, Quality,
+};
 use siamese_core::{EncodeError, ModelError, Requantise};
 
 /// Makes the checksum right again, so that the checks behind it are reached.
@@ -150,7 +155,7 @@ fn errors_say_what_is_wrong() {
     bytes[8] = 9;
     let text = error(&bytes).to_string();
     assert!(
-        text.contains("version 9") && text.contains("version 2"),
+        text.contains("version 9") && text.contains("version 3"),
         "{text}"
     );
 }
@@ -204,7 +209,7 @@ proptest! {
                             sum * 127 + u64::from(bias.unsigned_abs()) >= 1 << 23
                         })
                     };
-                    prop_assert_eq!(layout, Layout::Pairs, "{}", error);
+                    prop_assert_eq!(layout, Layout::Interleaved, "{}", error);
                     prop_assert!(parts.layers.iter().any(heavy), "{}", error);
                     continue;
                 }
@@ -259,7 +264,7 @@ fn what_packed_sums_cannot_hold_is_refused() {
     for layout in Layout::ALL {
         let mut out = vec![0; model::repacked_len(&model, layout).unwrap()];
         let result = model::repack(&model, layout, &mut out).map(<[u8]>::len);
-        if layout == Layout::Pairs {
+        if layout == Layout::Interleaved {
             // 700 * 127 * 127 is more than 2^23, and row 1 is the first high half.
             let refused = ModelError::Packing { layer: 0, row: 1 };
             assert_eq!(result, Err(EncodeError::Invalid(refused)));
@@ -292,4 +297,540 @@ fn a_layout_without_a_kernel_here_is_refused() {
     seal(&mut unknown);
     let error = Model::parse(&unknown).unwrap_err();
     assert_eq!(error, ModelError::UnknownLayout { found: 200 });
+}
+
+/// Replaces the header of a model, padding and length included.
+fn with_header(bytes: &[u8], header: &[u8]) -> Vec<u8> {
+    let mut made = bytes[..16].to_vec();
+    made[10..12].copy_from_slice(&(header.len() as u16).to_le_bytes());
+    made.extend(header);
+    made.resize(made.len().next_multiple_of(ALIGNMENT), 0);
+    made.extend(&bytes[weights_start(bytes)..]);
+    let length = made.len() as u32;
+    made[12..16].copy_from_slice(&length.to_le_bytes());
+    seal(&mut made);
+    made
+}
+
+fn header_bytes(bytes: &[u8]) -> &[u8] {
+    &bytes[16..][..usize::from(u16::from_le_bytes([bytes[10], bytes[11]]))]
+}
+
+/// The model with another header.
+fn rewritten<'h>(
+    model: &Model<'h>,
+    change: impl FnOnce(&mut Header<'h>),
+) -> Result<Vec<u8>, EncodeError> {
+    let mut header = *model.header();
+    change(&mut header);
+    let mut out = vec![0; model::rewritten_len(model, &header).unwrap()];
+    model::rewrite(model, &header, &mut out)?;
+    Ok(out)
+}
+
+const QUALITY: Quality = Quality {
+    float_knn25: 1.0,
+    int8_knn25: 0.5,
+    int8_eer: 0.0,
+};
+const CALIBRATION: Calibration = Calibration {
+    false_accept_rate: 1.0,
+    false_reject_rate: 0.0,
+    prototype_threshold: 0,
+    pair_threshold: u64::MAX,
+    spread: 127,
+};
+
+#[test]
+fn a_header_has_one_form() {
+    let bytes = fixed_parts().encode().unwrap();
+    let model = Model::parse(&bytes).unwrap();
+    let bytes = rewritten(&model, |header| {
+        (header.quality, header.calibration) = (Some(QUALITY), Some(CALIBRATION));
+    })
+    .unwrap();
+    let header = header_bytes(&bytes);
+    assert_eq!(with_header(&bytes, header), bytes);
+    // A zero in front of any varint: one byte more, the same number. Wherever else
+    // one is put, other fields change, or nothing is left for the last.
+    let mut accepted = 0;
+    for at in 0..header.len() {
+        let mut padded = header.to_vec();
+        padded[at] |= 0x80;
+        padded.insert(at + 1, 0);
+        let padded = with_header(&bytes, &padded);
+        if let Ok(model) = Model::parse(&padded) {
+            let mut again = vec![0; model::repacked_len(&model, Layout::Rows).unwrap()];
+            model::repack(&model, Layout::Rows, &mut again).unwrap();
+            assert_eq!(again, padded, "byte {at}");
+            accepted += 1;
+        }
+    }
+    assert_eq!(accepted, 0);
+    for rest in [&[0][..], &[0x80], &[1, 2, 3]] {
+        assert_eq!(
+            error(&with_header(&bytes, &[header, rest].concat())),
+            ModelError::Header
+        );
+    }
+    for length in 0..header.len() {
+        error(&with_header(&bytes, &header[..length]));
+    }
+}
+
+proptest! {
+    /// Whatever header is accepted is what the encoder makes of it.
+    #[test]
+    fn what_is_accepted_is_canonical(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        inserted in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
+    ) {
+        let bytes = fixed_parts().encode().unwrap();
+        let model = Model::parse(&bytes).unwrap();
+        let bytes = rewritten(&model, |header| {
+            (header.quality, header.calibration) = (Some(QUALITY), Some(CALIBRATION));
+        }).unwrap();
+        let mut header = header_bytes(&bytes).to_vec();
+        for (index, value) in changes {
+            let at = index.index(header.len());
+            header[at] = value;
+        }
+        if let Some((index, value)) = inserted {
+            header.insert(index.index(header.len()), value);
+        }
+        let bytes = with_header(&bytes, &header);
+        if let Ok(model) = Model::parse(&bytes) {
+            let mut again = vec![0; model::repacked_len(&model, Layout::Rows).unwrap()];
+            model::repack(&model, Layout::Rows, &mut again).unwrap();
+            prop_assert_eq!(again, bytes);
+        }
+    }
+}
+
+#[test]
+fn numbers_outside_their_range_are_refused() {
+    let bytes = fixed_parts().encode().unwrap();
+    let model = Model::parse(&bytes).unwrap();
+    let refused = |change: &dyn Fn(&mut Header<'_>)| {
+        let mut header = *model.header();
+        (header.quality, header.calibration) = (Some(QUALITY), Some(CALIBRATION));
+        change(&mut header);
+        let mut out = vec![0; model::rewritten_len(&model, &header).unwrap()];
+        match model::rewrite(&model, &header, &mut out) {
+            Ok(_) => false,
+            Err(error) => {
+                assert_eq!(error, EncodeError::Invalid(ModelError::Header));
+                true
+            }
+        }
+    };
+    let set: [(&str, &dyn Fn(&mut Header<'_>, f32)); 8] = [
+        ("hidden 0", &|header, value| header.scales.hidden[0] = value),
+        ("hidden 1", &|header, value| header.scales.hidden[1] = value),
+        ("embedding", &|header, value| {
+            header.scales.embedding = value
+        }),
+        ("float", &|header, value| {
+            header.quality.as_mut().unwrap().float_knn25 = value
+        }),
+        ("int8", &|header, value| {
+            header.quality.as_mut().unwrap().int8_knn25 = value
+        }),
+        ("eer", &|header, value| {
+            header.quality.as_mut().unwrap().int8_eer = value
+        }),
+        ("far", &|header, value| {
+            header.calibration.as_mut().unwrap().false_accept_rate = value;
+        }),
+        ("frr", &|header, value| {
+            header.calibration.as_mut().unwrap().false_reject_rate = value;
+        }),
+    ];
+    let least = f32::from_bits(1);
+    for (number, (name, set)) in set.into_iter().enumerate() {
+        let is_scale = number < 3;
+        for bad in [
+            f32::NAN,
+            -f32::NAN,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            -1.0,
+            -least,
+            -0.0,
+        ] {
+            assert!(refused(&|header| set(header, bad)), "{name}: {bad}");
+        }
+        for (value, is_bad) in [
+            (0.0, is_scale),
+            (least, false),
+            (0.5, false),
+            (1.0, false),
+            (1.0f32.next_up(), !is_scale),
+            (f32::MAX, !is_scale),
+        ] {
+            assert_eq!(
+                refused(&|header| set(header, value)),
+                is_bad,
+                "{name}: {value}"
+            );
+        }
+    }
+    let long = "x".repeat(MAX_NAME + 1);
+    assert!(refused(
+        &|header| header.name = Box::leak(long.clone().into_boxed_str())
+    ));
+}
+
+#[test]
+fn names_up_to_the_longest_go_there_and_back() {
+    let bytes = fixed_parts().encode().unwrap();
+    let model = Model::parse(&bytes).unwrap();
+    for name in ["", "a", "\u{e4}\u{1f642}", &"x".repeat(MAX_NAME)] {
+        let made = rewritten(&model, |header| header.name = name.to_owned().leak()).unwrap();
+        assert_eq!(Model::parse(&made).unwrap().header().name, name);
+    }
+    // One byte of a letter of two.
+    let made = rewritten(&model, |header| header.name = "a").unwrap();
+    let mut header = header_bytes(&made).to_vec();
+    header[1] = 0xC3;
+    assert_eq!(error(&with_header(&made, &header)), ModelError::Header);
+}
+
+/// The smallest model of a layout in which some tile is filled up, and all its
+/// filling bytes, found by the bytes that no weight changes.
+#[test]
+fn what_fills_up_tiles_must_be_zero() {
+    let rows = OwnedModel::new(&fixed_parts().encode().unwrap()).unwrap();
+    for layout in Layout::ALL.into_iter().skip(1) {
+        let packed = rows.repacked(layout).unwrap();
+        let bytes = packed.bytes();
+        let start = weights_start(bytes);
+        let (tile_rows, tile_columns) = layout.tile();
+        let (inputs, outputs) = packed.model().header().shapes()[0];
+        let length = outputs.next_multiple_of(tile_rows) * inputs.next_multiple_of(tile_columns);
+        let weight = |bytes: &[u8]| {
+            let model = Model::parse_any(bytes).unwrap();
+            let [layer, ..] = model.layers();
+            (0..outputs)
+                .flat_map(|row| layer.row(row).collect::<Vec<_>>())
+                .collect::<Vec<_>>()
+        };
+        let expected = weight(bytes);
+        let mut filling = 0;
+        for at in start..start + length {
+            let mut changed = bytes.to_vec();
+            changed[at] ^= 0x02;
+            seal(&mut changed);
+            match Model::parse_any(&changed) {
+                // A weight; the fingerprint tells.
+                Err(ModelError::Fingerprint { .. } | ModelError::Weight { .. }) => {}
+                Err(ModelError::Padding) => filling += 1,
+                other => panic!("{layout:?}, byte {at}: {other:?}"),
+            }
+        }
+        assert_eq!(filling, length - expected.len(), "{layout:?}");
+    }
+}
+
+#[test]
+fn the_fingerprint_is_of_all_that_embeddings_follow_from() {
+    let parts = fixed_parts();
+    let fingerprint = |parts: &common::Parts| {
+        Model::parse(&parts.encode().unwrap())
+            .unwrap()
+            .fingerprint()
+    };
+    let first = fingerprint(&parts);
+    // As FORMAT.md has it.
+    let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+    let mut digest = crc.digest();
+    digest.update(&[4, 0, 4, 0, 0]);
+    for layer in &parts.layers {
+        digest.update(&(layer.biases.len() as u32).to_le_bytes());
+        layer
+            .weights
+            .iter()
+            .for_each(|weight| digest.update(&weight.to_le_bytes()));
+        layer
+            .biases
+            .iter()
+            .for_each(|bias| digest.update(&bias.to_le_bytes()));
+        let rounding = &layer.requantise;
+        rounding
+            .iter()
+            .for_each(|r| digest.update(&r.multiplier().to_le_bytes()));
+        rounding.iter().for_each(|r| digest.update(&[r.shift()]));
+    }
+    assert_eq!(first, digest.finalize());
+
+    let mut seen = vec![first];
+    let mut differs = |change: &dyn Fn(&mut common::Parts)| {
+        let mut parts = fixed_parts();
+        change(&mut parts);
+        let found = fingerprint(&parts);
+        assert!(!seen.contains(&found), "{parts:?}");
+        seen.push(found);
+    };
+    differs(&|parts| (parts.input.width, parts.input.height) = (2, 8));
+    differs(&|parts| (parts.input.width, parts.input.height) = (8, 2));
+    for layer in 0..3 {
+        differs(&|parts| parts.layers[layer].weights[1] += 1);
+        differs(&|parts| parts.layers[layer].weights.swap(0, 1));
+        differs(&|parts| parts.layers[layer].biases[1] += 1);
+        differs(&|parts| parts.layers[layer].requantise[1] = Requantise::new(1 << 29, 36).unwrap());
+        differs(&|parts| parts.layers[layer].requantise[1] = Requantise::new(1 << 30, 35).unwrap());
+    }
+    // The same numbers on 8x4 pixels, by halves of them.
+    differs(&|parts| {
+        (parts.input.width, parts.input.height) = (8, 4);
+        parts.input.pooling = Pooling::Checkerboard;
+    });
+    differs(&|parts| {
+        (parts.input.width, parts.input.height) = (8, 8);
+        parts.input.pooling = Pooling::Sum2x2;
+    });
+    differs(&|parts| {
+        (parts.input.width, parts.input.height) = (8, 8);
+        parts.input.pooling = Pooling::Checkerboard;
+        parts.layers[0].weights = (0..96).map(|i| i as i8).collect();
+    });
+}
+
+#[test]
+fn a_wrong_fingerprint_is_refused() {
+    let mut bytes = fixed_parts().encode().unwrap();
+    let expected = Model::parse(&bytes).unwrap().fingerprint();
+    let at = bytes.len() - 8;
+    assert_eq!(bytes[at..at + 4], expected.to_le_bytes());
+    bytes[at] ^= 1;
+    seal(&mut bytes);
+    let (stated, found) = (expected ^ 1, expected);
+    let refused = ModelError::Fingerprint {
+        expected: stated,
+        found,
+    };
+    assert_eq!(error(&bytes), refused);
+    assert_eq!(Model::parse_any(&bytes).unwrap_err(), refused);
+}
+
+#[test]
+fn every_order_keeps_the_fingerprint() {
+    let rows = OwnedModel::new(&fixed_parts().encode().unwrap()).unwrap();
+    for layout in Layout::ALL {
+        let packed = rows.repacked(layout).unwrap();
+        assert_eq!(packed.model().fingerprint(), rows.model().fingerprint());
+    }
+}
+
+#[test]
+fn repacked_bytes_must_be_aligned_and_rows_need_not() {
+    let rows = OwnedModel::new(&fixed_parts().encode().unwrap()).unwrap();
+    for layout in Layout::ALL {
+        let packed = rows.repacked(layout).unwrap();
+        let mut memory = vec![0u8; packed.bytes().len() + 2 * ALIGNMENT];
+        let aligned = memory.as_ptr().align_offset(ALIGNMENT);
+        for offset in 0..ALIGNMENT {
+            let bytes = &mut memory[aligned + offset..][..packed.bytes().len()];
+            bytes.copy_from_slice(packed.bytes());
+            let expected = match layout {
+                Layout::Rows => None,
+                _ if Backend::detect(layout).is_none() => {
+                    Some(ModelError::Layout { found: layout })
+                }
+                _ if offset > 0 => Some(ModelError::Misaligned),
+                _ => None,
+            };
+            assert_eq!(Model::parse(bytes).err(), expected, "{layout:?} {offset}");
+            // SAFETY: the bytes are those of a model that was parsed.
+            let trusted = unsafe { Model::parse_trusted(bytes) };
+            assert_eq!(trusted.err(), expected, "{layout:?} {offset}");
+            let any = Model::parse_any(bytes).unwrap();
+            assert_eq!(any.layout(), layout);
+            let portable = any.backend() == Backend::PORTABLE;
+            assert_eq!(portable, layout == Layout::Rows || expected.is_some());
+        }
+    }
+}
+
+#[test]
+fn a_model_runs_by_the_backend_it_is_parsed_with() {
+    let rows = OwnedModel::new(&fixed_parts().encode().unwrap()).unwrap();
+    for backend in Backend::all() {
+        for layout in Layout::ALL {
+            let packed = rows.repacked(layout).unwrap();
+            let checked = Model::parse_with(packed.bytes(), backend);
+            // SAFETY: the bytes are those of a model that was parsed.
+            let trusted = unsafe { Model::parse_trusted_with(packed.bytes(), backend) };
+            for model in [checked, trusted] {
+                if backend.layout() == layout {
+                    assert_eq!(model.unwrap().backend(), backend);
+                } else {
+                    let refused = ModelError::Layout { found: layout };
+                    assert_eq!(model.unwrap_err(), refused, "{backend:?}");
+                }
+            }
+        }
+    }
+    for layout in Layout::ALL {
+        if let Some(backend) = Backend::detect(layout) {
+            assert!(Backend::compiled(layout));
+            assert_eq!(backend.layout(), layout);
+            let packed = rows.repacked(layout).unwrap();
+            assert_eq!(Model::parse(packed.bytes()).unwrap().backend(), backend);
+        }
+    }
+}
+
+#[test]
+fn a_trusted_model_is_the_parsed_one() {
+    let bytes = fixed_parts().encode().unwrap();
+    let parsed = Model::parse(&bytes).unwrap();
+    // SAFETY: the bytes were just parsed.
+    let trusted = unsafe { Model::parse_trusted(&bytes) }.unwrap();
+    assert_eq!(format!("{trusted:?}"), format!("{parsed:?}"));
+    // What it looks at all the same.
+    let mut short = bytes.clone();
+    short.pop();
+    // SAFETY: memory is safe whatever the bytes are; only contents are trusted.
+    let error = unsafe { Model::parse_trusted(&short) }.unwrap_err();
+    assert!(matches!(error, ModelError::Truncated { .. }), "{error}");
+}
+
+#[test]
+fn version_2_is_refused_in_words() {
+    let mut bytes = fixed_parts().encode().unwrap();
+    bytes[8] = 2;
+    let text = error(&bytes).to_string();
+    for words in ["version 2", "export it again", "version 3"] {
+        assert!(text.contains(words), "{text}");
+    }
+}
+
+/// The table of layouts in `FORMAT.md` is the one that the code is made from.
+#[test]
+fn the_format_tells_the_same_layouts() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../FORMAT.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let stated: Vec<Vec<&str>> = text
+        .lines()
+        .skip_while(|line| !line.starts_with("| byte 9 |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let known: Vec<[String; 4]> = Layout::ALL
+        .into_iter()
+        .map(|layout| {
+            let (rows, columns) = layout.tile();
+            let tile = format!("{rows} x {columns}");
+            [
+                layout.number().to_string(),
+                layout.name().into(),
+                tile,
+                layout.cores().into(),
+            ]
+        })
+        .collect();
+    assert_eq!(stated.len(), known.len());
+    for (stated, [number, name, tile, cores]) in stated.iter().zip(&known) {
+        assert_eq!(stated[..3], [number, name, tile]);
+        assert_eq!(stated[4], cores);
+    }
+    assert!(text.contains(&format!("described here is **{}**", model::VERSION)));
+}
+
+/// Each layout's bytes, written out by hand from `FORMAT.md`.
+#[test]
+fn layouts_are_as_the_format_says() {
+    let mut parts = fixed_parts();
+    (parts.input.width, parts.input.height) = (3, 1);
+    parts.layers[0].weights = vec![1, -2, 3, -4, 5, -6, 7, -8, 9];
+    let rows = OwnedModel::new(&parts.encode().unwrap()).unwrap();
+    let expected = |layout: Layout| -> Vec<u8> {
+        let int8 = |weights: &[i8]| weights.iter().map(|&w| w as u8).collect::<Vec<_>>();
+        let with_zeros = |mut bytes: Vec<u8>, length: usize| {
+            bytes.resize(length, 0);
+            bytes
+        };
+        match layout {
+            Layout::Rows => int8(&[1, -2, 3, -4, 5, -6, 7, -8, 9]),
+            Layout::Columns => [[1, -4, 7], [-2, 5, -8], [3, -6, 9]]
+                .iter()
+                .flat_map(|column| {
+                    let mut weights = [0i8; 8];
+                    weights[..3].copy_from_slice(column);
+                    weights.map(|weight| (i16::from(weight) + 128) as u8)
+                })
+                .collect(),
+            Layout::Interleaved => {
+                let tile = |numbers: [i16; 4]| {
+                    with_zeros(numbers.iter().flat_map(|n| n.to_le_bytes()).collect(), 16)
+                };
+                [
+                    tile([1 - 4 * 256, -2 + 5 * 256, 7, -8]),
+                    tile([3 - 6 * 256, 0, 9, 0]),
+                ]
+                .concat()
+            }
+            Layout::Quads => with_zeros(int8(&[1, -2, 3, 0, -4, 5, -6, 0, 7, -8, 9, 0]), 32),
+            Layout::WideTiles => [
+                with_zeros(int8(&[1, -2, -4, 5, 7, -8]), 64),
+                with_zeros(int8(&[3, 0, -6, 0, 9, 0]), 64),
+            ]
+            .concat(),
+            _ => panic!("a layout that this test doesn't know"),
+        }
+    };
+    for layout in Layout::ALL {
+        let packed = rows.repacked(layout).unwrap();
+        let [first, ..] = packed
+            .model()
+            .layers()
+            .map(|layer| layer.weights().to_vec());
+        assert_eq!(first, expected(layout), "{layout:?}");
+    }
+}
+
+/// The bound of the packed sums, to the last unit.
+#[test]
+fn packed_sums_are_refused_from_2_to_the_23_on() {
+    let mut parts = fixed_parts();
+    let rest: u32 = parts.layers[0].weights[16..32]
+        .iter()
+        .map(|w| u32::from(w.unsigned_abs()))
+        .sum();
+    for (bias, holds) in [
+        ((1 << 23) - 1 - rest * 127, true),
+        ((1 << 23) - rest * 127, false),
+    ] {
+        parts.layers[0].biases[1] = -(bias as i32);
+        let rows = OwnedModel::new(&parts.encode().unwrap()).unwrap();
+        let packed = rows.repacked(Layout::Interleaved).err();
+        let refused = EncodeError::Invalid(ModelError::Packing { layer: 0, row: 1 });
+        assert_eq!(packed, (!holds).then_some(refused));
+    }
+}
+
+#[test]
+fn lengths_beyond_any_memory_are_refused() {
+    let mut bytes = fixed_parts().encode().unwrap();
+    let found = bytes.len();
+    for expected in [u32::MAX, u32::MAX - 15, 1 << 31, 1 << 16] {
+        bytes[12..16].copy_from_slice(&expected.to_le_bytes());
+        let expected = expected as usize;
+        assert_eq!(error(&bytes), ModelError::Truncated { expected, found });
+    }
+    // Headers whose products don't fit 32 bits.
+    let model = fixed_parts().encode().unwrap();
+    let model = Model::parse(&model).unwrap();
+    let mut header = *model.header();
+    (header.input.width, header.input.height) = (u16::MAX, u16::MAX);
+    header.sizes = [u16::MAX; 3];
+    assert_eq!(header.macs(), 65_535u64.pow(3) + 2 * 65_535u64.pow(2));
+    let mut out = [0; 100];
+    let refused = EncodeError::Lengths { layer: 0 };
+    assert_eq!(
+        model::rewrite(&model, &header, &mut out).unwrap_err(),
+        refused
+    );
 }

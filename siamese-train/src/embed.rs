@@ -191,7 +191,7 @@ mod tests {
         let rounding = [half; 5];
         let weights: Vec<i8> = (0..30).map(|i| (i * 7 % 11 - 4) as i8).collect();
         let layers = [0, 1, 2].map(|layer| {
-            let (inputs, outputs) = header.layer_shape(layer);
+            let (inputs, outputs) = header.shapes()[layer];
             LayerParts {
                 weights: &weights[..inputs * outputs],
                 biases: &[3, -2, 1, 0, 5][..outputs],

@@ -46,9 +46,9 @@ fn a_repacked_model_gives_the_same_points_and_comes_back() {
     let stored = model_path("small.siam");
     for (core, layout) in [
         ("cortex-m0", "columns"),
-        ("cortex-m4", "pairs"),
+        ("cortex-m4", "interleaved"),
         ("cortex-m55", "quads"),
-        ("x86-64", "wide-pairs"),
+        ("x86-64", "wide-tiles"),
         ("rv32imac", "rows"),
     ] {
         assert_eq!(repack(&stored, core, "packed.siam"), layout);

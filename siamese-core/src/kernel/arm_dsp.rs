@@ -1,7 +1,7 @@
-//! Cortex-M4, M7 and M33: the DSP extension multiplies two pairs of 16 bits and
+//! Cortex-M4, M7, M33 and M35P: the DSP extension multiplies two pairs of 16 bits and
 //! adds both products in one instruction.
 //!
-//! A 32-bit word of the layout [`Pairs`](Layout::Pairs) has two rows, `a` and
+//! A 32-bit word of the layout [`Interleaved`](Layout::Interleaved) has two rows, `a` and
 //! `b`, of two neighbouring columns: each half is `256 * b + a`. With `x`, the
 //! two activations,
 //!
@@ -20,36 +20,55 @@ use super::Kernel;
 use super::sparse::{Entry, Groups, ROWS, Tiles, accumulate};
 use crate::model::{Layer, Layout};
 
-/// The kernel for Cortex-M4, M7 and M33.
-pub struct ArmDsp;
+/// The kernel for Cortex-M4, M7, M33 and M35P.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ArmDsp(());
 
-impl Kernel for ArmDsp {
-    const NAME: &'static str = "arm-dsp";
-    const LAYOUT: Layout = Layout::Pairs;
+impl ArmDsp {
+    pub(super) const LAYOUT: Layout = Layout::Interleaved;
 
-    /// Always on Cortex-M4 and M7; an Armv8-M processor says whether it has the
-    /// extension.
-    fn available() -> bool {
-        /// Instruction set attribute register 3: 3 in bits 4 to 7 for all of SIMD.
-        #[cfg(kernel_helium)]
-        const ISAR3: usize = 0xE000_ED6C;
-        #[cfg(kernel_helium)]
-        // SAFETY: the register is there in every Armv8-M processor with the main
-        // extension, which the target is; reading has no effect.
-        return unsafe { core::ptr::without_provenance::<u32>(ISAR3).read_volatile() } & 0xF0
-            >= 0x30;
-        #[cfg(not(kernel_helium))]
-        true
+    /// The kernel, if the processor has the instructions: always on Cortex-M4 and
+    /// M7; an Armv8-M processor is asked, and has to be privileged to answer.
+    #[must_use]
+    pub fn new() -> Option<Self> {
+        #[cfg(kernel_armv8m)]
+        let has = super::armv8m::has_dsp();
+        #[cfg(not(kernel_armv8m))]
+        let has = true;
+        has.then_some(Self(()))
     }
 
-    #[inline]
-    fn accumulate(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32])) {
-        accumulate::<Self>(layer, inputs, emit);
+    /// The kernel, without asking.
+    ///
+    /// # Safety
+    /// The processor must have the DSP extension.
+    #[must_use]
+    pub const unsafe fn new_unchecked() -> Self {
+        Self(())
     }
 }
 
+impl Kernel for ArmDsp {
+    fn name(self) -> &'static str {
+        "arm-dsp"
+    }
+
+    fn layout(self) -> Layout {
+        Self::LAYOUT
+    }
+
+    #[inline]
+    fn accumulate(self, layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32])) {
+        accumulate(self, layer, inputs, emit);
+    }
+}
+
+// What the assembly is written for.
+const _: () = assert!(matches!(ArmDsp::LAYOUT.tile(), (8, 2)));
+
 impl Tiles for ArmDsp {
-    const COLUMNS: usize = 2;
+    const LAYOUT: Layout = Self::LAYOUT;
     const OFFSET: i32 = 0;
     const ABSOLUTE: bool = false;
     const UNROLL: usize = 2;
@@ -59,7 +78,7 @@ impl Tiles for ArmDsp {
         (columns & 0xFF) | (columns & 0xFF00) << 8
     }
 
-    #[inline(never)] // The code once.
+    #[inline(never)] // One copy of the code for whole and partial groups.
     unsafe fn run(entries: &[Entry], groups: Groups) {
         /// What one entry does: `r1` is at the entry, `r3` at the weights.
         macro_rules! entry {
@@ -92,7 +111,7 @@ impl Tiles for ArmDsp {
         unsafe {
             asm!(
                 // A target without a name for the core: the extension isn't implied.
-                #[cfg(kernel_helium)]
+                #[cfg(kernel_armv8m)]
                 ".cpu cortex-m33",
                 "push {{r6, r7}}",
                 // From the stack pointer on: the start, entries, their end, the

@@ -1,7 +1,7 @@
 //! Cortex-M55 and M85: Helium, vectors of 16 bytes.
 //!
 //! A tile of the layout [`Quads`](Layout::Quads) has four columns in each word,
-//! and a word for each of 8 rows. Four entries of the list are handled at once,
+//! and a word for each of 8 rows. Four entries of the index are handled at once,
 //! wherever their tiles are: for each row, one instruction gathers the four
 //! tiles' words into a vector, and `vmladava.s8` multiplies its 16 weights with
 //! the 16 activations and adds all products to the row's sum.
@@ -13,35 +13,52 @@ use super::sparse::{Entry, Groups, Tiles, accumulate};
 use crate::model::{Layer, Layout};
 
 /// The kernel for Cortex-M55 and M85.
-pub struct Helium;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Helium(());
 
-impl Kernel for Helium {
-    const NAME: &'static str = "helium";
-    const LAYOUT: Layout = Layout::Quads;
+impl Helium {
+    pub(super) const LAYOUT: Layout = Layout::Quads;
 
-    /// Whether the processor has Helium, and lets us use it: a firmware must
-    /// have enabled the coprocessors 10 and 11 in `CPACR`.
-    fn available() -> bool {
-        /// Media and VFP feature register 1: bits 8 to 11 tell of Helium.
-        const MVFR1: usize = 0xE000_EF44;
-        /// Coprocessor access control register: 3 for each coprocessor in use.
-        const CPACR: usize = 0xE000_ED88;
-        let read = |address: usize| {
-            // SAFETY: both registers are there in every Armv8-M processor with
-            // the main extension, which the target is; reading has no effect.
-            unsafe { core::ptr::without_provenance::<u32>(address).read_volatile() }
-        };
-        read(MVFR1) & 0xF00 != 0 && read(CPACR) >> 20 & 0xF == 0xF
+    /// The kernel, if the processor has Helium and lets all code use it: a firmware
+    /// must have enabled the coprocessors 10 and 11 in CPACR. The code has to be
+    /// privileged to ask.
+    #[must_use]
+    pub fn new() -> Option<Self> {
+        super::armv8m::has_helium().then_some(Self(()))
     }
 
-    #[inline]
-    fn accumulate(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32])) {
-        accumulate::<Self>(layer, inputs, emit);
+    /// The kernel, without asking.
+    ///
+    /// # Safety
+    /// The processor must have Helium's integer instructions, and they must be
+    /// enabled for the caller.
+    #[must_use]
+    pub const unsafe fn new_unchecked() -> Self {
+        Self(())
     }
 }
 
+impl Kernel for Helium {
+    fn name(self) -> &'static str {
+        "helium"
+    }
+
+    fn layout(self) -> Layout {
+        Self::LAYOUT
+    }
+
+    #[inline]
+    fn accumulate(self, layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32])) {
+        accumulate(self, layer, inputs, emit);
+    }
+}
+
+// What the assembly is written for.
+const _: () = assert!(matches!(Helium::LAYOUT.tile(), (8, 4)));
+
 impl Tiles for Helium {
-    const COLUMNS: usize = 4;
+    const LAYOUT: Layout = Self::LAYOUT;
     const OFFSET: i32 = 0;
     const ABSOLUTE: bool = true;
     const UNROLL: usize = 4;
@@ -51,7 +68,7 @@ impl Tiles for Helium {
         columns
     }
 
-    #[inline(never)] // The code once.
+    #[inline(never)] // One copy of the code for whole and partial groups.
     unsafe fn run(entries: &[Entry], groups: Groups) {
         // SAFETY: the caller vouches for all of it.
         unsafe { groups.each(|weights, start, sums| group(entries, weights, start, sums)) }
@@ -68,8 +85,7 @@ unsafe fn group(entries: &[Entry], weights: *const u8, start: *const i32, sums: 
     // SAFETY: the caller keeps the tiles within the group, so every read is
     // of `entries`, `weights` or `start`, all aligned to words. Only `sums` and
     // the stack are written. r6, which can't be an operand, is restored, and
-    // so is the stack pointer. The compiler doesn't use vector registers on
-    // this target, so they need no mention.
+    // so is the stack pointer. The instructions are there, as the caller says.
     unsafe {
         asm!(
             // The target doesn't imply the extension.
@@ -115,6 +131,8 @@ unsafe fn group(entries: &[Entry], weights: *const u8, start: *const i32, sums: 
             out("r10") _,
             in("r11") sums,
             out("r12") _, out("lr") _,
+            // With hard floats, the compiler keeps values in them.
+            out("q0") _, out("q1") _, out("q2") _, out("q3") _,
         );
     }
 }

@@ -1,43 +1,73 @@
 //! The kernels: how the products of a layer are summed, and nothing else.
 //!
-//! Every back end fulfils one contract, [`Kernel`]; rounding, clamping and
-//! buffers belong to the embedder, so a back end can't differ in them. This is
+//! Every backend fulfils one contract, [`Kernel`]; rounding, clamping and
+//! buffers belong to the embedder, so a backend can't differ in them. This is
 //! the only part of the crate with unsafe code and inline assembly.
 //!
-//! | back end | cores | weights | products |
-//! |---|---|---|---|
-//! | [`Portable`] | any | [rows](Layout::Rows) | the compiler's |
-//! | `Thumb` | Cortex-M0, M0+, M23, M3 | [columns](Layout::Columns) | one at a time, of what is not zero |
-//! | `ArmDsp` | Cortex-M4, M7, M33 | [pairs](Layout::Pairs) | four in three instructions |
-//! | `Helium` | Cortex-M55, M85 | [quads](Layout::Quads) | 16 in one instruction |
-//! | `X86` | 64-bit x86 with AVX2 or AVX-512 VNNI | [wide pairs](Layout::WidePairs) | 64 in one instruction |
+//! `build.rs` selects by the target alone which backends are compiled; the
+//! variants of [`Backend`] are those of this build. `SIAMESE_KERNEL=portable` in
+//! the environment of a build leaves all but the first out.
 //!
-//! `build.rs` selects what is compiled by the target alone, and the layout of a
-//! model's weights what runs, where the processor says that it can.
-//! `SIAMESE_KERNEL=portable` in the environment of a build leaves all but the
-//! first out.
+//! # Chosen once
+//!
+//! A backend is a *token*: a value of its type is the proof that this processor has
+//! the instructions. Safe code gets it from `new`, which asks the processor; unsafe
+//! code, which knows better, from `new_unchecked`. [`Model::parse`](crate::Model::parse)
+//! makes the token and keeps it in the model, and embedding reads no register.
+//!
+//! Where the answer is in the target's name (Armv6-M, Armv7-M, RISC-V), `new` reads
+//! nothing either. On Armv8-M with the main extension, DSP and Helium are optional,
+//! and `new` reads the registers ID_ISAR3, MVFR1 and CPACR, which unprivileged code
+//! must not: it gets no token there, whether it runs on Tock, Hubris or
+//! FreeRTOS-MPU. Either privileged code parses the model and hands it over, or the
+//! task vouches for the processor itself:
+//!
+//! ```
+//! # fn task(bytes: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+//! use siamese_core::kernel::Backend;
+//! use siamese_core::model::{Layout, Model};
+//!
+//! // SAFETY: this firmware is for a Cortex-M55 with Helium, and enables it at boot.
+//! let backend = unsafe { Backend::assume(Layout::Quads) }.ok_or("another target")?;
+//! let model = Model::parse_with(bytes, backend)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What an operating system must save
+//!
+//! The kernels for Thumb and DSP use the general registers alone, which every
+//! system saves. Helium's uses vectors:
+//!
+//! - The coprocessors 10 and 11 are enabled in CPACR (and in NSACR, for code in the
+//!   non-secure state) before the model is parsed, and stay so. Afterwards a kernel
+//!   doesn't look again: with the coprocessors off, its first vector instruction
+//!   raises the usage fault NOCP.
+//! - The kernel overwrites q0 to q3, which are s0 to s15 of the floating-point unit,
+//!   and the flags in FPSCR. Its first vector instruction sets CONTROL.FPCA, so that
+//!   an interrupt makes the processor stack s0 to s15, FPSCR and VPR, at once or
+//!   lazily, as FPCCR (ASPEN, LSPEN) says; both must be left as they are at reset, on.
+//! - A system that switches tasks saves s16 to s31 (q4 to q7), too, of tasks whose
+//!   EXC_RETURN has the bit FType clear, as for floating-point code. Most ports of
+//!   FreeRTOS, Zephyr and others do that if they are built with the floating-point unit
+//!   on; then this library may be built for `eabi` and for `eabihf`.
+//! - The kernel doesn't use predication: VPR stays 0 of what it concerns.
+
+use crate::model::{Layer, Layout};
 
 #[cfg(kernel_dsp)]
-#[allow(unsafe_code, reason = "inline assembly")]
 mod arm_dsp;
+#[cfg(kernel_armv8m)]
+mod armv8m;
 #[cfg(kernel_helium)]
-#[allow(
-    unsafe_code,
-    reason = "inline assembly, and registers of the processor"
-)]
 mod helium;
 mod portable;
 #[cfg(any(kernel_thumb, kernel_dsp))]
-#[allow(unsafe_code, reason = "calls the inline assembly")]
 mod sparse;
 #[cfg(kernel_thumb)]
-#[allow(unsafe_code, reason = "inline assembly")]
 mod thumb;
 #[cfg(kernel_x86)]
-#[allow(unsafe_code, reason = "vector instructions")]
 mod x86;
-
-use crate::model::{Layer, Layout};
 
 #[cfg(kernel_dsp)]
 pub use arm_dsp::ArmDsp;
@@ -47,27 +77,25 @@ pub use portable::Portable;
 #[cfg(kernel_thumb)]
 pub use thumb::Thumb;
 #[cfg(kernel_x86)]
-pub use x86::{X86, X86Avx2, X86Vnni};
+pub use x86::{X86Avx2, X86Vnni};
 
-/// One back end.
-pub trait Kernel {
+/// What every backend does. A value of a type that implements it is the proof that
+/// this processor has the instructions.
+pub trait Kernel: Copy {
     /// A short name, for reports.
-    const NAME: &'static str;
+    fn name(self) -> &'static str;
 
     /// The layout that it is made for. [`Portable`] takes every other one.
-    const LAYOUT: Layout;
-
-    /// Whether this processor has the instructions.
-    fn available() -> bool;
+    fn layout(self) -> Layout;
 
     /// Calls `emit(first, accs)` for groups of neighbouring rows, so that every
     /// row of the layer comes once, in order: for row `first + i`,
     /// `accs[i] = bias[row] + Σ weight[row][column] * inputs[column]`.
     ///
     /// - *Inputs*: `layer.inputs()` activations in `0..=127`; 0 is an exact
-    ///   zero, so a back end may skip it. If the slice is shorter, the missing
+    ///   zero, so a backend may skip it. If the slice is shorter, the missing
     ///   activations count as 0; a longer slice's rest is left out.
-    /// - *Layout*: the layer has [`Self::LAYOUT`], in which `FORMAT.md` tells
+    /// - *Layout*: the layer has [`Self::layout`], in which `FORMAT.md` tells
     ///   where each weight is, and was part of a model that
     ///   [`Model::parse`](crate::Model::parse) accepted: what fills up the
     ///   tiles is 0, and the layout's own bounds hold. A layer with another
@@ -76,7 +104,7 @@ pub trait Kernel {
     ///   model can't overflow them for any activations in range, in whatever
     ///   order the products are added.
     /// - *Cost*: no memory beyond the stack; time in proportion to the weights.
-    fn accumulate(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32]));
+    fn accumulate(self, layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32]));
 
     /// [`accumulate`](Self::accumulate) for a batch of images, with the number
     /// of the image as the first argument of `emit`. `inputs` holds
@@ -84,38 +112,163 @@ pub trait Kernel {
     /// is left in the end is no image.
     ///
     /// The rows of an image come in order; rows of other images may come
-    /// between them, so that a back end can use weights for many images before
+    /// between them, so that a backend can use weights for many images before
     /// it loads the next ones.
     #[inline]
     fn accumulate_batch(
+        self,
         layer: &Layer<'_>,
-        inputs: &[u8],
+        mut inputs: &[u8],
         mut emit: impl FnMut(usize, usize, &[i32]),
     ) {
-        for (image, inputs) in inputs.chunks_exact(layer.inputs()).enumerate() {
-            Self::accumulate(layer, inputs, |first, accs| emit(image, first, accs));
+        // A parsed layer has inputs.
+        let columns = layer.inputs().max(1);
+        let mut image = 0;
+        while let Some((these, later)) = inputs.split_at_checked(columns) {
+            self.accumulate(layer, these, |first, accs| emit(image, first, accs));
+            inputs = later;
+            image += 1;
         }
     }
 }
 
-/// The back ends of this build, chosen by the layer's layout.
-pub struct Active;
+/// Defines [`Backend`] by the table in `table.rs`.
+macro_rules! define_backend {
+    ($($(#[$doc:meta])* $kernel:ident, $cfg:ident, $layout:ident;)*) => {
+        /// The backends of this build. Each value is the proof that this processor
+        /// has the instructions, and can be copied and sent to other tasks of it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+        #[non_exhaustive]
+        pub enum Backend {
+            /// Any core: plain Rust.
+            Portable(Portable),
+            $($(#[$doc])* #[cfg($cfg)] $kernel($kernel),)*
+        }
 
-/// Whether this build, on this processor, has a back end for the layout.
+        impl Backend {
+            /// All backends of this build whose instructions this processor has, and
+            /// lets the caller use.
+            pub fn all() -> impl Iterator<Item = Self> {
+                let all = [
+                    Some(Self::PORTABLE),
+                    $(#[cfg($cfg)] $kernel::new().map(Self::$kernel),)*
+                ];
+                all.into_iter().flatten()
+            }
+
+            /// The fastest backend for a layout, if this build has one whose
+            /// instructions this processor has, and lets the caller use.
+            #[must_use]
+            #[allow(unused_mut, unused_assignments, reason = "depends on the target")]
+            pub fn detect(layout: Layout) -> Option<Self> {
+                let mut found = match layout {
+                    Layout::Rows => Some(Self::PORTABLE),
+                    _ => None,
+                };
+                $(
+                    #[cfg($cfg)]
+                    if layout == Layout::$layout && let Some(kernel) = $kernel::new() {
+                        found = Some(Self::$kernel(kernel));
+                    }
+                )*
+                found
+            }
+
+            /// The fastest backend that this build has for a layout. The processor
+            /// isn't asked, and no register is read.
+            ///
+            /// # Safety
+            /// The processor must have the instructions, and they must be enabled
+            /// for the caller, for as long as the backend is in use.
+            #[must_use]
+            #[allow(unused_mut, unused_assignments, reason = "depends on the target")]
+            pub const unsafe fn assume(layout: Layout) -> Option<Self> {
+                let mut found = match layout {
+                    Layout::Rows => Some(Self::PORTABLE),
+                    _ => None,
+                };
+                $(
+                    #[cfg($cfg)]
+                    if matches!(layout, Layout::$layout) {
+                        // SAFETY: the caller vouches for the instructions.
+                        found = Some(Self::$kernel(unsafe { $kernel::new_unchecked() }));
+                    }
+                )*
+                found
+            }
+
+            /// Whether this build has a backend for a layout, on whatever
+            /// processor.
+            #[must_use]
+            pub const fn compiled(layout: Layout) -> bool {
+                match layout {
+                    Layout::Rows => true,
+                    $(
+                        #[cfg($cfg)]
+                        #[allow(unreachable_patterns, reason = "two backends for a layout")]
+                        Layout::$layout => true,
+                    )*
+                    #[allow(unreachable_patterns, reason = "a build with all backends")]
+                    _ => false,
+                }
+            }
+        }
+
+        impl Kernel for Backend {
+            #[inline]
+            fn name(self) -> &'static str {
+                match self {
+                    Self::Portable(kernel) => kernel.name(),
+                    $(#[cfg($cfg)] Self::$kernel(kernel) => kernel.name(),)*
+                }
+            }
+
+            #[inline]
+            fn layout(self) -> Layout {
+                match self {
+                    Self::Portable(kernel) => kernel.layout(),
+                    $(#[cfg($cfg)] Self::$kernel(_) => Layout::$layout,)*
+                }
+            }
+
+            fn accumulate(self, layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32])) {
+                match self {
+                    Self::Portable(kernel) => kernel.accumulate(layer, inputs, emit),
+                    $(#[cfg($cfg)] Self::$kernel(kernel) => kernel.accumulate(layer, inputs, emit),)*
+                }
+            }
+
+            fn accumulate_batch(
+                self,
+                layer: &Layer<'_>,
+                inputs: &[u8],
+                emit: impl FnMut(usize, usize, &[i32]),
+            ) {
+                match self {
+                    Self::Portable(kernel) => kernel.accumulate_batch(layer, inputs, emit),
+                    $(#[cfg($cfg)]
+                    Self::$kernel(kernel) => kernel.accumulate_batch(layer, inputs, emit),)*
+                }
+            }
+        }
+
+        // Each backend's own layout is the table's.
+        $(#[cfg($cfg)] const _: () = assert!(matches!($kernel::LAYOUT, Layout::$layout));)*
+    };
+}
+
+backends!(define_backend);
+
+impl Backend {
+    /// The backend that every build and every processor has.
+    pub const PORTABLE: Self = Self::Portable(Portable);
+}
+
+/// Whether this build, on this processor, has a backend for the layout.
 #[must_use]
 pub fn runs(layout: Layout) -> bool {
-    match layout {
-        Layout::Rows => true,
-        #[cfg(kernel_thumb)]
-        Layout::Columns => Thumb::available(),
-        #[cfg(kernel_dsp)]
-        Layout::Pairs => ArmDsp::available(),
-        #[cfg(kernel_helium)]
-        Layout::Quads => Helium::available(),
-        #[cfg(kernel_x86)]
-        Layout::WidePairs => X86::available(),
-        _ => false,
-    }
+    Backend::detect(layout).is_some()
 }
 
 /// The layout that this build on this processor is fastest with.
@@ -128,56 +281,11 @@ pub fn preferred() -> Layout {
         .unwrap_or_default()
 }
 
-/// The name of the back end that runs a layout here, for reports.
-#[must_use]
-pub fn name(layout: Layout) -> &'static str {
-    match layout {
-        _ if !runs(layout) => Portable::NAME,
-        #[cfg(kernel_thumb)]
-        Layout::Columns => Thumb::NAME,
-        #[cfg(kernel_dsp)]
-        Layout::Pairs => ArmDsp::NAME,
-        #[cfg(kernel_helium)]
-        Layout::Quads => Helium::NAME,
-        #[cfg(kernel_x86)]
-        Layout::WidePairs => x86::way().unwrap_or(X86::NAME),
-        _ => Portable::NAME,
-    }
-}
-
-impl Kernel for Active {
-    const NAME: &'static str = "active";
-    const LAYOUT: Layout = Layout::Rows;
-
-    fn available() -> bool {
-        true
-    }
-
-    fn accumulate(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32])) {
-        match layer.layout() {
-            #[cfg(kernel_thumb)]
-            Layout::Columns => Thumb::accumulate(layer, inputs, emit),
-            #[cfg(kernel_dsp)]
-            Layout::Pairs => ArmDsp::accumulate(layer, inputs, emit),
-            #[cfg(kernel_helium)]
-            Layout::Quads => Helium::accumulate(layer, inputs, emit),
-            #[cfg(kernel_x86)]
-            Layout::WidePairs => X86::accumulate(layer, inputs, emit),
-            _ => Portable::accumulate(layer, inputs, emit),
-        }
-    }
-
-    fn accumulate_batch(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, usize, &[i32])) {
-        match layer.layout() {
-            #[cfg(kernel_thumb)]
-            Layout::Columns => Thumb::accumulate_batch(layer, inputs, emit),
-            #[cfg(kernel_dsp)]
-            Layout::Pairs => ArmDsp::accumulate_batch(layer, inputs, emit),
-            #[cfg(kernel_helium)]
-            Layout::Quads => Helium::accumulate_batch(layer, inputs, emit),
-            #[cfg(kernel_x86)]
-            Layout::WidePairs => X86::accumulate_batch(layer, inputs, emit),
-            _ => Portable::accumulate_batch(layer, inputs, emit),
-        }
-    }
+/// Whether this code may read the registers that tell of the instructions, as far
+/// as that matters here.
+pub(crate) fn privileged() -> bool {
+    #[cfg(kernel_armv8m)]
+    return armv8m::privileged();
+    #[cfg(not(kernel_armv8m))]
+    true
 }

@@ -3,55 +3,74 @@
 use super::Kernel;
 use crate::model::{Layer, Layout};
 
-/// The plain kernel: lists the columns whose activations are not zero, once for
-/// a layer, and then goes through the list for two rows at a time. Of a
-/// handwritten digit's 784 pixels, 150 are not zero.
+/// The plain kernel: makes an index of the activations that are not zero, once for
+/// a layer, and goes through it for two rows at a time. Of a handwritten digit's
+/// 784 pixels, 150 are not zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Portable;
 
-/// Columns that fit the list, 2 KiB of stack. If there are more, every column
+/// Activations that fit the index, 2 KiB of stack. If there are more, every column
 /// is multiplied.
 const CAPACITY: usize = 512;
 
 /// An activation that is not zero, and its column.
 #[derive(Clone, Copy, Default)]
-struct Entry {
+struct NonZero {
     activation: u16,
     column: u16,
 }
 
 impl Kernel for Portable {
-    const NAME: &'static str = "portable";
-    const LAYOUT: Layout = Layout::Rows;
-
-    fn available() -> bool {
-        true
+    fn name(self) -> &'static str {
+        "portable"
     }
 
-    fn accumulate(layer: &Layer<'_>, inputs: &[u8], mut emit: impl FnMut(usize, &[i32])) {
+    fn layout(self) -> Layout {
+        Layout::Rows
+    }
+
+    fn accumulate(self, layer: &Layer<'_>, inputs: &[u8], mut emit: impl FnMut(usize, &[i32])) {
         if layer.layout() != Layout::Rows {
             return one_by_one(layer, inputs, emit);
         }
         let columns = layer.inputs();
         let inputs = inputs.get(..columns).unwrap_or(inputs);
-        let mut list = [Entry::default(); CAPACITY];
-        let list = list_active(inputs, &mut list);
-        let rows = layer.weights().chunks(2 * columns);
-        let biases = layer.biases().chunks(2);
-        for (index, (rows, biases)) in rows.zip(biases).enumerate() {
-            // The last of an odd number of rows keeps itself company.
-            let (first, second) = rows.split_at(columns);
-            let second = second.get(..columns).unwrap_or(first);
-            let sums = match list {
-                Some(list) => sparse([first, second], list),
-                None => [first, second].map(|row| dense(row, inputs)),
+        let mut memory = [NonZero::default(); CAPACITY];
+        let index = index_of(inputs, &mut memory);
+        let sums = |rows| match index {
+            Some(index) => sparse(rows, index),
+            None => rows.map(|row| dense(row, inputs)),
+        };
+        let mut weights = layer.weights();
+        let (pairs, rest) = layer.biases().as_chunks::<2>();
+        let mut first = 0;
+        for biases in pairs {
+            let Some((rows, later)) = two_rows(weights, columns) else {
+                return;
             };
-            let mut accs = [0; 2];
-            for (acc, (sum, &bias)) in accs.iter_mut().zip(sums.into_iter().zip(biases)) {
-                *acc = sum.wrapping_add(i32::from_le_bytes(bias));
+            let mut accs = sums(rows);
+            for (acc, &bias) in accs.iter_mut().zip(biases) {
+                *acc = acc.wrapping_add(i32::from_le_bytes(bias));
             }
-            emit(2 * index, accs.get(..biases.len()).unwrap_or(&accs));
+            emit(first, &accs);
+            weights = later;
+            first += 2;
+        }
+        if let [bias] = rest {
+            // The last of an odd number of rows is multiplied twice.
+            let [acc, _] = sums([weights; 2]);
+            emit(first, &[acc.wrapping_add(i32::from_le_bytes(*bias))]);
         }
     }
+}
+
+/// The next two rows of weights, and those that follow.
+#[inline]
+fn two_rows(weights: &[u8], columns: usize) -> Option<([&[u8]; 2], &[u8])> {
+    let (first, rest) = weights.split_at_checked(columns)?;
+    let (second, rest) = rest.split_at_checked(columns)?;
+    Some(([first, second], rest))
 }
 
 /// Any layout, weight by weight: slow, for tools that look at a model which is
@@ -66,25 +85,26 @@ fn one_by_one(layer: &Layer<'_>, inputs: &[u8], mut emit: impl FnMut(usize, &[i3
     }
 }
 
-/// Lists the columns that hold anything but zero; `None` if they are too many.
-fn list_active<'l>(inputs: &[u8], list: &'l mut [Entry; CAPACITY]) -> Option<&'l [Entry]> {
+/// Makes the index of the activations that are not zero; `None` if they are too
+/// many.
+fn index_of<'i>(inputs: &[u8], memory: &'i mut [NonZero; CAPACITY]) -> Option<&'i [NonZero]> {
     let mut count = 0;
     for (column, &activation) in (0..=u16::MAX).zip(inputs) {
         if activation != 0 {
-            *list.get_mut(count)? = Entry {
+            *memory.get_mut(count)? = NonZero {
                 activation: activation.into(),
                 column,
             };
             count += 1;
         }
     }
-    list.get(..count)
+    memory.get(..count)
 }
 
-/// The sums of two rows' products with what is listed.
-fn sparse(rows: [&[u8]; 2], list: &[Entry]) -> [i32; 2] {
+/// The sums of two rows' products with the activations in the index.
+fn sparse(rows: [&[u8]; 2], index: &[NonZero]) -> [i32; 2] {
     let mut sums = [0i32; 2];
-    for entry in list {
+    for entry in index {
         for (sum, row) in sums.iter_mut().zip(rows) {
             if let Some(&weight) = row.get(usize::from(entry.column)) {
                 *sum = sum.wrapping_add(product(weight, entry.activation));

@@ -1,18 +1,50 @@
-//! What the kernels for Cortex-M share: a list of the activations that are not
+//! What the kernels for Cortex-M share: an index of the activations that are not
 //! zero, made once for a layer, over which every group of 8 rows then runs.
+//!
+//! A layer of 6 inputs in tiles of one column; `.` is an activation of 0:
+//!
+//! ```text
+//! activations     .   7   .   .   3   9
+//! tile offset     0   8  16  24  32  40
+//!
+//! index          (7, skip 8)  (3, skip 16)  (9, skip 0)  (0, skip -8)
+//!                     |            |             |            |
+//! pointer     0 ----> 8 ..16 ----> 32 ..40 ----> 40 ..48 ---> 40 ..48
+//!                                                             fills up
+//! ```
+//!
+//! An entry has the activations of one tile and the bytes to skip before it. A
+//! kernel goes through the index with a pointer to weights: it adds the skip, reads
+//! the tile, which moves the pointer behind it, and multiplies. It takes a fixed
+//! number of entries at a time ([`Tiles::UNROLL`]), so the index is filled up with
+//! entries that look at the last tile again, with activations 0. Helium gathers
+//! tiles, and has offsets from the group's start ([`Tiles::ABSOLUTE`]) instead of
+//! skips.
+//!
+//! All groups of rows have the same columns, so one index serves them all; only
+//! the pointer starts at each group's first tile:
+//!
+//! ```text
+//! weights     | group of rows 0..8 | group of rows 8..16 | ...
+//!             ^ index              ^ index again         ^ and again
+//! ```
+//!
+//! If there are more activations than the index has room for, it is made again for
+//! the later ones, and the sums go on from what they were.
 
+use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::slice;
 
 use super::{Kernel, Portable};
-use crate::model::{ALIGNMENT, Layer};
+use crate::model::{ALIGNMENT, Layer, Layout};
 
 /// The rows of a group.
 pub(super) const ROWS: usize = 8;
 /// Groups whose sums are handed on together.
 const GROUPS: usize = 8;
-/// Entries of a list, 2 KiB of stack. What doesn't fit is listed again for each
-/// group: slower, and as exact. Of a handwritten digit's 392 pixels, 75 are
+/// Entries of an index, 2 KiB of stack. What doesn't fit is indexed again for each
+/// few groups: slower, and as exact. Of a handwritten digit's 392 pixels, 75 are
 /// not zero, or 50 of the 196 pairs of neighbours.
 const CAPACITY: usize = 256;
 
@@ -28,16 +60,23 @@ pub(super) struct Entry {
     pub skip: u32,
 }
 
-/// One kernel's way to go through a list.
+/// How one kernel goes through an index.
 pub(super) trait Tiles: Kernel {
+    /// The layout whose tiles it reads.
+    const LAYOUT: Layout;
     /// Columns of a tile: 1, 2 or 4.
-    const COLUMNS: usize;
+    const COLUMNS: usize = Self::LAYOUT.tile().1;
+    /// Bytes of a tile.
+    const BYTES: u32 = {
+        assert!(Self::LAYOUT.tile().0 == ROWS);
+        assert!(matches!(Self::COLUMNS, 1 | 2 | 4));
+        (ROWS * Self::COLUMNS) as u32
+    };
     /// What the layout adds to every weight.
     const OFFSET: i32;
     /// What [`Entry::skip`] counts from.
     const ABSOLUTE: bool;
-    /// Entries are handled so many at a time. A list is filled up with entries
-    /// that look at a tile again, with activations 0.
+    /// Entries that are handled at a time.
     const UNROLL: usize;
 
     /// Activations as the kernel multiplies them, from a tile's columns in the
@@ -48,9 +87,10 @@ pub(super) trait Tiles: Kernel {
     /// the products of the entries with each group's weights.
     ///
     /// # Safety
-    /// The number of entries must be a multiple of [`Self::UNROLL`] and above 0,
-    /// and they must lead to whole tiles within each of the groups, which must
-    /// be as [`Groups`] says.
+    /// The processor must have the kernel's instructions, for which a value of its
+    /// type is the proof. The number of entries must be a multiple of
+    /// [`Self::UNROLL`] and above 0, and they must lead to whole tiles within each
+    /// of the groups, which must be as [`Groups`] says.
     unsafe fn run(entries: &[Entry], groups: Groups);
 }
 
@@ -91,19 +131,75 @@ impl Groups {
     }
 }
 
-/// The list, in memory of the caller's, which needs not be initialised: to do
-/// so would cost as many instructions as a tenth of an embedding.
-struct List<'l> {
-    slots: &'l mut [MaybeUninit<Entry>],
+/// The index of the activations that are not zero, in memory of the caller's, which
+/// needs not be initialised: to do so would cost as many instructions as a tenth of
+/// an embedding.
+struct NonZeros<'i> {
+    slots: &'i mut [MaybeUninit<Entry>],
     /// The entries in the first slots.
     count: usize,
     /// The sum of all activations in it.
     sum: i32,
 }
 
-impl List<'_> {
-    /// Lists the activations of the tiles from number `start` on, until there
-    /// are no more or the list is full; the number of the first tile left out.
+/// Where an index is being written, and the tile that is being looked at.
+struct Cursor<'i, T> {
+    /// The slots that are free.
+    slots: slice::IterMut<'i, MaybeUninit<Entry>>,
+    /// The tile, in bytes from the first one.
+    tile: u32,
+    /// What the next entry's skip counts from: the end of the tile before.
+    base: u32,
+    kernel: PhantomData<T>,
+}
+
+impl<'i, T: Tiles> Cursor<'i, T> {
+    fn new(slots: &'i mut [MaybeUninit<Entry>]) -> Self {
+        Self {
+            slots: slots.iter_mut(),
+            tile: 0,
+            base: 0,
+            kernel: PhantomData,
+        }
+    }
+
+    /// The number of free slots.
+    #[inline]
+    fn free(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Goes on by some tiles.
+    #[inline]
+    fn advance(&mut self, tiles: usize) {
+        self.tile += tiles as u32 * T::BYTES;
+    }
+
+    /// Writes an entry for the tile, if there is room.
+    #[inline]
+    fn push(&mut self, activations: u32) {
+        let skip = self.tile.wrapping_sub(self.base);
+        if let Some(slot) = self.slots.next() {
+            slot.write(Entry { activations, skip });
+        }
+        if !T::ABSOLUTE {
+            self.base = self.tile.wrapping_add(T::BYTES);
+        }
+    }
+
+    /// Goes back to the tile of the last entry, or the first tile: where an entry
+    /// that only fills up the index may look.
+    fn go_back(&mut self, empty: bool) {
+        self.tile = match empty || T::ABSOLUTE {
+            true => self.base,
+            false => self.base.wrapping_sub(T::BYTES),
+        };
+    }
+}
+
+impl NonZeros<'_> {
+    /// Indexes the activations of the tiles from number `start` on, until there
+    /// are no more or the index is full; the number of the first tile left out.
     /// There is always an entry, if only with activations 0.
     fn fill<T: Tiles>(&mut self, inputs: &[u8], start: usize) -> usize {
         // Narrow tiles need much code each, and save nothing.
@@ -117,7 +213,6 @@ impl List<'_> {
     /// [`fill`](Self::fill), `STEP` activations at once, since most are zero; a
     /// multiple of 4.
     fn fill_by<T: Tiles, const STEP: usize>(&mut self, inputs: &[u8], start: usize) -> usize {
-        let bytes = (T::COLUMNS * ROWS) as u32;
         let inputs = inputs.get(start * T::COLUMNS..).unwrap_or(&[]);
         let (chunks, rest) = inputs.as_chunks::<STEP>();
         let mut last = [0; STEP];
@@ -125,28 +220,18 @@ impl List<'_> {
             *last = activation;
         }
         let room = self.slots.len();
-        let mut slots = self.slots.iter_mut();
-        let mut push = |activations, skip| {
-            if let Some(slot) = slots.next() {
-                slot.write(Entry { activations, skip });
-            }
-            slots.len()
-        };
-        let mut free = room;
+        let mut cursor = Cursor::<T>::new(self.slots);
         let mut sum = 0;
-        // Bytes from the first tile on; where the kernel's pointer is, or always
-        // the first tile.
-        let (mut tile, mut here) = (0, 0);
         'full: for chunks in [chunks, &[last]] {
             for chunk in chunks {
                 let (words, _) = chunk.as_chunks::<4>();
                 let words = words.iter().map(|&word| u32::from_le_bytes(word));
                 if words.clone().fold(0, |all, word| all | word) == 0 {
-                    tile += (STEP / T::COLUMNS) as u32 * bytes;
+                    cursor.advance(STEP / T::COLUMNS);
                     continue;
                 }
-                // Room for those that fill up the list, too.
-                if free < STEP + T::UNROLL {
+                // Room for those that fill up the index, too.
+                if cursor.free() < STEP + T::UNROLL {
                     break 'full;
                 }
                 for word in words {
@@ -154,10 +239,9 @@ impl List<'_> {
                         let bits = 8 * T::COLUMNS as u32;
                         let columns = word >> (number * bits) & (u32::MAX >> (32 - bits));
                         if columns != 0 {
-                            free = push(T::pack(columns), tile - here);
-                            here = if T::ABSOLUTE { 0 } else { tile + bytes };
+                            cursor.push(T::pack(columns));
                         }
-                        tile += bytes;
+                        cursor.advance(1);
                     }
                     if T::OFFSET != 0 {
                         let activations = word.to_le_bytes();
@@ -166,27 +250,29 @@ impl List<'_> {
                 }
             }
         }
-        if free == room {
-            free = push(0, 0);
+        let next = start + (cursor.tile / T::BYTES) as usize;
+        cursor.go_back(cursor.free() == room);
+        if cursor.free() == room {
+            cursor.push(0);
+            cursor.go_back(false);
         }
-        let back = if T::ABSOLUTE { 0 } else { bytes.wrapping_neg() };
-        while !(room - free).is_multiple_of(T::UNROLL) {
-            free = push(0, back);
+        while !(room - cursor.free()).is_multiple_of(T::UNROLL) {
+            cursor.push(0);
         }
-        (self.count, self.sum) = (room - free, sum);
-        start + (tile / bytes) as usize
+        (self.count, self.sum) = (room - cursor.free(), sum);
+        next
     }
 
-    /// Writes what is at the groups' start, plus the products of what is listed
-    /// with their weights from the list's first tile on.
+    /// Writes what is at the groups' start, plus the products of what is indexed
+    /// with their weights from the index's first tile on.
     ///
     /// # Safety
-    /// The groups must be as [`Groups`] says and have the columns that were
-    /// listed.
+    /// The processor must have the kernel's instructions. The groups must be as
+    /// [`Groups`] says and have the columns that were indexed.
     unsafe fn run<T: Tiles>(&self, groups: Groups) {
         // SAFETY: `fill` has written the first `count` slots.
         let entries = unsafe { self.slots.get_unchecked(..self.count).assume_init_ref() };
-        // SAFETY: `fill` lists a multiple of UNROLL of tiles of the inputs'
+        // SAFETY: `fill` indexes a multiple of UNROLL of tiles of the inputs'
         // columns; the caller vouches for the rest.
         unsafe { T::run(entries, groups) };
         if T::OFFSET != 0 {
@@ -201,33 +287,40 @@ impl List<'_> {
     }
 }
 
-/// [`Kernel::accumulate`] for kernels that go through lists.
-#[inline(never)] // One list on the stack at a time.
+/// [`Kernel::accumulate`] for kernels that go through an index. The kernel, a value
+/// of its type, is the proof that the processor has its instructions.
+#[inline(never)] // One index on the stack at a time.
 pub(super) fn accumulate<T: Tiles>(
+    _kernel: T,
     layer: &Layer<'_>,
     inputs: &[u8],
     mut emit: impl FnMut(usize, &[i32]),
 ) {
     let aligned = |section: *const u8| section.addr().is_multiple_of(ALIGNMENT);
     let aligned = aligned(layer.weights().as_ptr()) && aligned(layer.biases().as_ptr().cast());
-    if layer.layout() != T::LAYOUT || !aligned || !T::available() {
-        return Portable::accumulate(layer, inputs, emit);
+    if layer.layout() != T::LAYOUT || !aligned {
+        return Portable.accumulate(layer, inputs, emit);
     }
     let inputs = inputs.get(..layer.inputs()).unwrap_or(inputs);
     let tiles = inputs.len().div_ceil(T::COLUMNS);
     let group_length = layer.inputs().next_multiple_of(T::COLUMNS) * ROWS;
     // Not `[MaybeUninit::uninit(); CAPACITY]`, which the compiler fills with zeros.
     let mut memory = MaybeUninit::<[Entry; CAPACITY]>::uninit();
-    let mut list = List {
+    let mut index = NonZeros {
         slots: slots_of(&mut memory),
         count: 0,
         sum: 0,
     };
-    let listed = list.fill::<T>(inputs, 0);
+    let indexed = index.fill::<T>(inputs, 0);
     let mut memory = MaybeUninit::<[[i32; ROWS]; GROUPS]>::uninit();
-    let parts = layer.weights().chunks(GROUPS * group_length);
-    let rows = layer.biases().chunks(GROUPS * ROWS);
-    for (first, (weights, biases)) in (0..).step_by(GROUPS * ROWS).zip(parts.zip(rows)) {
+    let mut weights = layer.weights();
+    let mut later = layer.biases();
+    let mut first = 0;
+    while !later.is_empty() {
+        let biases;
+        (biases, later) = later
+            .split_at_checked(GROUPS * ROWS)
+            .unwrap_or((later, &[]));
         let whole = Groups {
             weights: weights.as_ptr(),
             length: group_length,
@@ -237,12 +330,13 @@ pub(super) fn accumulate<T: Tiles>(
         };
         let mut run = |groups: Groups| {
             // SAFETY: a parsed layer has a group of weights for every ROWS rows
-            // or less, and the list is of their columns. Groups of rows are as
+            // or less, and the index is of their columns. Groups of rows are as
             // aligned as the first. There is room for the sums of GROUPS groups.
+            // The kernel that was handed over is the proof of the instructions.
             unsafe {
-                list.run::<T>(groups);
-                if listed < tiles {
-                    run_later_lists::<T>(&mut list, inputs, listed, groups);
+                index.run::<T>(groups);
+                if indexed < tiles {
+                    run_later_tiles::<T>(&mut index, inputs, indexed, groups);
                 }
             }
         };
@@ -273,18 +367,20 @@ pub(super) fn accumulate<T: Tiles>(
         // SAFETY: the kernel has written the sums of all these rows.
         let sums = unsafe { slice::from_raw_parts(memory.as_ptr().cast(), biases.len()) };
         emit(first, sums);
+        first += biases.len();
+        weights = weights.get(GROUPS * group_length..).unwrap_or_default();
     }
 }
 
-/// Adds the products of the tiles from number `next` on, which were too many
-/// for one list, to the groups' sums; then lists the first ones again.
+/// Adds the products of the tiles from number `next` on, for which the index had no
+/// room, to the groups' sums; then indexes the first ones again.
 ///
 /// # Safety
-/// As for [`List::run`]; the sums are what came before.
+/// As for [`NonZeros::run`]; the sums are what came before.
 #[cold]
 #[inline(never)]
-unsafe fn run_later_lists<T: Tiles>(
-    list: &mut List<'_>,
+unsafe fn run_later_tiles<T: Tiles>(
+    index: &mut NonZeros<'_>,
     inputs: &[u8],
     mut next: usize,
     groups: Groups,
@@ -292,18 +388,18 @@ unsafe fn run_later_lists<T: Tiles>(
     while next * T::COLUMNS < inputs.len() {
         // SAFETY: there are as many tiles in a group.
         let weights = unsafe { groups.weights.add(next * T::COLUMNS * ROWS) };
-        next = list.fill::<T>(inputs, next);
-        // SAFETY: the list is of the tiles from the first at `weights` on; the
+        next = index.fill::<T>(inputs, next);
+        // SAFETY: the index is of the tiles from the first at `weights` on; the
         // caller vouches for the rest.
         unsafe {
-            list.run::<T>(Groups {
+            index.run::<T>(Groups {
                 weights,
                 start: groups.sums,
                 ..groups
             });
         }
     }
-    list.fill::<T>(inputs, 0);
+    index.fill::<T>(inputs, 0);
 }
 
 /// Memory for entries as a slice of slots.

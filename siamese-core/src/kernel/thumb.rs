@@ -1,4 +1,5 @@
-//! Cortex-M0, M0+, M23 and M3, which multiply one number at a time.
+//! Cortex-M0, M0+, M1, M23, M3, and M33 without DSP, which multiply one number at a
+//! time.
 //!
 //! A column at a time: its activation is multiplied with the weights of 8 rows,
 //! whose sums stay in registers. Weights are stored plus 128, because the
@@ -11,25 +12,50 @@ use super::Kernel;
 use super::sparse::{Entry, Groups, Tiles, accumulate};
 use crate::model::{Layer, Layout};
 
-/// The kernel for Cortex-M0, M0+, M23 and M3.
-pub struct Thumb;
+/// The kernel for Cortex-M0, M0+, M1, M23, M3, and M33 without DSP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Thumb(());
 
-impl Kernel for Thumb {
-    const NAME: &'static str = "thumb";
-    const LAYOUT: Layout = Layout::Columns;
+impl Thumb {
+    pub(super) const LAYOUT: Layout = Layout::Columns;
 
-    fn available() -> bool {
-        true
+    /// The kernel: every core of this target has its instructions.
+    #[must_use]
+    pub const fn new() -> Option<Self> {
+        Some(Self(()))
     }
 
-    #[inline]
-    fn accumulate(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32])) {
-        accumulate::<Self>(layer, inputs, emit);
+    /// The kernel, without asking, as the other kernels have it.
+    ///
+    /// # Safety
+    /// Every core of this target has its instructions.
+    #[must_use]
+    pub const unsafe fn new_unchecked() -> Self {
+        Self(())
     }
 }
 
+impl Kernel for Thumb {
+    fn name(self) -> &'static str {
+        "thumb"
+    }
+
+    fn layout(self) -> Layout {
+        Self::LAYOUT
+    }
+
+    #[inline]
+    fn accumulate(self, layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32])) {
+        accumulate(self, layer, inputs, emit);
+    }
+}
+
+// What the assembly is written for.
+const _: () = assert!(matches!(Thumb::LAYOUT.tile(), (8, 1)));
+
 impl Tiles for Thumb {
-    const COLUMNS: usize = 1;
+    const LAYOUT: Layout = Self::LAYOUT;
     const OFFSET: i32 = 128;
     const ABSOLUTE: bool = false;
     const UNROLL: usize = 2;
@@ -39,7 +65,7 @@ impl Tiles for Thumb {
         columns
     }
 
-    #[inline(never)] // The code once.
+    #[inline(never)] // One copy of the code for whole and partial groups.
     unsafe fn run(entries: &[Entry], groups: Groups) {
         // SAFETY: the caller vouches for all of it.
         unsafe { groups.each(|weights, start, sums| group(entries, weights, start, sums)) }

@@ -18,8 +18,8 @@ pub struct LayerParts<'a> {
     pub requantise: &'a [Requantise],
 }
 
-/// The length in bytes of the model file that `header` describes; `None` if
-/// the header is too large to be encoded.
+/// The length in bytes of the model file that `header` describes; `None` if it is
+/// too large.
 #[must_use]
 pub fn encoded_len(header: &Header<'_>) -> Option<usize> {
     length(header, Layout::Rows)
@@ -33,12 +33,10 @@ pub fn repacked_len(model: &Model<'_>, layout: Layout) -> Option<usize> {
 }
 
 fn length(header: &Header<'_>, layout: Layout) -> Option<usize> {
-    let counter = postcard::ser_flavors::Size::default();
-    let header_len = postcard::serialize_with_flavor(header, counter).ok()?;
+    let header_len = header.encoded_len();
     u16::try_from(header_len).ok()?;
     let mut length = PREFIX.checked_add(aligned(header_len)?)?;
-    for layer in 0..LAYERS {
-        let (inputs, outputs) = header.layer_shape(layer);
+    for (inputs, outputs) in header.shapes() {
         let (rows, columns) = layout.padded(inputs, outputs)?;
         let sections = [(rows, columns), (outputs, 4), (outputs, 4), (outputs, 1)];
         for (items, bytes_each) in sections {
@@ -49,7 +47,7 @@ fn length(header: &Header<'_>, layout: Layout) -> Option<usize> {
 }
 
 /// Writes the model into `out` and returns the written part, which
-/// [`Model::parse`] accepts: it is parsed before it is returned.
+/// [`Model::parse`] accepts: all that it checks is checked before it is returned.
 ///
 /// # Errors
 /// [`EncodeError::Lengths`] if a layer's slices don't have the header's sizes,
@@ -60,15 +58,12 @@ pub fn encode<'o>(
     layers: &[LayerParts<'_>; LAYERS],
     out: &'o mut [u8],
 ) -> Result<&'o [u8], EncodeError> {
-    for (layer, parts) in layers.iter().enumerate() {
-        let (inputs, outputs) = header.layer_shape(layer);
-        let lengths = (
-            parts.weights.len(),
-            parts.biases.len(),
-            parts.requantise.len(),
-        );
-        if lengths != (inputs * outputs, outputs, outputs) {
-            return Err(EncodeError::Lengths { layer: layer as u8 });
+    for ((parts, (inputs, outputs)), layer) in layers.iter().zip(header.shapes()).zip(0..) {
+        let right = inputs.checked_mul(outputs) == Some(parts.weights.len())
+            && parts.biases.len() == outputs
+            && parts.requantise.len() == outputs;
+        if !right {
+            return Err(EncodeError::Lengths { layer });
         }
     }
     write(header, Layout::Rows, layers, out)
@@ -111,9 +106,14 @@ pub fn rewrite<'o>(
     header: &Header<'_>,
     out: &'o mut [u8],
 ) -> Result<&'o [u8], EncodeError> {
-    for layer in 0..LAYERS {
-        if header.layer_shape(layer) != model.header().layer_shape(layer) {
-            return Err(EncodeError::Lengths { layer: layer as u8 });
+    for ((new, old), layer) in header
+        .shapes()
+        .into_iter()
+        .zip(model.header().shapes())
+        .zip(0..)
+    {
+        if new != old {
+            return Err(EncodeError::Lengths { layer });
         }
     }
     write(header, model.layout(), model.layers(), out)
@@ -177,8 +177,7 @@ fn write<'o>(
         .len();
     writer.position += header_len;
     writer.pad();
-    for (layer, numbers) in layers.iter().enumerate() {
-        let (inputs, outputs) = header.layer_shape(layer);
+    for (numbers, (inputs, outputs)) in layers.iter().zip(header.shapes()) {
         let (rows, columns) = layout.padded(inputs, outputs).ok_or(too_large)?;
         writer.weights(layout, (inputs, outputs), (rows, columns), numbers);
         writer.section((0..outputs).map(|row| numbers.bias(row).to_le_bytes()));
@@ -193,10 +192,15 @@ fn write<'o>(
     out[9] = layout.number();
     out[10..12].copy_from_slice(&(header_len as u16).to_le_bytes());
     out[12..PREFIX].copy_from_slice(&stated.to_le_bytes());
+    // Whatever parsing checks is checked here, but for what is written next.
+    let fingerprint = Model::fingerprint_of(out).map_err(EncodeError::Invalid)?;
     let (body, trailer) = out.split_at_mut(length - TRAILER);
-    trailer.copy_from_slice(&CRC32.checksum(body).to_le_bytes());
-
-    Model::parse_any(out).map_err(EncodeError::Invalid)?;
+    trailer[..4].copy_from_slice(&fingerprint.to_le_bytes());
+    let mut digest = CRC32.digest();
+    digest.update(body);
+    digest.update(&trailer[..4]);
+    trailer[4..].copy_from_slice(&digest.finalize().to_le_bytes());
+    debug_assert_eq!(Model::parse_any(out).err(), None);
     Ok(out)
 }
 

@@ -11,6 +11,7 @@
 //!     three layers, each: weights i8[outputs][inputs], biases i32[outputs],
 //!       multipliers u32[outputs], shifts u8[outputs]; zeros up to a multiple
 //!       of 16 after each of the four
+//!     fingerprint                                u32
 //!     CRC-32 (ISO-HDLC) of all bytes before it   u32
 //! ```
 
@@ -20,8 +21,8 @@ mod parse;
 
 use serde::{Deserialize, Serialize};
 
-use crate::checksum::CRC32;
 use crate::image::Input;
+use crate::kernel::Backend;
 use crate::requantise::Requantise;
 
 pub use encode::{LayerParts, encode, encoded_len, repack, repacked_len, rewrite, rewritten_len};
@@ -30,7 +31,7 @@ pub use layout::Layout;
 /// The first bytes of every model file. The last one ends text listings early.
 pub const MAGIC: [u8; 8] = *b"SIAMESE\x1a";
 /// The format version that this crate reads and writes.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 /// Every section of the file starts at a multiple of this many bytes.
 pub const ALIGNMENT: usize = 16;
 /// The longest name, in bytes.
@@ -42,8 +43,8 @@ pub const LAYERS: usize = 3;
 
 /// Bytes of magic, version and lengths, before the postcard header.
 const PREFIX: usize = 16;
-/// Bytes of the checksum, at the file's end.
-const TRAILER: usize = 4;
+/// Bytes of the fingerprint and the checksum, at the file's end.
+const TRAILER: usize = 8;
 
 /// What a model says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -112,28 +113,44 @@ pub struct Calibration {
 }
 
 impl Header<'_> {
-    /// Inputs and outputs of layer `layer` (0 to 2).
-    ///
-    /// # Panics
-    /// If `layer` is 3 or more.
+    /// Inputs and outputs of all layers.
     #[must_use]
-    pub const fn layer_shape(&self, layer: usize) -> (usize, usize) {
-        let inputs = match layer {
-            0 => self.input.activations(),
-            _ => self.sizes[layer - 1] as usize,
-        };
-        (inputs, self.sizes[layer] as usize)
+    pub const fn shapes(&self) -> [(usize, usize); LAYERS] {
+        let [first, second, last] = self.sizes;
+        let (first, second, last) = (first as usize, second as usize, last as usize);
+        [
+            (self.input.activations(), first),
+            (first, second),
+            (second, last),
+        ]
+    }
+
+    /// The bytes of the header in a file, each varint in its shortest form.
+    pub(crate) fn encoded_len(&self) -> usize {
+        let varint = |value: u64| (value | 1).ilog2() as usize / 7 + 1;
+        let sizes: usize = self.sizes.iter().map(|&size| varint(size.into())).sum();
+        // Two options are a byte each, and so is the way of pooling.
+        3 + varint(self.name.len() as u64)
+            + self.name.len()
+            + varint(self.input.width.into())
+            + varint(self.input.height.into())
+            + sizes
+            + size_of::<Scales>()
+            + self.training_digest.len()
+            + self.quality.map_or(0, |_| size_of::<Quality>())
+            + self.calibration.map_or(0, |found| {
+                2 * size_of::<f32>()
+                    + varint(found.prototype_threshold)
+                    + varint(found.pair_threshold)
+                    + varint(found.spread)
+            })
     }
 
     /// Multiply-accumulates for one image, zeros included.
     #[must_use]
-    pub fn macs(&self) -> usize {
-        (0..LAYERS)
-            .map(|layer| {
-                let (inputs, outputs) = self.layer_shape(layer);
-                inputs * outputs
-            })
-            .sum()
+    pub fn macs(&self) -> u64 {
+        let macs = |(inputs, outputs)| inputs as u64 * outputs as u64;
+        self.shapes().into_iter().map(macs).sum()
     }
 }
 
@@ -143,6 +160,8 @@ impl Header<'_> {
 pub struct Model<'a> {
     header: Header<'a>,
     layout: Layout,
+    backend: Backend,
+    fingerprint: u32,
     layers: [Layer<'a>; LAYERS],
 }
 
@@ -171,28 +190,19 @@ impl<'a> Model<'a> {
         self.layers[LAYERS - 1].outputs()
     }
 
+    /// The backend that embeds with it, chosen when it was parsed.
+    #[must_use]
+    pub const fn backend(&self) -> Backend {
+        self.backend
+    }
+
     /// A CRC-32 of all that embeddings follow from: two models with the same
     /// fingerprint give the same embeddings, whatever their names, headers and
-    /// the order of their weights. Takes time linear in the weights.
+    /// the order of their weights. It is stored in the file, and was checked when
+    /// that was parsed.
     #[must_use]
-    pub fn fingerprint(&self) -> u32 {
-        let mut digest = CRC32.digest();
-        let input = self.header.input;
-        digest.update(&input.width.to_le_bytes());
-        digest.update(&input.height.to_le_bytes());
-        digest.update(&[input.pooling as u8]);
-        for layer in &self.layers {
-            digest.update(&(layer.outputs() as u32).to_le_bytes());
-            for row in 0..layer.outputs() {
-                for weight in layer.row(row) {
-                    digest.update(&weight.to_le_bytes());
-                }
-            }
-            digest.update(layer.biases);
-            digest.update(layer.multipliers);
-            digest.update(layer.shifts);
-        }
-        digest.finalize()
+    pub const fn fingerprint(&self) -> u32 {
+        self.fingerprint
     }
 
     /// The bytes of activation memory that an embedding needs: a buffer for the
@@ -290,7 +300,7 @@ impl<'a> Layer<'a> {
     pub fn requantise(&self, row: usize) -> Option<Requantise> {
         let (multiplier, shift) = self.requantise_parts(row)?;
         // In range, as the parser has checked.
-        Some(Requantise::trusted(multiplier, shift))
+        Some(Requantise::new_unchecked(multiplier, shift))
     }
 
     /// Multiplier and shift of row `row`, whatever they are.
@@ -303,7 +313,7 @@ impl<'a> Layer<'a> {
 
     /// The activations that follow from the accumulators of neighbouring rows,
     /// `first` being the first one's number; see [`Requantise::hidden`].
-    #[inline(always)] // Into the back ends, some of which have vectors.
+    #[inline(always)] // Into the backends, some of which have vectors.
     pub(crate) fn hidden(&self, first: usize, accs: &[i32], activations: &mut [u8]) {
         if cfg!(target_pointer_width = "64") {
             // Branches that can't be foreseen cost more than all the products.

@@ -137,7 +137,7 @@ pub fn any_parts() -> impl Strategy<Value = Parts> {
         Just(Pooling::Sum2x2),
         Just(Pooling::Checkerboard)
     ];
-    // Now and then images large enough for what back ends treat apart.
+    // Now and then images large enough for what backends treat apart.
     let sizes = prop_oneof![
         15 => (2u16..10, 2u16..10, 1usize..20, 1usize..20, 1usize..5),
         1 => (30u16..40, 36u16..40, 1usize..4, 1usize..4, 1usize..3),

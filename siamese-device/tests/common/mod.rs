@@ -83,7 +83,7 @@ fn model(
     };
     let mut random = Random::new(9);
     let layers: [_; LAYERS] = core::array::from_fn(|layer| {
-        let (inputs, outputs) = header.layer_shape(layer);
+        let (inputs, outputs) = header.shapes()[layer];
         let weights: Vec<i8> = (0..inputs * outputs)
             .map(|index| weight(index / inputs, index % inputs))
             .collect();

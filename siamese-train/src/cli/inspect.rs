@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde_json::json;
 use siamese_core::image::Pooling;
-use siamese_core::model::{ALIGNMENT, LAYERS};
+use siamese_core::model::ALIGNMENT;
 use siamese_train::embed::ModelFile;
 
 use super::Output;
@@ -81,8 +81,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     )?;
     let mut layers = Vec::new();
     let mut in_layers = 0;
-    for layer in 0..LAYERS {
-        let (inputs, outputs) = header.layer_shape(layer);
+    for ((inputs, outputs), layer) in header.shapes().into_iter().zip(1..) {
         let weights = inputs * outputs;
         let bytes = [weights, 4 * outputs, 4 * outputs, outputs];
         let padded: usize = bytes
@@ -94,7 +93,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
             human,
             "  layer {}   {padded:>9}  {inputs} -> {outputs}: weights {weights}, biases {}, \
              rounding {}, padding {}",
-            layer + 1,
+            layer,
             bytes[1],
             bytes[2] + bytes[3],
             padded - bytes.iter().sum::<usize>()

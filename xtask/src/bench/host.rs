@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use siamese_build::{BatchEmbedder, OwnedModel};
 use siamese_core::embedder::{Buffers, embed_into, embed_with};
-use siamese_core::kernel::{self, Kernel, Portable};
+use siamese_core::kernel::{Kernel, Portable};
 use siamese_core::model::Model;
 
 use super::{HOST, name};
@@ -41,14 +41,17 @@ pub fn measure(model: &Path, images: &[Vec<u8>]) -> Result<Vec<Value>> {
     let pixels = images[..BATCH.min(images.len())].concat();
     let size = rows.header().input.pixels();
 
-    let mut plain = one_by_one(&rows, embed_with::<Portable>);
-    let mut plain_batch = one_by_one(&rows, embed_with::<Portable>);
+    let portable = |model: &Model<'_>, pixels: &[u8], buffers: Buffers<'_>, out: &mut [i16]| {
+        embed_with(Portable, model, pixels, buffers, out)
+    };
+    let mut plain = one_by_one(&rows, portable);
+    let mut plain_batch = one_by_one(&rows, portable);
     let mut chosen = one_by_one(&fast, embed_into);
     let mut chosen_batch = at_once(&fast);
-    let chosen_name = kernel::name(fast.layout());
+    let chosen_name = fast.backend().name();
     let mut ways: [Way<'_>; 4] = [
-        way(Portable::NAME, 1, &mut plain),
-        way(Portable::NAME, BATCH, &mut plain_batch),
+        way(Portable.name(), 1, &mut plain),
+        way(Portable.name(), BATCH, &mut plain_batch),
         way(chosen_name, 1, &mut chosen),
         way(chosen_name, BATCH, &mut chosen_batch),
     ];

@@ -1,0 +1,161 @@
+//! AVX2: half a tile at a time, and three instructions for each product. The sum of
+//! two products, at most 2 * 127 * 127, fits the 16 bits that it has in between.
+
+use core::arch::x86_64::{
+    __m256i, _mm256_add_epi32, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16,
+    _mm256_permute2x128_si256, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setzero_si256,
+    _mm256_storeu_si256, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16,
+};
+
+use core_detect::is_x86_feature_detected;
+
+use super::{CAPACITY, COLUMNS, LAYOUT, NonZeros, ROWS, Sums, TILE, Tiles};
+use super::{accumulate_batch, accumulate_one};
+use crate::kernel::{Kernel, Portable};
+use crate::model::{Layer, Layout};
+
+/// The kernel for AVX2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct X86Avx2(());
+
+impl X86Avx2 {
+    pub(in super::super) const LAYOUT: Layout = LAYOUT;
+
+    /// The kernel, if the processor has the instructions.
+    #[must_use]
+    pub fn new() -> Option<Self> {
+        let has = is_x86_feature_detected!("avx2");
+        has.then_some(Self(()))
+    }
+
+    /// The kernel, without asking.
+    ///
+    /// # Safety
+    /// The processor must have the instructions, and the operating system save their
+    /// registers.
+    #[must_use]
+    pub const unsafe fn new_unchecked() -> Self {
+        Self(())
+    }
+}
+
+impl Kernel for X86Avx2 {
+    fn name(self) -> &'static str {
+        "x86-avx2"
+    }
+
+    fn layout(self) -> Layout {
+        Self::LAYOUT
+    }
+
+    #[inline]
+    fn accumulate(self, layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32])) {
+        if layer.layout() == Self::LAYOUT {
+            // SAFETY: `self` is the proof that the processor has the instructions.
+            unsafe { one(layer, inputs, emit) }
+        } else {
+            Portable.accumulate(layer, inputs, emit);
+        }
+    }
+
+    #[inline]
+    fn accumulate_batch(
+        self,
+        layer: &Layer<'_>,
+        inputs: &[u8],
+        emit: impl FnMut(usize, usize, &[i32]),
+    ) {
+        if layer.layout() == Self::LAYOUT {
+            // SAFETY: as above.
+            unsafe { batch(layer, inputs, emit) }
+        } else {
+            Portable.accumulate_batch(layer, inputs, emit);
+        }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn one(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32])) {
+    // SAFETY: this function has the features.
+    unsafe { accumulate_one::<X86Avx2>(layer, inputs, emit) }
+}
+
+#[target_feature(enable = "avx2")]
+fn batch(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, usize, &[i32])) {
+    // SAFETY: this function has the features.
+    unsafe { accumulate_batch::<X86Avx2>(layer, inputs, emit) }
+}
+
+impl Tiles for X86Avx2 {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn fill(index: &mut NonZeros, inputs: &[u8]) {
+        let mut count = 0;
+        let offsets = (0..).step_by(TILE);
+        for (pair, offset) in inputs.chunks(COLUMNS).take(CAPACITY).zip(offsets) {
+            let pair = match *pair {
+                [first, second] => u16::from_le_bytes([first, second]),
+                [last] => last.into(),
+                _ => 0,
+            };
+            // Without a branch, which could not be foreseen.
+            index.pairs[count].write(pair);
+            index.offsets[count].write(offset);
+            count += usize::from(pair != 0);
+        }
+        index.end(count);
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn run<const G: usize>(
+        index: &NonZeros,
+        weights: *const u8,
+        group_length: usize,
+        from: &Sums,
+        to: &mut Sums,
+    ) {
+        let ones = _mm256_set1_epi16(1);
+        for half in 0..2 {
+            // Interleaving takes four rows for `low` and four for `high`, in turns.
+            let mut low = [_mm256_setzero_si256(); G];
+            let mut high = [_mm256_setzero_si256(); G];
+            for (activations, [one, other]) in index.words() {
+                let activations = _mm256_set1_epi32(activations.cast_signed());
+                for group in 0..G {
+                    // SAFETY: the caller vouches for the tiles.
+                    let (one, other) = unsafe {
+                        let tiles = weights.add(group * group_length + half * TILE / 2);
+                        (
+                            _mm256_loadu_si256(tiles.add(one).cast::<__m256i>()),
+                            _mm256_loadu_si256(tiles.add(other).cast::<__m256i>()),
+                        )
+                    };
+                    let add = |sums, weights| {
+                        let products = _mm256_maddubs_epi16(activations, weights);
+                        _mm256_add_epi32(sums, _mm256_madd_epi16(products, ones))
+                    };
+                    low[group] = add(low[group], _mm256_unpacklo_epi16(one, other));
+                    high[group] = add(high[group], _mm256_unpackhi_epi16(one, other));
+                }
+            }
+            let sums = low.into_iter().zip(high).zip(from.iter().zip(&mut *to));
+            for ((low, high), (from, to)) in sums {
+                let sums = [
+                    _mm256_permute2x128_si256::<0x20>(low, high),
+                    _mm256_permute2x128_si256::<0x31>(low, high),
+                ];
+                for (quarter, sums) in (2 * half..).zip(sums) {
+                    // SAFETY: a quarter of a group's sums is 32 bytes.
+                    unsafe {
+                        let from = from.as_ptr().add(quarter * ROWS / 4);
+                        let from = _mm256_loadu_si256(from.cast::<__m256i>());
+                        let to = to.as_mut_ptr().add(quarter * ROWS / 4);
+                        _mm256_storeu_si256(to.cast::<__m256i>(), _mm256_add_epi32(from, sums));
+                    }
+                }
+            }
+        }
+    }
+}
