@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use siamese_core::Embedding;
-//! use siamese_core::gallery::Gallery;
+//! use siamese_core::gallery::{Decision, Gallery, Thresholds};
 //!
 //! let mut gallery = Gallery::<2, 8>::for_fingerprint(0);
 //! gallery.enrol(7, &Embedding([100, 0]))?;
@@ -19,15 +19,40 @@
 //! let found = gallery.identify(&Embedding([98, -4])).unwrap();
 //! assert_eq!(found.nearest.label, 7);
 //! assert_eq!(found.runner_up.unwrap().label, 9);
+//! // Nobody has said how near is near enough.
+//! assert_eq!(found.decision, Decision::Uncalibrated);
+//! assert_eq!(found.label(), None);
+//!
+//! gallery.set_user_thresholds(Thresholds {
+//!     prototype: Some(400),
+//!     ..Thresholds::NONE
+//! });
+//! assert_eq!(gallery.identify(&Embedding([98, -4])).unwrap().label(), Some(7));
 //! # Ok::<(), siamese_core::gallery::GalleryError>(())
 //! ```
+//!
+//! # Decisions
+//!
+//! A threshold turns a distance into a [`Decision`]. Prototypes are judged by the
+//! threshold for prototypes and exemplars by that for pairs ([`Thresholds`]). Both
+//! come from the model's calibration; a user's own threshold, where one is set,
+//! counts instead. Where neither is, the answer is [`Decision::Uncalibrated`],
+//! and no label is given.
+//!
+//! A label is accepted if *one* of its entries accepts, each by the threshold of
+//! its kind; if none does, the decision is that of its nearest entry. The answer
+//! is always about the label of the nearest entry: one that is farther never
+//! takes the place of a nearer one that was rejected.
 //!
 //! Ties go to the lower label, and among one label's entries to the one that
 //! was enrolled first.
 
-#[cfg(feature = "storage")]
-mod flash;
+mod answer;
+#[cfg(any(feature = "storage", feature = "storage-async"))]
+mod store;
 mod stored;
+#[cfg(feature = "test-flash")]
+pub mod test_flash;
 
 use core::fmt;
 
@@ -38,8 +63,13 @@ use crate::embedding::Embedding;
 use crate::error::SizeError;
 use crate::model::Model;
 
+pub use answer::{Decision, Identified, Neighbour, Thresholds, Verified, Voted};
+#[cfg(feature = "storage-async")]
+pub use store::AsyncGalleryStore;
 #[cfg(feature = "storage")]
-pub use flash::{GalleryStore, StoreError};
+pub use store::GalleryStore;
+#[cfg(any(feature = "storage", feature = "storage-async"))]
+pub use store::{Saved, StoreError};
 pub use stored::{LoadError, NoRoom};
 
 /// What is enrolled, as a number; what it means is the application's.
@@ -104,79 +134,17 @@ impl<const D: usize> Entry<D> {
     }
 }
 
-/// An entry near an embedding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Neighbour {
-    /// The entry's label.
-    pub label: Label,
-    /// The squared distance to it, in squared steps of the embedding.
-    pub distance_squared: u64,
-}
-
-impl Neighbour {
-    /// The distance in steps, rounded down.
-    #[must_use]
-    pub const fn distance(&self) -> u32 {
-        // Below 2^20: at most 64 coordinates, each at most 65,535 apart.
-        self.distance_squared.isqrt() as u32
-    }
-
-    /// Whether it comes before another one; of equals, neither does.
-    const fn before(&self, other: &Self) -> bool {
-        self.distance_squared < other.distance_squared
-            || self.distance_squared == other.distance_squared && self.label < other.label
-    }
-}
-
-/// The answer to "what does this look like?".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Identified {
-    /// The nearest entry.
-    pub nearest: Neighbour,
-    /// The nearest entry of any other label.
-    pub runner_up: Option<Neighbour>,
-    /// Whether the nearest is within the gallery's threshold. If not, this
-    /// looks like nothing that was enrolled.
-    pub known: bool,
-}
-
-impl Identified {
-    /// The label, or `None` for what looks like nothing enrolled.
-    #[must_use]
-    pub fn label(&self) -> Option<Label> {
-        self.known.then_some(self.nearest.label)
-    }
-
-    /// How much farther the runner-up is, in steps: near 0, the answer could as
-    /// well be the other. `None` if there is only one label.
-    #[must_use]
-    pub fn margin(&self) -> Option<u32> {
-        let second = self.runner_up?;
-        Some(second.distance() - self.nearest.distance())
-    }
-}
-
-/// The answer to "is this that?".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Verified {
-    /// The squared distance to the label's nearest entry, in squared steps.
-    pub distance_squared: u64,
-    /// Whether it is within the gallery's threshold.
-    pub accepted: bool,
-}
-
 /// Entries to compare embeddings with: at most `N`, of `D` coordinates.
 ///
-/// *Memory*: `4 * D + 4` bytes an entry, and a few more; see
+/// *Memory*: `4 * D + 4` bytes an entry, and less than 100 more; see
 /// [`RAM`](Self::RAM). *Time*: an identification goes through all entries once,
 /// at about five instructions a coordinate.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Gallery<const D: usize, const N: usize> {
     fingerprint: u32,
-    threshold: u64,
+    model: Thresholds,
+    user: Thresholds,
     entries: Vec<Entry<D>, N>,
 }
 
@@ -184,9 +152,8 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
     /// The bytes of RAM that a gallery takes.
     pub const RAM: usize = size_of::<Self>();
 
-    /// An empty gallery for embeddings of this model, with the threshold that
-    /// it was calibrated for; [`u64::MAX`], which knows everything, if it
-    /// wasn't.
+    /// An empty gallery for embeddings of this model, with the thresholds that
+    /// it was calibrated for, if it was.
     ///
     /// # Errors
     /// [`SizeError::Dimension`] if the model's embedding has not `D` coordinates.
@@ -199,6 +166,10 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
     /// Empties the gallery and makes it one for this model, as
     /// [`new`](Self::new) would: in place, where the memory is scarce.
     ///
+    /// The user's thresholds stay if the model has the same
+    /// [fingerprint](Model::fingerprint), whether it was calibrated anew or not.
+    /// They are steps of that model's embeddings, and go with another one.
+    ///
     /// # Errors
     /// As [`new`](Self::new); the gallery stays as it was then.
     pub fn reset_for(&mut self, model: &Model<'_>) -> Result<(), SizeError> {
@@ -208,20 +179,24 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
                 asked: D,
             });
         }
+        let fingerprint = model.fingerprint();
+        if self.fingerprint != fingerprint {
+            self.user = Thresholds::NONE;
+        }
         self.entries.clear();
-        self.fingerprint = model.fingerprint();
-        let calibration = model.header().calibration;
-        self.threshold = calibration.map_or(u64::MAX, |found| found.prototype_threshold);
+        self.fingerprint = fingerprint;
+        self.model = Thresholds::of_model(model);
         Ok(())
     }
 
     /// An empty gallery for embeddings of whatever has this
-    /// [fingerprint](Model::fingerprint), without a threshold.
+    /// [fingerprint](Model::fingerprint), without thresholds.
     #[must_use]
     pub const fn for_fingerprint(fingerprint: u32) -> Self {
         Self {
             fingerprint,
-            threshold: u64::MAX,
+            model: Thresholds::NONE,
+            user: Thresholds::NONE,
             entries: Vec::new(),
         }
     }
@@ -232,16 +207,30 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
         self.fingerprint
     }
 
-    /// The largest squared distance, in squared steps, of what is known.
+    /// The thresholds that decide: the user's, and the model's where the user
+    /// has set none.
     #[must_use]
-    pub const fn threshold(&self) -> u64 {
-        self.threshold
+    pub const fn thresholds(&self) -> Thresholds {
+        self.user.or(self.model)
     }
 
-    /// Sets the largest squared distance of what is known: lower to be surer,
-    /// higher to refuse less.
-    pub const fn set_threshold(&mut self, squared_steps: u64) {
-        self.threshold = squared_steps;
+    /// The thresholds that the model was calibrated for. They are never stored:
+    /// a stored gallery gets those of the model that it is loaded for.
+    #[must_use]
+    pub const fn model_thresholds(&self) -> Thresholds {
+        self.model
+    }
+
+    /// The thresholds that the user has set.
+    #[must_use]
+    pub const fn user_thresholds(&self) -> Thresholds {
+        self.user
+    }
+
+    /// Sets the user's own thresholds: lower to be surer, higher to refuse less,
+    /// `None` to leave it to the model. They are stored with the gallery.
+    pub const fn set_user_thresholds(&mut self, thresholds: Thresholds) {
+        self.user = thresholds;
     }
 
     /// The entries, in the order in which they were enrolled.
@@ -305,7 +294,7 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
     }
 
     /// The nearest entry, and the nearest one of another label; `None` if the
-    /// gallery is empty.
+    /// gallery is empty. The module's page tells how it is [decided](self#decisions).
     #[must_use]
     pub fn identify(&self, embedding: &Embedding<D>) -> Option<Identified> {
         let mut neighbours = self.neighbours(embedding);
@@ -323,26 +312,34 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
                 runner_up = Some(neighbour);
             }
         }
+        let decision = if nearest.decision.is_accepted() {
+            Decision::Accepted
+        } else {
+            // Another entry of the label may accept.
+            let verified = self.verify(nearest.label, embedding);
+            verified.map_or(nearest.decision, |verified| verified.decision)
+        };
         Some(Identified {
             nearest,
             runner_up,
-            known: nearest.distance_squared <= self.threshold,
+            decision,
         })
     }
 
-    /// The `K` nearest entries, nearest first; fewer if there are fewer.
+    /// The `K` nearest entries, nearest first; fewer if there are fewer. Each
+    /// says what the threshold of its own kind decides.
     #[must_use]
     pub fn nearest<const K: usize>(&self, embedding: &Embedding<D>) -> Vec<Neighbour, K> {
         let mut nearest: Vec<Neighbour, K> = Vec::new();
         for neighbour in self.neighbours(embedding) {
-            let place = nearest.iter().position(|other| neighbour.before(other));
-            let place = place.unwrap_or(nearest.len());
-            if place < K {
+            let rank = nearest.iter().position(|other| neighbour.before(other));
+            let rank = rank.unwrap_or(nearest.len());
+            if rank < K {
                 if nearest.is_full() {
                     nearest.pop();
                 }
-                // There is room, and the place is at most at the end.
-                let _ = nearest.insert(place, neighbour);
+                // There is room, and the rank is at most at the end.
+                let _ = nearest.insert(rank, neighbour);
             }
         }
         nearest
@@ -350,40 +347,103 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
 
     /// The label of most of the `K` nearest entries, by exact k-nearest
     /// neighbours; of labels with as many, the one that comes first among the
-    /// nearest. Only entries within the threshold have a vote: `None` if there
-    /// are none.
+    /// nearest. Only entries that accept have a vote; [`Voted::decision`] tells
+    /// what happens if none does. `None` if the gallery is empty, or `K` is 0.
     #[must_use]
-    pub fn identify_by_vote<const K: usize>(&self, embedding: &Embedding<D>) -> Option<Label> {
+    pub fn identify_by_vote<const K: usize>(&self, embedding: &Embedding<D>) -> Option<Voted> {
         let nearest = self.nearest::<K>(embedding);
-        let known = nearest.partition_point(|other| other.distance_squared <= self.threshold);
-        let voters = nearest.get(..known).unwrap_or_default();
-        let votes = |label| voters.iter().filter(|voter| voter.label == label).count();
-        // `max_by_key` takes the last of equals, and the first is wanted.
-        let labels = voters.iter().rev().map(|voter| voter.label);
-        labels.max_by_key(|&label| votes(label))
+        let first = nearest.first()?;
+        let any = |decision| nearest.iter().any(|entry| entry.decision == decision);
+        let decision = if any(Decision::Accepted) {
+            Decision::Accepted
+        } else if any(Decision::Uncalibrated) {
+            Decision::Uncalibrated
+        } else {
+            return Some(Voted {
+                winner: first.label,
+                votes: 0,
+                decision: Decision::Rejected,
+            });
+        };
+        let voters = || nearest.iter().filter(|entry| entry.decision == decision);
+        let votes = |label| voters().filter(|voter| voter.label == label).count();
+        let mut winner = Voted {
+            winner: first.label,
+            votes: 0,
+            decision,
+        };
+        for voter in voters() {
+            let votes = u16::try_from(votes(voter.label)).unwrap_or(u16::MAX);
+            if votes > winner.votes {
+                winner.winner = voter.label;
+                winner.votes = votes;
+            }
+        }
+        Some(winner)
     }
 
-    /// Whether an embedding is near enough to a label's nearest entry.
+    /// Whether an embedding is near enough to one of a label's entries, each by
+    /// the threshold of its kind; if it is to none, what the nearest one's says.
     ///
     /// # Errors
     /// [`GalleryError::NotEnrolled`] if nothing has the label.
     pub fn verify(&self, label: Label, embedding: &Embedding<D>) -> Result<Verified, GalleryError> {
-        let entries = self.entries.iter().filter(|entry| entry.label == label);
-        let distance_squared = entries
-            .map(|entry| embedding.distance_squared(&entry.point()))
-            .min()
-            .ok_or(GalleryError::NotEnrolled { label })?;
-        Ok(Verified {
-            distance_squared,
-            accepted: distance_squared <= self.threshold,
-        })
+        let mut nearest: Option<Verified> = None;
+        for neighbour in self.neighbours(embedding) {
+            if neighbour.label != label {
+                continue;
+            }
+            let found = Verified {
+                distance_squared: neighbour.distance_squared,
+                decision: neighbour.decision,
+            };
+            let Some(best) = &mut nearest else {
+                nearest = Some(found);
+                continue;
+            };
+            let accepted = best.decision.is_accepted() || found.decision.is_accepted();
+            if found.distance_squared < best.distance_squared {
+                *best = found;
+            }
+            if accepted {
+                best.decision = Decision::Accepted;
+            }
+        }
+        nearest.ok_or(GalleryError::NotEnrolled { label })
     }
 
-    /// All entries, with their distances.
+    /// Whether two embeddings are of the same, by the threshold for pairs.
+    #[must_use]
+    pub fn verify_pair(&self, a: &Embedding<D>, b: &Embedding<D>) -> Verified {
+        let distance_squared = a.distance_squared(b);
+        Verified {
+            distance_squared,
+            decision: Decision::of(distance_squared, self.thresholds().pair),
+        }
+    }
+
+    /// Leaves nothing that was enrolled or set by the user.
+    #[cfg(any(feature = "storage", feature = "storage-async"))]
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.user = Thresholds::NONE;
+    }
+
+    /// All entries, with their distances and decisions.
     fn neighbours(&self, embedding: &Embedding<D>) -> impl Iterator<Item = Neighbour> {
-        self.entries.iter().map(|entry| Neighbour {
-            label: entry.label,
-            distance_squared: crate::embedding::distance_squared(&entry.mean, &embedding.0),
+        let thresholds = self.thresholds();
+        self.entries.iter().map(move |entry| {
+            let distance_squared = crate::embedding::distance_squared(&entry.mean, &embedding.0);
+            let threshold = if entry.is_exemplar() {
+                thresholds.pair
+            } else {
+                thresholds.prototype
+            };
+            Neighbour {
+                label: entry.label,
+                distance_squared,
+                decision: Decision::of(distance_squared, threshold),
+            }
         })
     }
 }

@@ -1,95 +1,493 @@
-//! The stored form of a gallery.
+//! The stored form of a gallery, version 2.
+//!
+//! A *record* states a gallery, or what became of the one before. All of its
+//! fields have fixed widths, so that each gallery has exactly one form. Numbers
+//! are little-endian; `i16` are two's complement.
 //!
 //! ```text
-//! 0   magic "SGAL"                     4 bytes
-//! 4   version                          u8
-//! 5   length of all of it              u32, little-endian
-//! 9   a postcard message               fingerprint u32 and generation u32, 4
-//!                                      bytes each; coordinates u16; threshold
-//!                                      u64; entries u16; then each entry: label
-//!                                      u16, examples u16, mean and remainder
-//!                                      i16 a coordinate
-//!     CRC-32 (ISO-HDLC) of all before  u32, little-endian
+//! offset  bytes
+//!  0      4      magic: "SGAL"
+//!  4      1      version: 2
+//!  5      4      length of the record in bytes, its checksum included: u32
+//!  9      1      flags: bit 0, the user has set a threshold for prototypes;
+//!                bit 1, one for pairs; the others are 0
+//! 10      2      D, the coordinates of an embedding: u16
+//! 12      4      fingerprint of the model: u32
+//! 16      8      generation: u64
+//! 24      8      the user's threshold for prototypes, in squared steps, or 0: u64
+//! 32      8      the user's threshold for pairs, in squared steps, or 0: u64
+//! 40      4      entries that the gallery has after this record: u32
+//! 44      4      number of the first entry that is listed here: u32
+//! 48      ...    the listed entries, 4 + 4 * D bytes each:
+//!                  label                                   u16
+//!                  examples, 0 for an exemplar             u16
+//!                  mean                                    i16 a coordinate
+//!                  remainder                               i16 a coordinate
+//!  ...    4      CRC-32 (ISO-HDLC) of all before: u32
 //! ```
+//!
+//! How many entries are listed follows from the length. A record that lists all
+//! entries, from number 0 on, is *whole*: it needs no other.
+//! [`Gallery::to_bytes`] writes a whole record of generation 0, and nothing else
+//! is read by [`Gallery::from_bytes`]. A [store](super#flash) also writes records
+//! that list only what has changed, each upon the state that the one before it
+//! has left: the gallery is cut to the stated number of entries if it has more,
+//! then the listed ones replace those that have their numbers, or are appended.
+//!
+//! What a reader must refuse, beside a wrong checksum:
+//! - a bit in `flags` that has no meaning, a threshold that isn't set and not 0;
+//! - a length that doesn't come out at whole entries, listed entries beyond the
+//!   number of entries, a gap between the entries that are there and those listed;
+//! - a mean that is not that of its examples. For each coordinate `sum = mean *
+//!   examples + remainder` must lie within `examples` times the range of `i16`,
+//!   and `mean` be `sum / examples`, rounded to the nearest whole number, halves
+//!   upwards. An exemplar's remainder is 0;
+//! - two prototypes of one label.
+//!
+//! Magic, version, length and checksum have these places in every version, so
+//! that a reader can tell an unknown version from damage.
 
 use core::fmt;
 
-use postcard::de_flavors::{self, Slice as Source};
-use postcard::ser_flavors::crc::CrcModifier;
-use postcard::ser_flavors::{self, Size, Slice as Sink};
-use postcard::{Deserializer, Serializer};
+use crc::{Digest, Table};
 use serde::{Deserialize, Serialize};
-use serde_big_array::BigArray;
 
-use super::{Entry, Gallery};
+use super::{Entry, Gallery, Thresholds};
 use crate::checksum::CRC32;
 use crate::model::Model;
 
-/// The first bytes of a stored gallery.
+/// The first bytes of a record.
 const MAGIC: [u8; 4] = *b"SGAL";
 /// The version that is written and read.
-const VERSION: u8 = 1;
-/// Magic, version and length.
-pub(super) const PREFIX: usize = 9;
-/// The checksum.
+const VERSION: u8 = 2;
+/// Bytes of magic, version and length.
+const PREFIX: usize = 9;
+/// Bytes before the entries.
+const HEAD: usize = 48;
+/// Bytes of the checksum.
 const TRAILER: usize = 4;
+/// The flags for thresholds that are set.
+const PROTOTYPE_SET: u8 = 1;
+const PAIR_SET: u8 = 2;
 
-/// What comes before the entries.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+/// What a record says before its entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
-    magic: [u8; 4],
-    version: u8,
-    #[serde(with = "postcard::fixint::le")]
-    length: u32,
-    #[serde(with = "postcard::fixint::le")]
     fingerprint: u32,
-    /// How often the gallery was saved before: tells the newer of two.
-    #[serde(with = "postcard::fixint::le")]
-    pub(super) generation: u32,
-    dim: u16,
-    threshold: u64,
-    entries: u16,
+    pub(super) generation: u64,
+    user: Thresholds,
+    /// Entries of the gallery after the record.
+    pub(super) entries: u32,
+    /// Number of the first listed entry.
+    pub(super) first: u32,
+    /// How many are listed.
+    pub(super) listed: u32,
 }
 
-/// One entry.
-#[derive(Serialize, Deserialize)]
-struct StoredEntry<const D: usize> {
-    label: u16,
-    examples: u16,
-    #[serde(with = "BigArray")]
-    mean: [i16; D],
-    #[serde(with = "BigArray")]
-    remainder: [i16; D],
+impl Head {
+    /// Whether the record needs no other.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.first == 0 && self.listed == self.entries
+    }
+
+    /// Whether it is of the same model as a gallery, and has its thresholds.
+    pub(super) fn has_user<const D: usize, const N: usize>(&self, gallery: &Gallery<D, N>) -> bool {
+        self.user == gallery.user
+    }
+
+    /// Whether it is of the same model as a gallery.
+    pub(super) const fn has_model<const D: usize, const N: usize>(
+        &self,
+        gallery: &Gallery<D, N>,
+    ) -> bool {
+        self.fingerprint == gallery.fingerprint
+    }
+
+    fn to_bytes(self, length: u32, dim: u16) -> [u8; HEAD] {
+        let flag = |threshold: Option<u64>, flag| if threshold.is_some() { flag } else { 0 };
+        let flags = flag(self.user.prototype, PROTOTYPE_SET) | flag(self.user.pair, PAIR_SET);
+        let fields = MAGIC
+            .into_iter()
+            .chain([VERSION])
+            .chain(length.to_le_bytes())
+            .chain([flags])
+            .chain(dim.to_le_bytes())
+            .chain(self.fingerprint.to_le_bytes())
+            .chain(self.generation.to_le_bytes())
+            .chain(self.user.prototype.unwrap_or(0).to_le_bytes())
+            .chain(self.user.pair.unwrap_or(0).to_le_bytes())
+            .chain(self.entries.to_le_bytes())
+            .chain(self.first.to_le_bytes());
+        let mut bytes = [0; HEAD];
+        for (byte, field) in bytes.iter_mut().zip(fields) {
+            *byte = field;
+        }
+        bytes
+    }
 }
 
-impl<const D: usize> StoredEntry<D> {
-    /// The entry, if an enrolment can have made it.
-    fn check(self) -> Option<Entry<D>> {
-        let half = self.examples / 2;
-        let rounded = |&remainder: &i16| {
-            // Halves round up, so that an even count's half is only below.
-            let upper =
-                i32::from(half) - i32::from(self.examples > 0 && self.examples.is_multiple_of(2));
-            (-i32::from(half)..=upper).contains(&i32::from(remainder))
+/// The next bytes, which are then behind.
+fn take<const K: usize>(rest: &mut &[u8]) -> [u8; K] {
+    match rest.split_first_chunk() {
+        Some((&taken, behind)) => {
+            *rest = behind;
+            taken
+        }
+        None => [0; K],
+    }
+}
+
+impl<const D: usize> Entry<D> {
+    /// Numbers of 16 bits in a stored entry.
+    const FIELDS: usize = 2 + 2 * D;
+    /// Bytes of a stored entry.
+    const STORED: usize = 2 * Self::FIELDS;
+
+    const EMPTY: Self = Self {
+        label: 0,
+        examples: 0,
+        mean: [0; D],
+        remainder: [0; D],
+    };
+
+    /// The numbers in their stored order.
+    fn fields(&self) -> impl Iterator<Item = u16> {
+        let coordinates = self.mean.iter().chain(&self.remainder);
+        [self.label, self.examples]
+            .into_iter()
+            .chain(coordinates.map(|field| field.cast_unsigned()))
+    }
+
+    fn set_field(&mut self, number: usize, value: u16) {
+        match number {
+            0 => self.label = value,
+            1 => self.examples = value,
+            _ => {
+                let mut coordinates = self.mean.iter_mut().chain(&mut self.remainder);
+                if let Some(field) = coordinates.nth(number - 2) {
+                    *field = value.cast_signed();
+                }
+            }
+        }
+    }
+
+    /// Whether enrolments can have made the entry.
+    fn is_possible(&self) -> bool {
+        let count = i32::from(self.examples);
+        // Halves round up: the remainder of an even count may be half of it
+        // below the mean and not above.
+        let half = count / 2;
+        let above = (count - 1 - half).max(0);
+        let sums = count * i32::from(i16::MIN)..=count * i32::from(i16::MAX);
+        self.mean
+            .iter()
+            .zip(&self.remainder)
+            .all(|(&mean, &remainder)| {
+                let (mean, remainder) = (i32::from(mean), i32::from(remainder));
+                // At most 65,535 * 32,768 + 32,767 in magnitude, below 2^31.
+                (-half..=above).contains(&remainder)
+                    && (count == 0 || sums.contains(&(mean * count + remainder)))
+            })
+    }
+}
+
+/// The bytes of a record, one after the other.
+pub(super) struct Encoder<'g, const D: usize> {
+    head: [u8; HEAD],
+    /// The entries to list.
+    entries: &'g [Entry<D>],
+    digest: Digest<'static, u32, Table<1>>,
+    /// Bytes that were handed out.
+    at: u32,
+    length: u32,
+}
+
+impl<'g, const D: usize> Encoder<'g, D> {
+    /// A record of the entries from `first` to before `end`.
+    pub(super) fn new<const N: usize>(
+        gallery: &'g Gallery<D, N>,
+        generation: u64,
+        first: usize,
+        end: usize,
+    ) -> Self {
+        let entries = gallery.entries.get(first..end).unwrap_or_default();
+        let length = record_len::<D>(entries.len());
+        let head = Head {
+            fingerprint: gallery.fingerprint,
+            generation,
+            user: gallery.user,
+            entries: gallery.entries.len() as u32,
+            first: first as u32,
+            listed: entries.len() as u32,
         };
-        let Self {
-            label,
-            examples,
-            mean,
-            remainder,
-        } = self;
-        remainder.iter().all(rounded).then_some(Entry {
-            label,
-            examples,
-            mean,
-            remainder,
+        Self {
+            head: head.to_bytes(length, D as u16),
+            entries,
+            digest: CRC32.digest(),
+            at: 0,
+            length,
+        }
+    }
+
+    /// Fills a buffer with the next bytes; how many there were.
+    #[inline(never)]
+    pub(super) fn fill(&mut self, buffer: &mut [u8]) -> usize {
+        buffer
+            .iter_mut()
+            .zip(self)
+            .map(|(byte, next)| *byte = next)
+            .count()
+    }
+}
+
+impl<const D: usize> Iterator for Encoder<'_, D> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let at = self.at as usize;
+        if self.at == self.length {
+            return None;
+        }
+        self.at += 1;
+        let trailer = self.length as usize - TRAILER;
+        if let Some(number) = at.checked_sub(trailer) {
+            let checksum = self.digest.clone().finalize().to_le_bytes();
+            return checksum.get(number).copied();
+        }
+        let byte = match at.checked_sub(HEAD) {
+            None => self.head.get(at).copied(),
+            Some(at) => {
+                let entry = self.entries.get(at / Entry::<D>::STORED);
+                let field = at % Entry::<D>::STORED / 2;
+                let field = entry.and_then(|entry| entry.fields().nth(field));
+                field.map(|field| field.to_le_bytes()[at % 2])
+            }
+        };
+        let byte = byte?;
+        self.digest.update(&[byte]);
+        Some(byte)
+    }
+}
+
+/// What a byte has completed.
+#[derive(Debug)]
+pub(super) enum Fed<const D: usize> {
+    /// Nothing.
+    More,
+    /// All that is before the entries.
+    Head(Head),
+    /// An entry, and its number.
+    Entry(u32, Entry<D>),
+    /// The record, and its checksum is right. Its generation, and whether its
+    /// contents are.
+    End(u64, Result<(), LoadError>),
+    /// This is no record, or a damaged one.
+    Bad(LoadError),
+}
+
+/// Reads a record byte by byte.
+pub(super) struct Decoder<const D: usize> {
+    digest: Digest<'static, u32, Table<1>>,
+    head: [u8; HEAD],
+    /// Bytes that were taken.
+    at: u32,
+    /// The length of the record, or of its prefix until that is known.
+    length: u32,
+    /// Where the checksum begins, once that is known.
+    trailer: u32,
+    stated: u32,
+    generation: u64,
+    contents: Result<(), LoadError>,
+    entry: Entry<D>,
+    number: u32,
+    field: usize,
+    low: u8,
+}
+
+impl<const D: usize> Decoder<D> {
+    pub(super) const fn new() -> Self {
+        Self {
+            digest: CRC32.digest(),
+            head: [0; HEAD],
+            at: 0,
+            length: PREFIX as u32,
+            trailer: u32::MAX,
+            stated: 0,
+            generation: 0,
+            contents: Ok(()),
+            entry: Entry::EMPTY,
+            number: 0,
+            field: 0,
+            low: 0,
+        }
+    }
+
+    /// How many bytes the record surely has: all of them, once that is known.
+    pub(super) const fn length(&self) -> u32 {
+        self.length
+    }
+
+    /// Takes one byte. There are none after an end, and none after what is bad.
+    pub(super) fn feed(&mut self, byte: u8) -> Fed<D> {
+        let at = self.at;
+        self.at = at.saturating_add(1);
+        if let Some(number) = at.checked_sub(self.trailer) {
+            self.stated = self.stated >> 8 | u32::from(byte) << 24;
+            if number + 1 < TRAILER as u32 {
+                return Fed::More;
+            }
+            return if self.digest.clone().finalize() == self.stated {
+                Fed::End(self.generation, self.contents)
+            } else {
+                Fed::Bad(LoadError::Checksum)
+            };
+        }
+        self.digest.update(&[byte]);
+        if let Some(place) = self.head.get_mut(at as usize) {
+            *place = byte;
+            return match self.at as usize {
+                PREFIX => self.prefix(),
+                HEAD => self.head(),
+                _ => Fed::More,
+            };
+        }
+        self.entry(at, byte)
+    }
+
+    fn prefix(&mut self) -> Fed<D> {
+        let length = match stated_len(&self.head) {
+            Ok(length) => length,
+            Err(LoadError::Version { found }) => {
+                self.contents = Err(LoadError::Version { found });
+                foreign_len(&self.head)
+            }
+            Err(error) => return Fed::Bad(error),
+        };
+        let least = if self.contents.is_ok() { HEAD } else { PREFIX } + TRAILER;
+        if (length as usize) < least {
+            return Fed::Bad(LoadError::Contents);
+        }
+        self.length = length;
+        self.trailer = length - TRAILER as u32;
+        Fed::More
+    }
+
+    fn head(&mut self) -> Fed<D> {
+        if self.contents.is_err() {
+            return Fed::More;
+        }
+        let bytes = self.head;
+        let mut rest = bytes.as_slice();
+        let _prefix: [u8; PREFIX] = take(&mut rest);
+        let [flags] = take(&mut rest);
+        let dim = u16::from_le_bytes(take(&mut rest));
+        let fingerprint = u32::from_le_bytes(take(&mut rest));
+        self.generation = u64::from_le_bytes(take(&mut rest));
+        let prototype = u64::from_le_bytes(take(&mut rest));
+        let pair = u64::from_le_bytes(take(&mut rest));
+        let entries = u32::from_le_bytes(take(&mut rest));
+        let first = u32::from_le_bytes(take(&mut rest));
+        if usize::from(dim) != D {
+            self.contents = Err(LoadError::Dimension {
+                found: dim,
+                expected: D,
+            });
+            return Fed::More;
+        }
+        let set = |flag, value: u64| (flags & flag != 0).then_some(value);
+        let user = Thresholds {
+            prototype: set(PROTOTYPE_SET, prototype),
+            pair: set(PAIR_SET, pair),
+        };
+        let body = self.trailer.saturating_sub(HEAD as u32);
+        let (listed, over) = (
+            body / Entry::<D>::STORED as u32,
+            body % Entry::<D>::STORED as u32,
+        );
+        let canonical = flags & !(PROTOTYPE_SET | PAIR_SET) == 0
+            && (user.prototype.is_some() || prototype == 0)
+            && (user.pair.is_some() || pair == 0)
+            && over == 0
+            && first.checked_add(listed).is_some_and(|end| end <= entries);
+        if !canonical {
+            self.contents = Err(LoadError::Contents);
+            return Fed::More;
+        }
+        self.number = first;
+        Fed::Head(Head {
+            fingerprint,
+            generation: self.generation,
+            user,
+            entries,
+            first,
+            listed,
         })
     }
+
+    fn entry(&mut self, at: u32, byte: u8) -> Fed<D> {
+        if self.contents.is_err() {
+            return Fed::More;
+        }
+        // The first entry begins at an even offset, and all fields have 2 bytes.
+        if at.is_multiple_of(2) {
+            self.low = byte;
+            return Fed::More;
+        }
+        let value = u16::from_le_bytes([self.low, byte]);
+        self.entry.set_field(self.field, value);
+        self.field += 1;
+        if self.field < Entry::<D>::FIELDS {
+            return Fed::More;
+        }
+        self.field = 0;
+        if !self.entry.is_possible() {
+            self.contents = Err(LoadError::Contents);
+            return Fed::More;
+        }
+        let number = self.number;
+        self.number = number.saturating_add(1);
+        Fed::Entry(number, self.entry)
+    }
+}
+
+/// The bytes of a record that lists so many entries.
+pub(super) const fn record_len<const D: usize>(listed: usize) -> u32 {
+    // `STORED_MAX` fits, and no gallery lists more.
+    (HEAD + listed * Entry::<D>::STORED + TRAILER) as u32
+}
+
+/// The length that a record says that it has, from its first bytes.
+fn stated_len(bytes: &[u8]) -> Result<u32, LoadError> {
+    if !bytes.starts_with(&MAGIC) {
+        return Err(LoadError::NotAGallery);
+    }
+    match bytes.get(MAGIC.len()) {
+        Some(&VERSION) if bytes.len() >= PREFIX => Ok(foreign_len(bytes)),
+        Some(&found) if found != VERSION => Err(LoadError::Version { found }),
+        _ => Err(LoadError::Truncated {
+            expected: PREFIX,
+            found: bytes.len(),
+        }),
+    }
+}
+
+/// The same, whatever the version.
+fn foreign_len(bytes: &[u8]) -> u32 {
+    let mut rest = bytes.get(MAGIC.len() + 1..).unwrap_or_default();
+    u32::from_le_bytes(take(&mut rest))
 }
 
 impl<const D: usize, const N: usize> Gallery<D, N> {
     /// The bytes that [`to_bytes`](Self::to_bytes) needs at most.
-    pub const STORED_MAX: usize = PREFIX + 4 + 4 + 3 + 10 + 3 + N * (3 + 3 + 2 * 3 * D) + TRAILER;
+    pub const STORED_MAX: usize = {
+        assert!(
+            D <= u16::MAX as usize,
+            "an embedding has at most 65,535 coordinates"
+        );
+        let most = (u32::MAX as usize - HEAD - TRAILER) / Entry::<D>::STORED;
+        assert!(N <= most, "a stored gallery has at most 4 GiB");
+        HEAD + N * Entry::<D>::STORED + TRAILER
+    };
 
     /// Writes the gallery to the start of `buffer`, and returns that part of
     /// it. The same gallery always gives the same bytes.
@@ -98,18 +496,20 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
     /// [`NoRoom`] if the buffer is too short; [`STORED_MAX`](Self::STORED_MAX)
     /// bytes are always enough.
     pub fn to_bytes<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b mut [u8], NoRoom> {
-        self.write(0, Sink::new(buffer)).map_err(|_| NoRoom {
-            needed: self.stored_len(0),
-        })
+        let needed = self.stored_len() as usize;
+        let stored = buffer.get_mut(..needed).ok_or(NoRoom { needed })?;
+        Encoder::new(self, 0, 0, self.entries.len()).fill(stored);
+        Ok(stored)
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote, and nothing else: what is
+    /// read is exactly what this gallery would write.
     ///
     /// # Errors
     /// A [`LoadError`] if the bytes are something else, were damaged, or don't
     /// suit the model or this gallery's size.
     pub fn from_bytes(model: &Model<'_>, bytes: &[u8]) -> Result<Self, LoadError> {
-        let expected = stored_len(bytes)?;
+        let expected = stated_len(bytes)? as usize;
         let found = bytes.len();
         if found < expected {
             return Err(LoadError::Truncated { expected, found });
@@ -117,152 +517,88 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
         if found > expected {
             return Err(LoadError::TrailingBytes { expected, found });
         }
-        let (body, checksum) = bytes
-            .split_last_chunk::<TRAILER>()
-            .ok_or(LoadError::Truncated { expected, found })?;
-        if CRC32.checksum(body) != u32::from_le_bytes(*checksum) {
-            return Err(LoadError::Checksum);
+        let mut gallery = Self::new(model).map_err(|_| LoadError::Dimension {
+            found: model.dim() as u16,
+            expected: D,
+        })?;
+        let mut decoder = Decoder::new();
+        let mut suits = Ok(());
+        for &byte in bytes {
+            match decoder.feed(byte) {
+                Fed::More => {}
+                Fed::Head(head) if head.generation != 0 || !head.is_whole() => {
+                    suits = Err(LoadError::Contents);
+                }
+                Fed::Head(head) => suits = gallery.begin(&head),
+                Fed::Entry(number, entry) if suits.is_ok() => suits = gallery.put(number, entry),
+                Fed::Entry(..) => {}
+                Fed::End(_, contents) => contents.and(suits)?,
+                Fed::Bad(error) => return Err(error),
+            }
         }
-        if model.dim() != D {
-            return Err(LoadError::Dimension {
-                found: model.dim() as u16,
-                expected: D,
-            });
+        if gallery.has_twins() {
+            return Err(LoadError::Contents);
         }
-        let mut gallery = Self::for_fingerprint(model.fingerprint());
-        gallery.read(Source::new(body))?;
         Ok(gallery)
     }
 
-    /// The bytes that it takes when stored.
-    pub(super) fn stored_len(&self, generation: u32) -> usize {
-        let mut size = Serializer {
-            output: Size::default(),
-        };
-        // A count of bytes has no limit to exceed.
-        let written = self.write_body(generation, 0, &mut size);
-        debug_assert!(written.is_ok());
-        let body = ser_flavors::Flavor::finalize(size.output).unwrap_or(0);
-        body + TRAILER
+    /// The bytes of a record of all entries.
+    pub(super) fn stored_len(&self) -> u32 {
+        // Also checks the gallery's size when it is compiled.
+        const { assert!(Self::STORED_MAX > 0) };
+        record_len::<D>(self.entries.len())
     }
 
-    /// Writes it, the checksum included.
-    pub(super) fn write<F: ser_flavors::Flavor>(
-        &self,
-        generation: u32,
-        output: F,
-    ) -> postcard::Result<F::Output> {
-        let mut serializer = Serializer {
-            output: CrcModifier::new(output, CRC32.digest()),
-        };
-        let length = self.stored_len(generation) as u32;
-        self.write_body(generation, length, &mut serializer)?;
-        ser_flavors::Flavor::finalize(serializer.output)
-    }
-
-    fn write_body<F: ser_flavors::Flavor>(
-        &self,
-        generation: u32,
-        length: u32,
-        serializer: &mut Serializer<F>,
-    ) -> postcard::Result<()> {
-        let head = Head {
-            magic: MAGIC,
-            version: VERSION,
-            length,
-            fingerprint: self.fingerprint,
-            generation,
-            dim: D as u16,
-            threshold: self.threshold,
-            entries: self.entries.len() as u16,
-        };
-        head.serialize(&mut *serializer)?;
-        for &Entry {
-            label,
-            examples,
-            mean,
-            remainder,
-        } in &self.entries
-        {
-            let entry = StoredEntry {
-                label,
-                examples,
-                mean,
-                remainder,
-            };
-            entry.serialize(&mut *serializer)?;
-        }
-        Ok(())
-    }
-
-    /// Reads all but the checksum in place of what is in the gallery, which is
-    /// empty if that fails.
-    pub(super) fn read<'de, F: de_flavors::Flavor<'de>>(
-        &mut self,
-        source: F,
-    ) -> Result<(), LoadError> {
-        self.entries.clear();
-        let read = self.read_entries(source);
-        if read.is_err() {
-            self.entries.clear();
-        }
-        read
-    }
-
-    fn read_entries<'de, F: de_flavors::Flavor<'de>>(
-        &mut self,
-        source: F,
-    ) -> Result<(), LoadError> {
-        let mut deserializer = Deserializer::from_flavor(source);
-        let head = Head::deserialize(&mut deserializer).map_err(|_| LoadError::Contents)?;
-        if usize::from(head.dim) != D {
-            return Err(LoadError::Dimension {
-                found: head.dim,
-                expected: D,
-            });
-        }
-        if head.fingerprint != self.fingerprint {
+    /// Does what a record says before its entries.
+    pub(super) fn begin(&mut self, head: &Head) -> Result<(), LoadError> {
+        if !head.has_model(self) {
             return Err(LoadError::OtherModel {
                 expected: self.fingerprint,
                 found: head.fingerprint,
             });
         }
-        let found = usize::from(head.entries);
-        if found > N {
-            return Err(LoadError::Capacity { found, capacity: N });
+        let (entries, first) = (head.entries as usize, head.first as usize);
+        if entries > N {
+            return Err(LoadError::Capacity {
+                found: entries,
+                capacity: N,
+            });
         }
-        for _ in 0..found {
-            let entry = StoredEntry::deserialize(&mut deserializer);
-            let entry = entry.ok().and_then(StoredEntry::check);
-            let entry = entry.ok_or(LoadError::Contents)?;
-            let twin = |other: &Entry<D>| {
-                !entry.is_exemplar() && !other.is_exemplar() && other.label == entry.label
-            };
-            if self.entries.iter().any(twin) {
-                return Err(LoadError::Contents);
-            }
-            let full = LoadError::Capacity { found, capacity: N };
-            self.entries.push(entry).map_err(|_| full)?;
+        if head.is_whole() {
+            self.entries.clear();
         }
-        self.threshold = head.threshold;
+        let there = self.entries.len().min(entries);
+        // Below `entries`, which were compared when the head was read.
+        let end = first + head.listed as usize;
+        if first > there || there.max(end) != entries {
+            return Err(LoadError::Contents);
+        }
+        self.entries.truncate(entries);
+        self.user = head.user;
         Ok(())
     }
-}
 
-/// The length that a stored gallery says that it has, from its first bytes.
-pub(super) fn stored_len(bytes: &[u8]) -> Result<usize, LoadError> {
-    if !bytes.starts_with(&MAGIC) {
-        return Err(LoadError::NotAGallery);
+    /// Puts a listed entry to its number.
+    pub(super) fn put(&mut self, number: u32, entry: Entry<D>) -> Result<(), LoadError> {
+        if let Some(there) = self.entries.get_mut(number as usize) {
+            *there = entry;
+            return Ok(());
+        }
+        self.entries.push(entry).map_err(|_| LoadError::Contents)
     }
-    let prefix = bytes.first_chunk().ok_or(LoadError::Truncated {
-        expected: PREFIX,
-        found: bytes.len(),
-    })?;
-    let &[_, _, _, _, version, l0, l1, l2, l3] = prefix;
-    if version != VERSION {
-        return Err(LoadError::Version { found: version });
+
+    /// Whether two prototypes have one label.
+    pub(super) fn has_twins(&self) -> bool {
+        let mut rest = self.entries.as_slice();
+        while let Some((entry, others)) = rest.split_first() {
+            let twin = |other: &Entry<D>| !other.is_exemplar() && other.label == entry.label;
+            if !entry.is_exemplar() && others.iter().any(twin) {
+                return true;
+            }
+            rest = others;
+        }
+        false
     }
-    Ok(u32::from_le_bytes([l0, l1, l2, l3]) as usize)
 }
 
 /// The buffer is too short for the gallery.
@@ -310,7 +646,8 @@ pub enum LoadError {
     },
     /// The CRC-32 doesn't match: the bytes were damaged, or not written to the end.
     Checksum,
-    /// The checksum is right, and yet the contents are impossible.
+    /// The checksum is right, and yet no gallery is stored so: a value is
+    /// impossible, or there are two ways to write it and this is the other one.
     Contents,
     /// The embeddings in it have another number of coordinates.
     Dimension {
@@ -352,7 +689,7 @@ impl fmt::Display for LoadError {
                 found.saturating_sub(*expected)
             ),
             Self::Checksum => f.write_str("the gallery is damaged: its CRC-32 is wrong"),
-            Self::Contents => f.write_str("the gallery holds an impossible value"),
+            Self::Contents => f.write_str("the stored gallery holds an impossible value"),
             Self::Dimension { found, expected } => write!(
                 f,
                 "the gallery's embeddings have {found} coordinates, not {expected}"

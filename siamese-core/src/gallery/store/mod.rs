@@ -1,0 +1,357 @@
+//! Galleries in flash, so that they survive a reset: [`GalleryStore`] over the
+//! blocking traits of `embedded-storage` (feature `storage`), and
+//! [`AsyncGalleryStore`] over those of `embedded-storage-async` (feature
+//! `storage-async`).
+//!
+//! # In flash
+//!
+//! A store has two *slots*, the halves of its range. Each is a log: whole [records],
+//! one after the other from the slot's start, each padded with 0xFF to a multiple
+//! of the larger of the flash's read and write sizes. The first lists all entries,
+//! the others what has changed. In a log each record's generation is later than
+//! that of the one before, by serial-number arithmetic: `a` is later than `b` if
+//! `a - b`, wrapping, is positive as an `i64`. A log ends before the first thing
+//! that is no such record. The slot whose log ends with the later generation holds
+//! the gallery.
+//!
+//! A save adds a record to that log, and erases nothing while the log stays in
+//! erase units that it has entered; a unit is erased when the log enters it. When
+//! the slot has no more room, or what follows the log isn't erased, all entries go
+//! to the start of the other slot, the units for them being erased before. So each
+//! word is written at most once between erasures, the newest gallery is never in
+//! what is erased, and an enrolment costs one small record. What was written is
+//! read back; if it isn't there, the other slot is tried.
+//!
+//! A slot that can't be read, or not further, is one that ends there: on flash
+//! with error correction a word that was torn by a power cut can fail to be read
+//! until it is erased.
+//!
+//! The logic is a state machine without input or output; the two stores only
+//! carry out what it asks for. Async functions that a blocking store polls would
+//! need no second driver, but leave a panic in its code.
+//!
+//! `sequential-storage` isn't used: a read that fails makes its operations fail for
+//! ever, entries can't be removed without writing a word twice, and its code for an
+//! entry an item is larger.
+//!
+//! [records]: super::stored
+
+mod load;
+mod log;
+mod save;
+
+use core::fmt;
+use core::ops::Range;
+
+use self::load::Load;
+use self::log::{Layout, LayoutError};
+use self::save::{Failure, Save};
+use super::{Gallery, LoadError};
+
+/// Bytes on their way to or from the flash. Some drivers want them aligned.
+#[repr(C, align(4))]
+struct Block([u8; Self::SIZE]);
+
+impl Block {
+    /// The most that is read or written at once, and the largest unit of a flash.
+    const SIZE: usize = 256;
+
+    const fn new() -> Self {
+        Self([0; Self::SIZE])
+    }
+
+    /// The first bytes of it.
+    fn part(&mut self, length: usize) -> &mut [u8] {
+        self.0.get_mut(..length).unwrap_or_default()
+    }
+}
+
+/// What a job wants from the flash: addresses, and lengths in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Op {
+    /// To read from an address to the block.
+    Read(u32, usize),
+    /// To write the block to an address.
+    Write(u32, usize),
+    /// To erase from an address to before another.
+    Erase(u32, u32),
+    /// Nothing more.
+    Done,
+}
+
+/// Something to be done with a flash, step by step.
+trait Job {
+    /// What comes next, when the step before (if there was one) went well or
+    /// didn't.
+    fn next(&mut self, ok: bool) -> Op;
+
+    /// The part of the block to be read to or written from.
+    fn block(&mut self, length: usize) -> &mut [u8];
+}
+
+/// What a save has done to the flash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Saved {
+    /// The bytes that were written; 0 if the gallery was there already.
+    pub written: u32,
+    /// The bytes that were erased.
+    pub erased: u32,
+}
+
+/// The outcome of a load as its caller sees it.
+fn loaded<E>(outcome: Result<bool, LoadError>) -> Result<bool, StoreError<E>> {
+    outcome.map_err(StoreError::Load)
+}
+
+/// The outcome of a save as its caller sees it. `error` is the last one that
+/// the flash has reported.
+fn saved<E, const D: usize, const N: usize>(
+    outcome: Result<Saved, Failure>,
+    error: Option<E>,
+    gallery: &Gallery<D, N>,
+    layout: &Layout,
+) -> Result<Saved, StoreError<E>> {
+    outcome.map_err(|failure| match (failure, error) {
+        (Failure::Size, _) => StoreError::Size {
+            needed: layout.padded(gallery.stored_len()) as usize,
+            room: layout.slot as usize,
+        },
+        (Failure::Flash, Some(error)) => StoreError::Flash(error),
+        (Failure::Flash, None) => StoreError::Verify,
+    })
+}
+
+impl<E> From<LayoutError> for StoreError<E> {
+    fn from(error: LayoutError) -> Self {
+        match error {
+            LayoutError::Units => Self::Units,
+            LayoutError::Range => Self::Range,
+        }
+    }
+}
+
+#[cfg(feature = "storage")]
+mod blocking {
+    use embedded_storage::nor_flash::NorFlash;
+
+    use super::{Gallery, Job, Layout, Load, Op, Range, Save, Saved, StoreError, loaded, saved};
+
+    /// A gallery's place in flash. It survives power cuts at any time: what is
+    /// loaded is the gallery that was saved last, or the one before if its save
+    /// was cut short.
+    ///
+    /// *Memory*: a load and a save need less than `1200 + N + 8 * D` bytes of
+    /// stack for a while.
+    #[derive(Debug)]
+    pub struct GalleryStore<F> {
+        flash: F,
+        layout: Layout,
+    }
+
+    impl<F: NorFlash> GalleryStore<F> {
+        /// A store in these bytes of the flash, which it then owns: half of them
+        /// for each slot. What is in them need not be a store.
+        ///
+        /// # Errors
+        /// [`StoreError::Range`] if the halves aren't made of whole erase units or
+        /// lie outside the flash, [`StoreError::Units`] if it is read or written
+        /// in units of an unsupported size.
+        pub fn new(flash: F, range: Range<u32>) -> Result<Self, StoreError<F::Error>> {
+            let units = (F::READ_SIZE, F::WRITE_SIZE, F::ERASE_SIZE);
+            let layout = Layout::new(&range, flash.capacity(), units)?;
+            Ok(Self { flash, layout })
+        }
+
+        /// Gives the flash back.
+        pub fn release(self) -> F {
+            self.flash
+        }
+
+        /// Puts what was saved last in place of what is in the gallery; whether
+        /// there was something. If not, or if it fails, the gallery is empty, and
+        /// has no thresholds of the user.
+        ///
+        /// Flash that can't be read counts as empty: what was saved before it is
+        /// loaded, if there is something.
+        ///
+        /// # Errors
+        /// [`StoreError::Load`] if what was saved doesn't suit the gallery's model
+        /// or size.
+        #[inline(never)]
+        pub fn load<const D: usize, const N: usize>(
+            &mut self,
+            gallery: &mut Gallery<D, N>,
+        ) -> Result<bool, StoreError<F::Error>> {
+            let mut load = Load::new(self.layout, gallery);
+            self.carry_out(&mut load);
+            loaded(load.outcome())
+        }
+
+        /// Saves a gallery. Nothing is written or erased if it is there already.
+        ///
+        /// # Errors
+        /// [`StoreError::Size`] if a slot is too small for it,
+        /// [`StoreError::Flash`] if the flash can't be erased or written, and
+        /// [`StoreError::Verify`] if it doesn't hold what was written. The gallery
+        /// that was saved before is still there then, and saving may be tried
+        /// again.
+        #[inline(never)]
+        pub fn save<const D: usize, const N: usize>(
+            &mut self,
+            gallery: &Gallery<D, N>,
+        ) -> Result<Saved, StoreError<F::Error>> {
+            let mut save = Save::new(self.layout, gallery);
+            let error = self.carry_out(&mut save);
+            saved(save.outcome(), error, gallery, &self.layout)
+        }
+
+        /// Does what a job asks for; the last error of the flash.
+        fn carry_out(&mut self, job: &mut impl Job) -> Option<F::Error> {
+            let (mut ok, mut error) = (true, None);
+            loop {
+                let result = match job.next(ok) {
+                    Op::Read(at, length) => self.flash.read(at, job.block(length)),
+                    Op::Write(at, length) => self.flash.write(at, job.block(length)),
+                    Op::Erase(from, to) => self.flash.erase(from, to),
+                    Op::Done => return error,
+                };
+                ok = result.is_ok();
+                error = result.err().or(error);
+            }
+        }
+    }
+}
+
+#[cfg(feature = "storage")]
+pub use blocking::GalleryStore;
+
+#[cfg(feature = "storage-async")]
+mod asynchronous {
+    use embedded_storage_async::nor_flash::NorFlash;
+
+    use super::{Gallery, Job, Layout, Load, Op, Range, Save, Saved, StoreError, loaded, saved};
+
+    /// As [`GalleryStore`](super::GalleryStore), over a flash that others need not
+    /// wait for. Each reads what the other wrote.
+    ///
+    /// To drop a future before it is ready is like a power cut: the store is
+    /// whole, with the old gallery or the new one.
+    #[derive(Debug)]
+    pub struct AsyncGalleryStore<F> {
+        flash: F,
+        layout: Layout,
+    }
+
+    impl<F: NorFlash> AsyncGalleryStore<F> {
+        /// As [`GalleryStore::new`](super::GalleryStore::new).
+        ///
+        /// # Errors
+        /// As there.
+        pub fn new(flash: F, range: Range<u32>) -> Result<Self, StoreError<F::Error>> {
+            let units = (F::READ_SIZE, F::WRITE_SIZE, F::ERASE_SIZE);
+            let layout = Layout::new(&range, flash.capacity(), units)?;
+            Ok(Self { flash, layout })
+        }
+
+        /// Gives the flash back.
+        pub fn release(self) -> F {
+            self.flash
+        }
+
+        /// As [`GalleryStore::load`](super::GalleryStore::load).
+        ///
+        /// # Errors
+        /// As there.
+        pub async fn load<const D: usize, const N: usize>(
+            &mut self,
+            gallery: &mut Gallery<D, N>,
+        ) -> Result<bool, StoreError<F::Error>> {
+            let mut load = Load::new(self.layout, gallery);
+            self.carry_out(&mut load).await;
+            loaded(load.outcome())
+        }
+
+        /// As [`GalleryStore::save`](super::GalleryStore::save).
+        ///
+        /// # Errors
+        /// As there.
+        pub async fn save<const D: usize, const N: usize>(
+            &mut self,
+            gallery: &Gallery<D, N>,
+        ) -> Result<Saved, StoreError<F::Error>> {
+            let mut save = Save::new(self.layout, gallery);
+            let error = self.carry_out(&mut save).await;
+            saved(save.outcome(), error, gallery, &self.layout)
+        }
+
+        /// Does what a job asks for; the last error of the flash.
+        async fn carry_out(&mut self, job: &mut impl Job) -> Option<F::Error> {
+            let (mut ok, mut error) = (true, None);
+            loop {
+                let result = match job.next(ok) {
+                    Op::Read(at, length) => self.flash.read(at, job.block(length)).await,
+                    Op::Write(at, length) => self.flash.write(at, job.block(length)).await,
+                    Op::Erase(from, to) => self.flash.erase(from, to).await,
+                    Op::Done => return error,
+                };
+                ok = result.is_ok();
+                error = result.err().or(error);
+            }
+        }
+    }
+}
+
+#[cfg(feature = "storage-async")]
+pub use asynchronous::AsyncGalleryStore;
+
+/// Why a gallery wasn't saved or loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum StoreError<E> {
+    /// The range isn't two slots of whole erase units within the flash.
+    Range,
+    /// The flash is read or written in units that aren't a power of two, or are
+    /// larger than 256 bytes.
+    Units,
+    /// The gallery needs more bytes than a slot has.
+    Size {
+        /// The bytes that it needs.
+        needed: usize,
+        /// The bytes that there are.
+        room: usize,
+    },
+    /// What was saved can't be used.
+    Load(LoadError),
+    /// The flash reports an error.
+    Flash(E),
+    /// The flash reports no error, and yet doesn't hold what was written: it is
+    /// worn out, or protected.
+    Verify,
+}
+
+impl<E: fmt::Debug> fmt::Display for StoreError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Range => f.write_str(
+                "a gallery's store must be two halves of whole erase units within the flash",
+            ),
+            Self::Units => write!(
+                f,
+                "a gallery's store needs a flash that is read and written in units of a power of \
+                 two, of {} bytes at most",
+                Block::SIZE
+            ),
+            Self::Size { needed, room } => write!(
+                f,
+                "the gallery needs {needed} bytes of flash and there are {room}"
+            ),
+            Self::Load(error) => error.fmt(f),
+            Self::Flash(error) => write!(f, "the flash reports {error:?}"),
+            Self::Verify => f.write_str("the flash doesn't hold what was written to it"),
+        }
+    }
+}
+
+impl<E: fmt::Debug> core::error::Error for StoreError<E> {}
