@@ -31,7 +31,7 @@ fn the_module_states_what_the_model_has() {
     let text = fs::read_to_string(folder.path().join("digits.rs")).unwrap();
     let bytes = fs::read(folder.path().join("digits.siam")).unwrap();
     let packed = OwnedModel::new(&bytes).unwrap();
-    assert_eq!(packed.model().layout(), Layout::Pairs);
+    assert_eq!(packed.model().layout(), Layout::Interleaved);
 
     let original = fs::read(TINY).unwrap();
     let model = Model::parse_any(&original).unwrap();
@@ -62,15 +62,15 @@ fn the_layout_follows_from_the_core_or_the_target() {
     let of = |target| layout(EmbedModel::new(TINY).target(target));
     assert_eq!(of("thumbv6m-none-eabi"), Layout::Columns);
     assert_eq!(of("thumbv7m-none-eabi"), Layout::Columns);
-    assert_eq!(of("thumbv7em-none-eabi"), Layout::Pairs);
-    assert_eq!(of("thumbv7em-none-eabihf"), Layout::Pairs);
+    assert_eq!(of("thumbv7em-none-eabi"), Layout::Interleaved);
+    assert_eq!(of("thumbv7em-none-eabihf"), Layout::Interleaved);
     assert_eq!(of("riscv32imac-unknown-none-elf"), Layout::Rows);
     assert_eq!(of("xtensa-esp32-none-elf"), Layout::Rows);
     let armv8 = |core| {
         let model = EmbedModel::new(TINY).target("thumbv8m.main-none-eabihf");
         layout(model.core(core))
     };
-    assert_eq!(armv8(Core::CortexM33), Layout::Pairs);
+    assert_eq!(armv8(Core::CortexM33), Layout::Interleaved);
     assert_eq!(armv8(Core::CortexM33NoDsp), Layout::Rows);
     assert_eq!(armv8(Core::CortexM55), Layout::Quads);
 }
