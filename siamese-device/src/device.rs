@@ -12,7 +12,7 @@ use siamese_link::{
 };
 
 use crate::error::Error;
-use crate::line::{Ended, Line};
+use crate::line::{Line, Threaded};
 use crate::transport::Transport;
 
 /// How long a device may take for an answer if not said otherwise.
@@ -26,6 +26,9 @@ const FIRST_PAUSE: u32 = 16;
 const SENDS: u32 = 8;
 /// The most times that a list is begun, if the gallery changes meanwhile.
 const LISTS: u32 = 8;
+/// Bytes without a delimiter that no device sends, last words included: the rest
+/// of them isn't kept.
+const LONGEST_FRAME: usize = 4096;
 /// How often a device that shall restart is asked whether it has.
 const ASK_EVERY: Duration = Duration::from_millis(5);
 
@@ -42,7 +45,11 @@ pub type DeviceInfo = Info<String>;
 /// After [`Error::Timeout`] the device can be asked further. Whether a request that
 /// changes it was carried out isn't known then.
 pub struct Device {
-    line: Line,
+    line: Box<dyn Line>,
+    /// What has arrived and wasn't looked at.
+    incoming: VecDeque<u8>,
+    /// The frame that is arriving.
+    frame: Vec<u8>,
     /// This host's number.
     session: u32,
     /// Whether the device knows it.
@@ -76,8 +83,8 @@ struct Pending {
 }
 
 impl Exchange {
-    fn new(timeout: Duration) -> Self {
-        let (now, pause) = (Instant::now(), timeout / FIRST_PAUSE);
+    fn new(now: Instant, timeout: Duration) -> Self {
+        let pause = timeout / FIRST_PAUSE;
         Self {
             pending: VecDeque::new(),
             progress: now,
@@ -89,8 +96,7 @@ impl Exchange {
     }
 
     /// An answer came: the device is there, and the next one gets its time.
-    fn advance(&mut self) {
-        let now = Instant::now();
+    fn advance(&mut self, now: Instant) {
         self.pause = self.timeout / FIRST_PAUSE;
         self.again = now + self.pause;
         self.progress = now;
@@ -126,17 +132,24 @@ impl Device {
     /// # Errors
     /// [`Error::Open`] if the stream can't be used.
     pub fn new(transport: impl Transport + 'static) -> Result<Self, Error> {
-        let line = Line::new(Box::new(transport)).map_err(|error| Error::Open {
+        let line = Threaded::new(Box::new(transport)).map_err(|error| Error::Open {
             what: "the connection to the device".into(),
             error,
         })?;
-        Ok(Self {
-            line,
+        Ok(Self::over(line))
+    }
+
+    /// The device at the other end of `line`.
+    pub fn over(line: impl Line + 'static) -> Self {
+        Self {
+            line: Box::new(line),
+            incoming: VecDeque::new(),
+            frame: Vec::new(),
             session: draw_session(),
             is_open: false,
             last_id: 0,
             timeout: DEFAULT_TIMEOUT,
-        })
+        }
     }
 
     /// Waits for at most this long for each answer, repetitions included.
@@ -285,7 +298,7 @@ impl Device {
     /// doesn't restart.
     pub fn reset(&mut self) -> Result<(), Error> {
         self.open()?;
-        let mut exchange = Exchange::new(self.timeout);
+        let mut exchange = Exchange::new(self.line.now(), self.timeout);
         let answered = self.ask_in(&mut exchange, &Request::Reset, |response| {
             matches!(response, Response::Resetting).then_some(())
         });
@@ -296,19 +309,20 @@ impl Device {
             Err(Error::Fault(Fault::NoSession)) if exchange.repeats > 0 => return Ok(()),
             Err(error) => return Err(error),
         }
-        let deadline = Instant::now() + self.timeout;
+        let deadline = self.line.now() + self.timeout;
         // Not all UARTs can be sent to before they are ready; but its saying so
         // can be lost.
-        self.await_ready(Instant::now() + self.timeout / 4)?;
+        self.await_ready(self.line.now() + self.timeout / 4)?;
         loop {
             let info = self.info()?;
             if info.session != Some(self.session) {
                 return Ok(());
             }
-            if Instant::now() >= deadline {
+            if self.line.now() >= deadline {
                 return Err(Error::Timeout(self.timeout));
             }
-            std::thread::sleep(ASK_EVERY);
+            let until = self.line.now() + ASK_EVERY;
+            while self.receive_until(until)?.is_some() {}
         }
     }
 
@@ -372,7 +386,7 @@ impl Device {
     /// # Errors
     /// [`Error::Died`] if the device is gone.
     pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.send(bytes.to_vec())
+        self.send(bytes)
     }
 
     /// The next frame that the device sends, without its delimiters, whatever it
@@ -381,7 +395,7 @@ impl Device {
     /// # Errors
     /// [`Error::Died`] or [`Error::Timeout`].
     pub fn receive_frame(&mut self) -> Result<Vec<u8>, Error> {
-        let frame = self.receive_until(Instant::now() + self.timeout)?;
+        let frame = self.receive_until(self.line.now() + self.timeout)?;
         frame.ok_or(Error::Timeout(self.timeout))
     }
 
@@ -419,7 +433,7 @@ impl Device {
         request: &Request<'_>,
         read: impl Fn(Response<'_>) -> Option<A>,
     ) -> Result<A, Error> {
-        self.ask_in(&mut Exchange::new(self.timeout), request, read)
+        self.ask_in(&mut Exchange::new(self.line.now(), self.timeout), request, read)
     }
 
     /// One request, in an exchange of the caller's.
@@ -445,9 +459,9 @@ impl Device {
     where
         I: AsRef<[u8]>,
     {
-        let exchange = &mut Exchange::new(self.timeout);
+        let exchange = &mut Exchange::new(self.line.now(), self.timeout);
         let mut images = images.into_iter().enumerate();
-        let window = self.line.in_flight();
+        let window = self.line.in_flight().max(1);
         let mut answers = Vec::with_capacity(images.size_hint().0);
         // Answers that came before one of an earlier image.
         let mut early: VecDeque<Option<A>> = VecDeque::new();
@@ -505,9 +519,9 @@ impl Device {
         let length = written.map_err(|_| Error::TooLong)?.len();
         frame.truncate(length);
         if exchange.pending.is_empty() {
-            exchange.advance();
+            exchange.advance(self.line.now());
         }
-        self.send(frame.clone())?;
+        self.send(&frame)?;
         exchange.pending.push_back(Pending {
             id: tag.id,
             index,
@@ -525,7 +539,7 @@ impl Device {
         read: impl Fn(Response<'_>) -> Option<A>,
     ) -> Result<(usize, A), Error> {
         loop {
-            let now = Instant::now();
+            let now = self.line.now();
             let deadline = exchange.progress + self.timeout;
             if now >= deadline {
                 return Err(Error::Timeout(self.timeout));
@@ -570,7 +584,7 @@ impl Device {
                 let Some(answered) = exchange.pending.pop_front() else {
                     continue;
                 };
-                exchange.advance();
+                exchange.advance(self.line.now());
                 return match payload.message().map_err(Error::Answer)? {
                     Response::Fault(fault) => Err(Error::Fault(fault)),
                     response => Ok((answered.index, read(response).ok_or(Error::Unexpected)?)),
@@ -580,21 +594,38 @@ impl Device {
     }
 
     fn send_again(&mut self, frame: Option<Vec<u8>>) -> Result<(), Error> {
-        frame.map_or(Ok(()), |frame| self.send(frame))
+        frame.map_or(Ok(()), |frame| self.send(&frame))
     }
 
-    fn send(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
-        self.line.send(bytes).map_err(|Ended| self.died())
+    fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.line.send(bytes).map_err(|_| self.died())
     }
 
     /// The next frame, unless none comes until then.
     fn receive_until(&mut self, until: Instant) -> Result<Option<Vec<u8>>, Error> {
-        match self.line.receive(until) {
-            Ok(frame) => match frame.as_deref().and_then(last_words) {
-                Some(words) => Err(Error::Died(words)),
-                None => Ok(frame),
-            },
-            Err(Ended) => Err(self.died()),
+        let mut is_late = false;
+        loop {
+            while let Some(byte) = self.incoming.pop_front() {
+                if byte != 0 {
+                    if self.frame.len() < LONGEST_FRAME {
+                        self.frame.push(byte);
+                    }
+                } else if !self.frame.is_empty() {
+                    let frame = std::mem::take(&mut self.frame);
+                    return match last_words(&frame) {
+                        Some(words) => Err(Error::Died(words)),
+                        None => Ok(Some(frame)),
+                    };
+                }
+            }
+            // A device that never ends a frame must not keep anybody here.
+            if is_late {
+                return Ok(None);
+            }
+            if self.line.receive(&mut self.incoming, until).is_err() {
+                return Err(self.died());
+            }
+            is_late = self.incoming.is_empty() || self.line.now() >= until;
         }
     }
 

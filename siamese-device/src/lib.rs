@@ -40,6 +40,7 @@ mod transport;
 pub use device::{DEFAULT_TIMEOUT, Device, DeviceInfo};
 pub use emulator::{Emulator, INSTRUCTIONS_PER_SECOND, instructions_per_image, mean_instructions};
 pub use error::Error;
+pub use line::Line;
 pub use reference::Reference;
 pub use serial::SerialPort;
 pub use siamese_link::{Embedded, Fault, FrameError, Identification, Listed, Memory};

@@ -1,4 +1,4 @@
-//! The two threads that move a device's bytes, and what they have received.
+//! A line to a device, and the two threads that move the bytes of a [`Transport`].
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -10,21 +10,52 @@ use std::time::{Duration, Instant};
 
 use crate::transport::{Halves, Transport};
 
-/// Bytes without a delimiter that no device sends, last words included: the rest
-/// of them isn't kept.
-const LONGEST_FRAME: usize = 4096;
-/// Frames that are kept besides the answers that may be on the way; of more, the
+/// Bytes that are kept besides the answers that may be on the way; of more, the
 /// oldest are dropped.
-const SPARE_FRAMES: usize = 64;
+const SPARE_BYTES: usize = 1 << 16;
+/// The bytes of an answer, at most.
+const ANSWER_BYTES: usize = 512;
 /// How long a dropped line waits for its threads. A stream whose reads neither
 /// return nor end keeps its thread, which takes one more read from it at most.
 const GRACE: Duration = Duration::from_secs(1);
 /// How often it looks meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-/// An open line to a device. Neither a device that doesn't read nor one that
-/// doesn't answer blocks its user.
-pub struct Line {
+/// What a [`Device`](crate::Device) asks of its line. A [`Transport`] is simpler to
+/// provide; this is for lines with a clock of their own, simulated ones for example.
+pub trait Line: Send {
+    /// Sends bytes, without waiting for them to arrive.
+    ///
+    /// # Errors
+    /// If the line has ended.
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Adds the bytes that have arrived to `bytes`; waits for some until that time
+    /// at most.
+    ///
+    /// # Errors
+    /// If the line has ended, and all that came before was received.
+    fn receive(&mut self, bytes: &mut VecDeque<u8>, until: Instant) -> io::Result<()>;
+
+    /// The time.
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// As [`Transport::in_flight`].
+    fn in_flight(&self) -> usize {
+        1
+    }
+
+    /// As [`Transport::obituary`].
+    fn obituary(&mut self) -> String {
+        "the connection was closed".into()
+    }
+}
+
+/// A line over a transport. Neither a device that doesn't read nor one that doesn't
+/// answer blocks its user.
+pub struct Threaded {
     outgoing: Option<Sender<Vec<u8>>>,
     incoming: Arc<Incoming>,
     threads: Vec<JoinHandle<()>>,
@@ -37,30 +68,27 @@ struct Incoming {
     changed: Condvar,
     /// The line is no longer used.
     closed: AtomicBool,
-    /// The most frames that are kept.
+    /// The most bytes that are kept.
     room: usize,
 }
 
 struct State {
-    frames: VecDeque<Vec<u8>>,
+    bytes: VecDeque<u8>,
     ended: bool,
 }
 
-/// The stream has ended.
-pub struct Ended;
-
-impl Line {
+impl Threaded {
     /// Opens the line.
     pub fn new(mut transport: Box<dyn Transport>) -> io::Result<Self> {
         let Halves { reader, writer } = transport.halves()?;
         let incoming = Arc::new(Incoming {
             state: Mutex::new(State {
-                frames: VecDeque::new(),
+                bytes: VecDeque::new(),
                 ended: false,
             }),
             changed: Condvar::new(),
             closed: AtomicBool::new(false),
-            room: SPARE_FRAMES.saturating_add(transport.in_flight()),
+            room: SPARE_BYTES.saturating_add(transport.in_flight().saturating_mul(ANSWER_BYTES)),
         });
         let (outgoing, to_send) = channel();
         let shared = Arc::clone(&incoming);
@@ -78,46 +106,46 @@ impl Line {
             transport: Some(transport),
         })
     }
+}
 
-    /// How many requests may be on the way at once.
-    pub fn in_flight(&self) -> usize {
-        let transport = self.transport.as_ref();
-        transport.map_or(1, |transport| transport.in_flight().max(1))
+impl Line for Threaded {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let ended = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let outgoing = self.outgoing.as_ref().ok_or_else(ended)?;
+        outgoing.send(bytes.to_vec()).map_err(|_| ended())
     }
 
-    /// Has bytes sent.
-    pub fn send(&self, bytes: Vec<u8>) -> Result<(), Ended> {
-        let outgoing = self.outgoing.as_ref().ok_or(Ended)?;
-        outgoing.send(bytes).map_err(|_| Ended)
-    }
-
-    /// The next frame, without its delimiters; `None` if there is none until then.
-    pub fn receive(&self, until: Instant) -> Result<Option<Vec<u8>>, Ended> {
+    fn receive(&mut self, bytes: &mut VecDeque<u8>, until: Instant) -> io::Result<()> {
         let mut state = self.incoming.lock();
         loop {
-            if let Some(frame) = state.frames.pop_front() {
-                return Ok(Some(frame));
+            if !state.bytes.is_empty() {
+                bytes.append(&mut state.bytes);
+                return Ok(());
             }
             if state.ended {
-                return Err(Ended);
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Ok(None);
+                return Ok(());
             }
             let waited = self.incoming.changed.wait_timeout(state, left);
             (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// What is known about the stream's end.
-    pub fn obituary(&mut self) -> String {
+    fn in_flight(&self) -> usize {
+        let transport = self.transport.as_ref();
+        transport.map_or(1, |transport| transport.in_flight())
+    }
+
+    fn obituary(&mut self) -> String {
         let transport = self.transport.as_mut();
         transport.map_or_else(String::new, |transport| transport.obituary())
     }
 }
 
-impl Drop for Line {
+impl Drop for Threaded {
     fn drop(&mut self) {
         self.incoming.closed.store(true, Ordering::Relaxed);
         // The writer ends with its channel, the reader with the stream or at its
@@ -133,16 +161,15 @@ impl Drop for Line {
 
 impl Incoming {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Whoever panicked has left a whole frame or none.
+        // Whoever panicked has left the bytes whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, frame: Vec<u8>) {
+    fn push(&self, bytes: &[u8]) {
         let mut state = self.lock();
-        if state.frames.len() >= self.room {
-            state.frames.pop_front();
-        }
-        state.frames.push_back(frame);
+        state.bytes.extend(bytes);
+        let excess = state.bytes.len().saturating_sub(self.room);
+        state.bytes.drain(..excess);
         self.changed.notify_one();
     }
 
@@ -162,31 +189,18 @@ fn send_all(mut writer: impl Write, frames: &Receiver<Vec<u8>>) {
     }
 }
 
-/// Cuts what comes in at the delimiters, until either end closes.
+/// Keeps what comes in, until either end closes.
 fn receive_all(mut reader: impl Read, incoming: &Incoming) {
-    let mut frame = Vec::new();
     let mut bytes = [0; 4096];
     while !incoming.closed.load(Ordering::Relaxed) {
-        let count = match reader.read(&mut bytes) {
+        match reader.read(&mut bytes) {
             Ok(0) => return,
-            Ok(count) => count,
+            Ok(count) => incoming.push(bytes.get(..count).unwrap_or(&bytes)),
             Err(error) => match error.kind() {
-                io::ErrorKind::Interrupted | io::ErrorKind::TimedOut => continue,
-                io::ErrorKind::WouldBlock => {
-                    thread::sleep(LOOK_EVERY);
-                    continue;
-                }
+                io::ErrorKind::Interrupted | io::ErrorKind::TimedOut => {}
+                io::ErrorKind::WouldBlock => thread::sleep(LOOK_EVERY),
                 _ => return,
             },
-        };
-        for &byte in bytes.get(..count).unwrap_or(&bytes) {
-            if byte != 0 {
-                if frame.len() < LONGEST_FRAME {
-                    frame.push(byte);
-                }
-            } else if !frame.is_empty() {
-                incoming.push(std::mem::take(&mut frame));
-            }
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The boards. Each has a module of its own that provides:
 //!
 //! - `NAME` and `TICK_HZ`, the frequency of the stopwatch's clock;
-//! - `Uart`, with `new`, `read` and `write`, both of which wait, and `flush`,
-//!   which waits until everything is on the line;
+//! - `Uart`, with `new`; `has_byte`, `take`, and `doze`, which sleeps until a byte
+//!   comes; `write`, which waits, and `flush`, which waits until everything is on
+//!   the line. `uart` makes the traits of `embedded-io` of them;
 //! - `reset`, which starts the processor anew;
 //! - `Flash`, with `open`, for what has to survive that;
 //! - `die`, which reports a panic as the board can and never returns.
@@ -14,6 +15,7 @@ mod flash;
 #[cfg(target_arch = "arm")]
 mod interrupt;
 mod register;
+mod uart;
 
 #[cfg(feature = "microbit")]
 mod microbit;
