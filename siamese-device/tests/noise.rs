@@ -568,8 +568,8 @@ fn ask(session: &mut Session, requests: usize, seed: u64) -> (usize, usize) {
                     assert_eq!((info.model_crc, info.gallery_capacity), (7, 70));
                 }
             }
-            985..997 => session.heal(),
-            997 => {
+            985..990 => session.heal(),
+            990..995 => {
                 resets += 1;
                 let fingerprint = session.here.fingerprint();
                 session.change(Device::reset, |gallery| {
@@ -586,7 +586,7 @@ fn ask(session: &mut Session, requests: usize, seed: u64) -> (usize, usize) {
         "{} requests: {} without an answer, {} hosts, {resets} resets",
         session.requests, session.failures, session.hosts
     );
-    assert!(session.failures < requests / 10, "the test is void");
+    assert!(session.requests - session.failures > requests / 10, "the test is void");
     (session.requests, resets)
 }
 
@@ -614,7 +614,9 @@ fn every_answer_on_a_noisy_line_is_that_of_its_request() {
     let started = Instant::now();
     let requests = simulate(REQUESTS / 2, 20, 8, 1)
         + simulate(REQUESTS / 4, 6, 1, 2)
-        + simulate(REQUESTS / 4, 4, 4, 3);
+        + simulate(REQUESTS / 8, 3, 4, 3)
+        // Nearly every frame: there are requests without an answer, too.
+        + simulate(REQUESTS / 8, 1, 2, 4);
     println!(
         "{requests} requests in {:.1} s",
         started.elapsed().as_secs_f64()
