@@ -1,76 +1,129 @@
 //! Requests and answers over any byte stream.
 
-use std::io::{self, Read, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::iter;
+use std::time::{Duration, Instant, SystemTime};
 
-use siamese_core::gallery::{Identified, Label, LoadError, Verified};
+use siamese_core::gallery::{Label, Verified};
 use siamese_link::{
-    Embedded, LINK_VERSION, Listed, Memory, Request, Response, frame_capacity, read_frame,
-    write_frame,
+    Embedded, Entries, Fault, FrameError, Identification, Info, Kind, LINK_VERSION, Listed, Memory,
+    Notice, Request, Response, Tag, frame_capacity, open_frame, write_frame,
 };
 
 use crate::error::Error;
-use crate::transport::{Halves, Transport};
+use crate::line::{Line, Threaded};
+use crate::transport::Transport;
 
 /// How long a device may take for an answer if not said otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Bytes without a zero that no device sends: what is not a frame is not kept.
-const LONGEST_FRAME: usize = 1 << 16;
+/// A request is sent again after this part of the time-out without an answer, then
+/// after twice as long, and so on.
+const FIRST_PAUSE: u32 = 16;
+/// The most times that a request is sent because something on the line was
+/// damaged.
+const SENDS: u32 = 8;
+/// The most times that a list is begun, if the gallery changes meanwhile.
+const LISTS: u32 = 8;
+/// Bytes without a delimiter that no device sends, last words included: the rest
+/// of them isn't kept.
+const LONGEST_FRAME: usize = 4096;
+/// How often a device that shall restart is asked whether it has.
+const ASK_EVERY: Duration = Duration::from_millis(5);
 
 /// What a device says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeviceInfo {
-    /// The board.
-    pub board: String,
-    /// The model's name.
-    pub model: String,
-    /// The model's training digest.
-    pub training_digest: [u8; 32],
-    /// The CRC-32 at the end of the model in flash.
-    pub model_crc: u32,
-    /// The pixels that an image must have.
-    pub pixels: usize,
-    /// The coordinates of an embedding.
-    pub dim: usize,
-    /// How often the clock of [`Embedded::ticks`] ticks, in Hz.
-    pub tick_hz: u32,
-    /// The entries that the gallery has room for.
-    pub gallery_capacity: usize,
-    /// Whether the device can save its gallery.
-    pub can_save: bool,
-    /// Why the gallery that was saved last isn't in use.
-    pub refused: Option<LoadError>,
-}
-
-/// A device's answer to "what does this look like?".
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identification {
-    /// What its gallery says; `None` if it is empty.
-    pub answer: Option<Identified>,
-    /// How long the comparison took, without the embedding, in ticks of the
-    /// device's clock.
-    pub ticks: u32,
-}
+pub type DeviceInfo = Info<String>;
 
 /// A device, at the other end of a [`Transport`].
 ///
-/// Two threads move the bytes, so that neither a device that doesn't read nor
-/// one that doesn't answer can block the caller for longer than the timeout.
+/// Each request has a number, and only its own answer is taken: whatever else
+/// comes is dropped. A request that gets no answer, or that the device couldn't
+/// read, is sent again a few times. Requests that change the device are carried
+/// out once all the same: the device knows by the number what it has done.
+///
+/// After [`Error::Timeout`] the device can be asked further. Whether a request that
+/// changes it was carried out isn't known then.
 pub struct Device {
-    outgoing: Sender<Vec<u8>>,
-    incoming: Receiver<Vec<u8>>,
-    closed: Arc<AtomicBool>,
-    /// How often the device has started, as far as its stream tells.
-    starts: Arc<AtomicUsize>,
+    line: Box<dyn Line>,
+    /// What has arrived and wasn't looked at.
+    incoming: VecDeque<u8>,
+    /// The frame that is arriving.
+    frame: Vec<u8>,
+    /// This host's number.
+    session: u32,
+    /// Whether the device knows it.
+    is_open: bool,
+    /// The number of the request that was sent last.
+    last_id: u32,
     timeout: Duration,
-    /// Requests that were sent and not yet answered.
-    pending: usize,
-    transport: Box<dyn Transport>,
+}
+
+/// Requests that are on the way.
+struct Exchange {
+    /// In the order in which they were sent last. A device answers in that order.
+    pending: VecDeque<Pending>,
+    /// When the exchange began or the last answer came.
+    progress: Instant,
+    /// When the oldest request is sent again, and after which pause.
+    again: Instant,
+    pause: Duration,
+    timeout: Duration,
+    /// How often any request was sent again.
+    repeats: u32,
+}
+
+/// A request without an answer.
+struct Pending {
+    id: u32,
+    /// Which one of the caller's requests it is.
+    index: usize,
+    frame: Vec<u8>,
+    sends: u32,
+}
+
+impl Exchange {
+    fn new(now: Instant, timeout: Duration) -> Self {
+        let pause = timeout / FIRST_PAUSE;
+        Self {
+            pending: VecDeque::new(),
+            progress: now,
+            again: now + pause,
+            pause,
+            timeout,
+            repeats: 0,
+        }
+    }
+
+    /// An answer came: the device is there, and the next one gets its time.
+    fn advance(&mut self, now: Instant) {
+        self.pause = self.timeout / FIRST_PAUSE;
+        self.again = now + self.pause;
+        self.progress = now;
+    }
+
+    /// Where the request is to which an answer of this host's belongs.
+    fn place_of(&self, tag: Tag) -> Option<usize> {
+        self.pending.iter().position(|pending| pending.id == tag.id)
+    }
+
+    /// The oldest request's frame, to be sent again; the request is the youngest
+    /// now.
+    fn repeat_oldest(&mut self) -> Option<Vec<u8>> {
+        let mut pending = self.pending.pop_front()?;
+        pending.sends += 1;
+        self.repeats += 1;
+        let frame = pending.frame.clone();
+        self.pending.push_back(pending);
+        Some(frame)
+    }
+
+    /// As [`repeat_oldest`](Self::repeat_oldest), unless it was sent often enough:
+    /// then time must tell.
+    fn repeat_damaged(&mut self) -> Option<Vec<u8>> {
+        self.pending.front().filter(|oldest| oldest.sends < SENDS)?;
+        self.repeat_oldest()
+    }
 }
 
 impl Device {
@@ -78,30 +131,28 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Open`] if the stream can't be used.
-    pub fn new(mut transport: impl Transport + 'static) -> Result<Self, Error> {
-        let Halves { reader, writer } = transport.halves().map_err(|error| Error::Open {
+    pub fn new(transport: impl Transport + 'static) -> Result<Self, Error> {
+        let line = Threaded::new(Box::new(transport)).map_err(|error| Error::Open {
             what: "the connection to the device".into(),
             error,
         })?;
-        let (outgoing, to_send) = channel();
-        let (received, incoming) = channel();
-        let closed = Arc::new(AtomicBool::new(false));
-        thread::spawn(move || send_all(writer, &to_send));
-        let starts = Arc::new(AtomicUsize::new(0));
-        let (reader_closed, reader_starts) = (Arc::clone(&closed), Arc::clone(&starts));
-        thread::spawn(move || receive_all(reader, &received, &reader_starts, &reader_closed));
-        Ok(Self {
-            outgoing,
-            incoming,
-            closed,
-            starts,
-            timeout: DEFAULT_TIMEOUT,
-            pending: 0,
-            transport: Box::new(transport),
-        })
+        Ok(Self::over(line))
     }
 
-    /// Waits for at most this long for each answer.
+    /// The device at the other end of `line`.
+    pub fn over(line: impl Line + 'static) -> Self {
+        Self {
+            line: Box::new(line),
+            incoming: VecDeque::new(),
+            frame: Vec::new(),
+            session: draw_session(),
+            is_open: false,
+            last_id: 0,
+            timeout: DEFAULT_TIMEOUT,
+        }
+    }
+
+    /// Waits for at most this long for each answer, repetitions included.
     pub fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = timeout;
     }
@@ -112,27 +163,17 @@ impl Device {
     /// [`Error::LinkVersion`] if it speaks another version of the link; else as
     /// [`embed`](Self::embed).
     pub fn info(&mut self) -> Result<DeviceInfo, Error> {
-        let mut frame = self.exchange(&Request::Info)?;
-        let Response::Info(info) = decode(&mut frame)? else {
-            return Err(Error::Unexpected);
-        };
-        if info.link_version != LINK_VERSION {
-            return Err(Error::LinkVersion {
+        let info = self.ask(&Request::Info, |response| match response {
+            Response::Info(info) => Some(info.with_texts(String::from)),
+            _ => None,
+        })?;
+        if info.link_version == LINK_VERSION {
+            Ok(info)
+        } else {
+            Err(Error::LinkVersion {
                 found: info.link_version,
-            });
+            })
         }
-        Ok(DeviceInfo {
-            board: info.board.into(),
-            model: info.model.into(),
-            training_digest: info.training_digest,
-            model_crc: info.model_crc,
-            pixels: info.pixels as usize,
-            dim: info.dim.into(),
-            tick_hz: info.tick_hz,
-            gallery_capacity: info.gallery_capacity.into(),
-            can_save: info.can_save,
-            refused: info.refused,
-        })
     }
 
     /// How much memory the device has used so far.
@@ -140,37 +181,39 @@ impl Device {
     /// # Errors
     /// As [`embed`](Self::embed).
     pub fn memory(&mut self) -> Result<Memory, Error> {
-        match decode(&mut self.exchange(&Request::Memory)?)? {
-            Response::Memory(memory) => Ok(memory),
-            _ => Err(Error::Unexpected),
-        }
+        self.ask(&Request::Memory, |response| match response {
+            Response::Memory(memory) => Some(memory),
+            _ => None,
+        })
     }
 
     /// The embedding of one image: 8-bit grey values, row-major, 0 = background.
     ///
     /// # Errors
     /// [`Error::Fault`] if the device refuses, [`Error::Died`] if it is gone,
-    /// [`Error::Timeout`] if it says nothing, and [`Error::Answer`] if its
-    /// answer is damaged.
+    /// [`Error::Timeout`] if no answer comes, and [`Error::LinkVersion`] if it
+    /// speaks another version of the link.
     pub fn embed(&mut self, pixels: &[u8]) -> Result<Embedded, Error> {
-        embedded(&mut self.exchange(&Request::Embed { pixels })?)
+        self.ask(&Request::Embed { pixels }, embedded)
     }
 
     /// Enrols what an image shows, in the label's prototype, or as an exemplar
     /// of its own; the examples in that entry now.
     ///
     /// # Errors
-    /// [`Error::Fault`] if the gallery is full; else as [`embed`](Self::embed).
+    /// [`Error::Fault`] if the gallery is full, or if the device has restarted or
+    /// was taken over by another host since this one's last change: repeated, the
+    /// call then works. Else as [`embed`](Self::embed).
     pub fn enrol(&mut self, label: Label, exemplar: bool, pixels: &[u8]) -> Result<u16, Error> {
         let request = Request::Enrol {
             label,
             exemplar,
             pixels,
         };
-        match decode(&mut self.exchange(&request)?)? {
-            Response::Enrolled { examples } => Ok(examples),
-            _ => Err(Error::Unexpected),
-        }
+        self.change(&request, |response| match response {
+            Response::Enrolled { examples } => Some(examples),
+            _ => None,
+        })
     }
 
     /// What an image looks like.
@@ -178,7 +221,7 @@ impl Device {
     /// # Errors
     /// As [`embed`](Self::embed).
     pub fn identify(&mut self, pixels: &[u8]) -> Result<Identification, Error> {
-        identification(&mut self.exchange(&Request::Identify { pixels })?)
+        self.ask(&Request::Identify { pixels }, identification)
     }
 
     /// Whether an image shows what it is said to show.
@@ -187,69 +230,118 @@ impl Device {
     /// [`Error::Fault`] if nothing is enrolled under the label; else as
     /// [`embed`](Self::embed).
     pub fn verify(&mut self, label: Label, pixels: &[u8]) -> Result<Verified, Error> {
-        match decode(&mut self.exchange(&Request::Verify { label, pixels })?)? {
-            Response::Verified(verified) => Ok(verified),
-            _ => Err(Error::Unexpected),
-        }
+        let request = Request::Verify { label, pixels };
+        self.ask(&request, |response| match response {
+            Response::Verified(verified) => Some(verified),
+            _ => None,
+        })
     }
 
     /// What is enrolled, in the gallery's order.
     ///
     /// # Errors
-    /// As [`embed`](Self::embed).
+    /// [`Error::Unexpected`] if another host keeps changing the gallery meanwhile;
+    /// else as [`embed`](Self::embed).
     pub fn entries(&mut self) -> Result<Vec<Listed>, Error> {
-        match decode(&mut self.exchange(&Request::List)?)? {
-            Response::Entries(entries) => Ok(entries.to_vec()),
-            _ => Err(Error::Unexpected),
+        for _ in 0..LISTS {
+            let first = self.list(0)?;
+            let total = first.total as usize;
+            let mut entries = first.entries.to_vec();
+            while entries.len() < total {
+                let part = self.list(entries.len() as u32)?;
+                if part.changes != first.changes || part.entries.is_empty() {
+                    break;
+                }
+                entries.extend(part.entries);
+            }
+            if entries.len() == total {
+                return Ok(entries);
+            }
         }
+        Err(Error::Unexpected)
+    }
+
+    /// A part of what is enrolled.
+    fn list(&mut self, from: u32) -> Result<Entries, Error> {
+        self.ask(&Request::List { from }, |response| match response {
+            Response::Entries(entries) => Some(entries),
+            _ => None,
+        })
     }
 
     /// Removes a label from the gallery; how many entries it had.
     ///
     /// # Errors
-    /// As [`embed`](Self::embed).
-    pub fn forget(&mut self, label: Label) -> Result<u16, Error> {
-        match decode(&mut self.exchange(&Request::Forget { label })?)? {
-            Response::Forgotten { entries } => Ok(entries),
-            _ => Err(Error::Unexpected),
-        }
+    /// As [`enrol`](Self::enrol).
+    pub fn forget(&mut self, label: Label) -> Result<u32, Error> {
+        self.change(&Request::Forget { label }, |response| match response {
+            Response::Forgotten { entries } => Some(entries),
+            _ => None,
+        })
     }
 
     /// Has the device save its gallery.
     ///
     /// # Errors
-    /// [`Error::Fault`] if it can't; else as [`embed`](Self::embed).
+    /// [`Error::Fault`] if it can't; else as [`enrol`](Self::enrol).
     pub fn save(&mut self) -> Result<(), Error> {
-        match decode(&mut self.exchange(&Request::Save)?)? {
-            Response::Saved => Ok(()),
-            _ => Err(Error::Unexpected),
+        self.change(&Request::Save, |response| {
+            matches!(response, Response::Saved).then_some(())
+        })
+    }
+
+    /// Has the device start anew, and waits until it says that it has: then it no
+    /// longer knows the session that it was told to restart in.
+    ///
+    /// # Errors
+    /// As [`enrol`](Self::enrol); [`Error::Timeout`] too if the device answers and
+    /// doesn't restart.
+    pub fn reset(&mut self) -> Result<(), Error> {
+        self.open()?;
+        let mut exchange = Exchange::new(self.line.now(), self.timeout);
+        let answered = self.ask_in(&mut exchange, &Request::Reset, |response| {
+            matches!(response, Response::Resetting).then_some(())
+        });
+        self.is_open = false;
+        match answered {
+            Ok(()) => {}
+            // The answer to an earlier copy was lost, and the restart is over.
+            Err(Error::Fault(Fault::NoSession)) if exchange.repeats > 0 => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let deadline = self.line.now() + self.timeout;
+        // Not all UARTs can be sent to before they are ready; but its saying so
+        // can be lost.
+        self.await_ready(self.line.now() + self.timeout / 4)?;
+        loop {
+            let info = self.info()?;
+            if info.session != Some(self.session) {
+                return Ok(());
+            }
+            if self.line.now() >= deadline {
+                return Err(Error::Timeout(self.timeout));
+            }
+            let until = self.line.now() + ASK_EVERY;
+            while self.receive_until(until)?.is_some() {}
         }
     }
 
-    /// Has the device start anew, and waits until it is ready.
-    ///
-    /// # Errors
-    /// As [`embed`](Self::embed).
-    pub fn reset(&mut self) -> Result<(), Error> {
-        const LOOK_EVERY: Duration = Duration::from_millis(5);
-        let before = self.starts.load(Ordering::Relaxed);
-        match decode(&mut self.exchange(&Request::Reset)?)? {
-            Response::Resetting => {}
-            _ => return Err(Error::Unexpected),
-        }
-        let deadline = Instant::now() + self.timeout;
-        while self.starts.load(Ordering::Relaxed) == before {
-            if Instant::now() >= deadline {
-                return Err(Error::Timeout(self.timeout));
+    /// Waits until the device says that it is ready, but not longer than until
+    /// then.
+    fn await_ready(&mut self, until: Instant) -> Result<(), Error> {
+        while let Some(mut frame) = self.receive_until(until)? {
+            let payload = open_frame(&mut frame);
+            if payload.is_ok_and(|payload| payload.message() == Ok(Notice::Ready)) {
+                break;
             }
-            thread::sleep(LOOK_EVERY);
         }
         Ok(())
     }
 
     /// The embeddings of many images, in their order. Further requests are on
     /// the way while the device computes, if the transport allows it.
-    /// `progress` is called with each embedding's index as it arrives.
+    /// `progress` is called with each embedding's index, in that order, as soon
+    /// as it and all before it are there.
     ///
     /// # Errors
     /// As [`embed`](Self::embed), for the first image that fails.
@@ -289,82 +381,131 @@ impl Device {
         )
     }
 
-    /// A request for each image, with several on the way at once.
-    fn ask_all<I, A>(
-        &mut self,
-        images: impl IntoIterator<Item = I>,
-        request: impl for<'p> Fn(&'p [u8]) -> Request<'p>,
-        read: impl Fn(&mut [u8]) -> Result<A, Error>,
-        mut progress: impl FnMut(usize, &A),
-    ) -> Result<Vec<A>, Error>
-    where
-        I: AsRef<[u8]>,
-    {
-        let mut images = images.into_iter();
-        let mut answers = Vec::with_capacity(images.size_hint().0);
-        let window = self.transport.in_flight().max(1);
-        let mut failure = None;
-        loop {
-            while failure.is_none() && self.pending < window {
-                let Some(image) = images.next() else { break };
-                if let Err(error) = self.request(&request(image.as_ref())) {
-                    failure = Some(error);
-                }
-            }
-            if self.pending == 0 {
-                return failure.map_or(Ok(answers), Err);
-            }
-            // After a refusal, the answers that are still due are taken from
-            // the link, so that it stays usable.
-            match read(&mut self.answer()?) {
-                Ok(answer) if failure.is_none() => {
-                    progress(answers.len(), &answer);
-                    answers.push(answer);
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    failure.get_or_insert(error);
-                }
-            }
-        }
-    }
-
     /// Sends bytes as they are, for tests of damaged frames.
     ///
     /// # Errors
     /// [`Error::Died`] if the device is gone.
     pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let sent = self.outgoing.send(bytes.to_vec());
-        sent.map_err(|_| self.died())
+        self.send(bytes)
     }
 
-    /// The next frame that the device sends, without its terminating zero;
-    /// [`siamese_link::read_frame`] decodes it.
+    /// The next frame that the device sends, without its delimiters, whatever it
+    /// is; [`siamese_link::read_frame`] decodes it.
     ///
     /// # Errors
     /// [`Error::Died`] or [`Error::Timeout`].
     pub fn receive_frame(&mut self) -> Result<Vec<u8>, Error> {
-        match self.incoming.recv_timeout(self.timeout) {
-            Ok(frame) => match last_words(&frame) {
-                Some(words) => Err(Error::Died(words)),
-                None => Ok(frame),
-            },
-            Err(RecvTimeoutError::Timeout) => Err(Error::Timeout(self.timeout)),
-            Err(RecvTimeoutError::Disconnected) => Err(self.died()),
+        let frame = self.receive_until(self.line.now() + self.timeout)?;
+        frame.ok_or(Error::Timeout(self.timeout))
+    }
+
+    /// Begins this host's session, if the device doesn't know it yet.
+    fn open(&mut self) -> Result<(), Error> {
+        if !self.is_open {
+            // A session that once ended is never opened again: what was asked in
+            // it must not be carried out later.
+            self.session = draw_session();
+            self.ask(&Request::Open, |response| {
+                matches!(response, Response::Opened).then_some(())
+            })?;
+            self.is_open = true;
+        }
+        Ok(())
+    }
+
+    /// A request that changes the device.
+    fn change<A>(
+        &mut self,
+        request: &Request<'_>,
+        read: impl Fn(Response<'_>) -> Option<A>,
+    ) -> Result<A, Error> {
+        self.open()?;
+        let answer = self.ask(request, read);
+        if let Err(Error::Fault(Fault::NoSession | Fault::OtherSession)) = answer {
+            self.is_open = false;
+        }
+        answer
+    }
+
+    /// One request.
+    fn ask<A>(
+        &mut self,
+        request: &Request<'_>,
+        read: impl Fn(Response<'_>) -> Option<A>,
+    ) -> Result<A, Error> {
+        self.ask_in(
+            &mut Exchange::new(self.line.now(), self.timeout),
+            request,
+            read,
+        )
+    }
+
+    /// One request, in an exchange of the caller's.
+    fn ask_in<A>(
+        &mut self,
+        exchange: &mut Exchange,
+        request: &Request<'_>,
+        read: impl Fn(Response<'_>) -> Option<A>,
+    ) -> Result<A, Error> {
+        self.begin(exchange, 0, request)?;
+        let (_, answer) = self.answer(exchange, read)?;
+        Ok(answer)
+    }
+
+    /// A request for each image, with several on the way at once.
+    fn ask_all<I, A>(
+        &mut self,
+        images: impl IntoIterator<Item = I>,
+        request: impl for<'p> Fn(&'p [u8]) -> Request<'p>,
+        read: impl Fn(Response<'_>) -> Option<A>,
+        mut progress: impl FnMut(usize, &A),
+    ) -> Result<Vec<A>, Error>
+    where
+        I: AsRef<[u8]>,
+    {
+        let exchange = &mut Exchange::new(self.line.now(), self.timeout);
+        let mut images = images.into_iter().enumerate();
+        let window = self.line.in_flight().max(1);
+        let mut answers = Vec::with_capacity(images.size_hint().0);
+        // Answers that came before one of an earlier image.
+        let mut early: VecDeque<Option<A>> = VecDeque::new();
+        loop {
+            // An image whose answer is missing holds back those far behind it.
+            while early.len() + exchange.pending.len() < 2 * window
+                && exchange.pending.len() < window
+            {
+                let Some((index, image)) = images.next() else {
+                    break;
+                };
+                self.begin(exchange, index, &request(image.as_ref()))?;
+            }
+            if exchange.pending.is_empty() {
+                return Ok(answers);
+            }
+            let (index, answer) = self.answer(exchange, &read)?;
+            let place = index - answers.len();
+            if early.len() <= place {
+                early.extend(iter::repeat_with(|| None).take(place + 1 - early.len()));
+            }
+            if let Some(slot) = early.get_mut(place) {
+                *slot = Some(answer);
+            }
+            while let Some(Some(_)) = early.front() {
+                if let Some(answer) = early.pop_front().flatten() {
+                    progress(answers.len(), &answer);
+                    answers.push(answer);
+                }
+            }
         }
     }
 
-    /// A request and the frame of its answer.
-    fn exchange(&mut self, request: &Request<'_>) -> Result<Vec<u8>, Error> {
-        if self.pending > 0 {
-            return Err(Error::Lost);
-        }
-        self.request(request)?;
-        self.answer()
-    }
-
-    /// Sends a request.
-    fn request(&mut self, request: &Request<'_>) -> Result<(), Error> {
+    /// Sends a request for the first time.
+    fn begin(
+        &mut self,
+        exchange: &mut Exchange,
+        index: usize,
+        request: &Request<'_>,
+    ) -> Result<(), Error> {
         let pixels = match request {
             Request::Embed { pixels }
             | Request::Enrol { pixels, .. }
@@ -372,120 +513,161 @@ impl Device {
             | Request::Verify { pixels, .. } => pixels.len(),
             _ => 0,
         };
-        let mut buffer = vec![0; frame_capacity(pixels)];
-        let length = write_frame(request, &mut buffer)
-            .map_err(|_| Error::TooLong)?
-            .len();
-        self.send_bytes(&buffer[..length])?;
-        self.pending += 1;
+        self.last_id = self.last_id.wrapping_add(1);
+        let tag = Tag {
+            session: self.session,
+            id: self.last_id,
+        };
+        let mut frame = vec![0; frame_capacity(pixels)];
+        let written = write_frame(tag, request, &mut frame);
+        let length = written.map_err(|_| Error::TooLong)?.len();
+        frame.truncate(length);
+        if exchange.pending.is_empty() {
+            exchange.advance(self.line.now());
+        }
+        self.send(&frame)?;
+        exchange.pending.push_back(Pending {
+            id: tag.id,
+            index,
+            frame,
+            sends: 1,
+        });
         Ok(())
     }
 
-    /// The frame of the next answer. A failure leaves the answer pending, so
-    /// that it is not mistaken for a later one.
-    fn answer(&mut self) -> Result<Vec<u8>, Error> {
-        let frame = self.receive_frame()?;
-        self.pending -= 1;
-        Ok(frame)
+    /// The next answer to any of an exchange's requests, and which one's it is.
+    /// Until it comes, requests are sent again.
+    fn answer<A>(
+        &mut self,
+        exchange: &mut Exchange,
+        read: impl Fn(Response<'_>) -> Option<A>,
+    ) -> Result<(usize, A), Error> {
+        loop {
+            let now = self.line.now();
+            let deadline = exchange.progress + self.timeout;
+            if now >= deadline {
+                return Err(Error::Timeout(self.timeout));
+            }
+            if now >= exchange.again {
+                exchange.pause *= 2;
+                exchange.again = now + exchange.pause;
+                self.send_again(exchange.repeat_oldest())?;
+            }
+            let Some(mut frame) = self.receive_until(deadline.min(exchange.again))? else {
+                continue;
+            };
+            let payload = match open_frame(&mut frame) {
+                Ok(payload) => payload,
+                Err(FrameError::Version { found }) => {
+                    return Err(Error::LinkVersion {
+                        found: found.into(),
+                    });
+                }
+                // An answer, as likely as not: the oldest request's.
+                Err(_) => {
+                    self.send_again(exchange.repeat_damaged())?;
+                    continue;
+                }
+            };
+            if let Ok(Notice::Ready | Notice::Refused(_)) = payload.message() {
+                // What came before was answered before: this is about the oldest.
+                self.send_again(exchange.repeat_damaged())?;
+                continue;
+            }
+            let place = exchange.place_of(payload.tag);
+            // Else it is an answer to somebody else, or one that came twice, or
+            // this host's own request that has come back.
+            if payload.kind == Kind::Response
+                && payload.tag.session == self.session
+                && let Some(place) = place
+            {
+                // Those before it should have been answered before it.
+                for _ in 0..place {
+                    self.send_again(exchange.repeat_oldest())?;
+                }
+                let Some(answered) = exchange.pending.pop_front() else {
+                    continue;
+                };
+                exchange.advance(self.line.now());
+                return match payload.message().map_err(Error::Answer)? {
+                    Response::Fault(fault) => Err(Error::Fault(fault)),
+                    response => Ok((answered.index, read(response).ok_or(Error::Unexpected)?)),
+                };
+            }
+        }
+    }
+
+    fn send_again(&mut self, frame: Option<Vec<u8>>) -> Result<(), Error> {
+        frame.map_or(Ok(()), |frame| self.send(&frame))
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.line.send(bytes).map_err(|_| self.died())
+    }
+
+    /// The next frame, unless none comes until then.
+    fn receive_until(&mut self, until: Instant) -> Result<Option<Vec<u8>>, Error> {
+        let mut is_late = false;
+        loop {
+            while let Some(byte) = self.incoming.pop_front() {
+                if byte != 0 {
+                    if self.frame.len() < LONGEST_FRAME {
+                        self.frame.push(byte);
+                    }
+                } else if !self.frame.is_empty() {
+                    let frame = std::mem::take(&mut self.frame);
+                    return match last_words(&frame) {
+                        Some(words) => Err(Error::Died(words)),
+                        None => Ok(Some(frame)),
+                    };
+                }
+            }
+            // A device that never ends a frame must not keep anybody here.
+            if is_late {
+                return Ok(None);
+            }
+            if self.line.receive(&mut self.incoming, until).is_err() {
+                return Err(self.died());
+            }
+            is_late = self.incoming.is_empty() || self.line.now() >= until;
+        }
     }
 
     /// The error of a stream that has ended.
     fn died(&mut self) -> Error {
-        Error::Died(self.transport.obituary())
+        Error::Died(self.line.obituary())
     }
 }
 
-impl Drop for Device {
-    fn drop(&mut self) {
-        // The threads end by themselves: the one when the channel closes, the
-        // other when the transport does, or at its next look at this.
-        self.closed.store(true, Ordering::Relaxed);
+/// A session's number: any but 0, which means none.
+fn draw_session() -> u32 {
+    loop {
+        // The standard library draws its keys at random.
+        let drawn = RandomState::new().hash_one(SystemTime::now()) as u32;
+        if drawn != 0 {
+            return drawn;
+        }
     }
 }
 
-/// The answer in a frame; a fault is an error.
-fn decode(frame: &mut [u8]) -> Result<Response<'_>, Error> {
-    match read_frame(frame).map_err(Error::Answer)? {
-        Response::Fault(fault) => Err(Error::Fault(fault)),
-        response => Ok(response),
+fn embedded(response: Response<'_>) -> Option<Embedded> {
+    match response {
+        Response::Embedding(embedded) => Some(embedded),
+        _ => None,
     }
 }
 
-/// The embedding in a frame.
-fn embedded(frame: &mut [u8]) -> Result<Embedded, Error> {
-    match decode(frame)? {
-        Response::Embedding(embedded) => Ok(embedded),
-        _ => Err(Error::Unexpected),
-    }
-}
-
-/// The identification in a frame.
-fn identification(frame: &mut [u8]) -> Result<Identification, Error> {
-    match decode(frame)? {
-        Response::Identified { answer, ticks } => Ok(Identification { answer, ticks }),
-        _ => Err(Error::Unexpected),
+fn identification(response: Response<'_>) -> Option<Identification> {
+    match response {
+        Response::Identified(identification) => Some(identification),
+        _ => None,
     }
 }
 
 /// A panic's message, which a board without another way to report it sends
-/// between two zeros like a frame.
+/// between two delimiters like a frame.
 fn last_words(frame: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(frame).ok()?;
     text.starts_with("panicked at ")
         .then(|| text.trim_end().into())
-}
-
-/// Writes what comes through the channel until either end closes.
-fn send_all(mut writer: impl Write, frames: &Receiver<Vec<u8>>) {
-    for frame in frames {
-        if writer
-            .write_all(&frame)
-            .and_then(|()| writer.flush())
-            .is_err()
-        {
-            return;
-        }
-    }
-}
-
-/// Cuts what comes in at the zeros, until either end closes. A zero by itself is
-/// what a device sends when it starts.
-fn receive_all(
-    mut reader: impl Read,
-    frames: &Sender<Vec<u8>>,
-    starts: &AtomicUsize,
-    closed: &AtomicBool,
-) {
-    let mut frame = Vec::new();
-    let mut bytes = [0; 4096];
-    loop {
-        let count = match reader.read(&mut bytes) {
-            Ok(0) => return,
-            Ok(count) => count,
-            Err(error) if may_go_on(&error) => {
-                if closed.load(Ordering::Relaxed) {
-                    return;
-                }
-                continue;
-            }
-            Err(_) => return,
-        };
-        for &byte in &bytes[..count] {
-            if byte != 0 {
-                if frame.len() < LONGEST_FRAME {
-                    frame.push(byte);
-                }
-            } else if frame.is_empty() {
-                starts.fetch_add(1, Ordering::Relaxed);
-            } else if frames.send(std::mem::take(&mut frame)).is_err() {
-                return;
-            }
-        }
-    }
-}
-
-/// Whether a read that failed may succeed the next time.
-fn may_go_on(error: &io::Error) -> bool {
-    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
-    matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
 }

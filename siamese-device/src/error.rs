@@ -23,16 +23,15 @@ pub enum Error {
         /// The reason.
         error: io::Error,
     },
-    /// No answer came in time. Later answers could be mistaken for this one, so
-    /// the device has to be opened again.
+    /// No answer came in time, though the request was sent several times. The
+    /// device can be asked further; whether it has carried this request out isn't
+    /// known.
     Timeout(Duration),
-    /// An earlier answer never came: the device has to be opened again.
-    Lost,
     /// The device is gone; with its last words, a panic's message for example.
     Died(String),
     /// The device refused the request.
     Fault(Fault),
-    /// The device's answer is damaged.
+    /// The device's answer came whole, and the message in it is unknown.
     Answer(FrameError),
     /// The device answered another question.
     Unexpected,
@@ -40,7 +39,7 @@ pub enum Error {
     TooLong,
     /// The firmware speaks another version of the link.
     LinkVersion {
-        /// The firmware's version.
+        /// The firmware's version; 2 stands for any before 3 too.
         found: u16,
     },
     /// A file could not be read or written.
@@ -74,12 +73,9 @@ impl fmt::Display for Error {
                 "the device didn't answer within {} seconds",
                 waited.as_secs_f32()
             ),
-            Self::Lost => f.write_str(
-                "an earlier answer of the device never came: reset it and open it again",
-            ),
             Self::Died(words) => write!(f, "the device died: {words}"),
             Self::Fault(fault) => write!(f, "the device refused the request: {fault}"),
-            Self::Answer(error) => write!(f, "the device's answer is damaged: {error}"),
+            Self::Answer(error) => write!(f, "the device's answer is of no use: {error}"),
             Self::Unexpected => f.write_str("the device answered another question"),
             Self::TooLong => f.write_str("the request doesn't fit a frame"),
             Self::LinkVersion { found } => write!(

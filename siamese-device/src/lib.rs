@@ -6,9 +6,10 @@
 //! [`firmware`] builds the firmware and measures its ELF file. [`Reference`] says
 //! what a device must answer.
 //!
-//! Nothing here waits for ever: an answer that doesn't come is
-//! [`Error::Timeout`], and a device that died is [`Error::Died`] with what it
-//! said last.
+//! An answer is that of its own request, or an error: what is damaged on the line
+//! is sent again, and what nobody asked for is dropped. Nothing here waits for
+//! ever: an answer that doesn't come is [`Error::Timeout`], and a device that died
+//! is [`Error::Died`] with what it said last.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -31,17 +32,19 @@ mod device;
 mod emulator;
 mod error;
 pub mod firmware;
+mod line;
 mod panics;
 mod qemu;
 mod reference;
 mod serial;
 mod transport;
 
-pub use device::{DEFAULT_TIMEOUT, Device, DeviceInfo, Identification};
+pub use device::{DEFAULT_TIMEOUT, Device, DeviceInfo};
 pub use emulator::{Emulator, INSTRUCTIONS_PER_SECOND, instructions_per_image, mean_instructions};
 pub use error::Error;
+pub use line::Line;
 pub use panics::{Panic, panics};
 pub use reference::Reference;
 pub use serial::SerialPort;
-pub use siamese_link::{Embedded, Fault, FrameError, Listed, Memory};
+pub use siamese_link::{Embedded, Fault, FrameError, Identification, Listed, Memory};
 pub use transport::{Halves, Transport};

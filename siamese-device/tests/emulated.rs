@@ -5,6 +5,8 @@
 //! without them these tests fail, and say so.
 
 mod common;
+#[path = "common/frames.rs"]
+mod frames;
 
 use std::fs;
 use std::path::Path;
@@ -14,9 +16,15 @@ use object::{Object, ObjectSection};
 use siamese_core::Model;
 use siamese_device::firmware::{Board, Core, Footprint, model_of_elf, model_range};
 use siamese_device::{Device, Error, Reference};
-use siamese_link::{Fault, FrameError, Request, Response, frame_capacity, read_frame, write_frame};
+use siamese_link::{
+    Fault, FrameError, Notice, Request, Response, Tag, frame_capacity, read_frame, write_frame,
+};
 
-use common::{ELF, Random, build, build_with, extreme_model, random_images, random_model, start};
+use common::{
+    ELF, Random, build, build_with, extreme_model, random_images, random_model, small_image_model,
+    start,
+};
+use frames::{cobs, frame_of};
 
 /// The bar for static data and the deepest stack together, `small`'s sizes.
 const RAM_BAR: u64 = 12 * 1024;
@@ -135,8 +143,8 @@ fn it_says_which_model_it_runs() {
     assert_eq!(info.model, model.header().name);
     assert_eq!(info.training_digest, model.header().training_digest);
     assert_eq!(info.model_crc.to_le_bytes(), bytes[bytes.len() - 4..]);
-    assert_eq!(info.pixels, model.header().input.pixels());
-    assert_eq!(info.dim, model.dim());
+    assert_eq!(info.pixels as usize, model.header().input.pixels());
+    assert_eq!(usize::from(info.dim), model.dim());
     assert_eq!(info.tick_hz, 25_000_000);
 }
 
@@ -155,27 +163,32 @@ fn ticks_repeat() {
     println!("{} instructions an image", 40 * u64::from(ticks));
 }
 
-/// The next answer, which has to be a fault.
-fn fault(device: &mut Device) -> Fault {
+/// A device that has said so.
+fn ready() -> Device {
+    let mut device = device();
+    let mut frame = device.receive_frame().unwrap();
+    assert_eq!(read_frame(&mut frame), Ok((Tag::NONE, Notice::Ready)));
+    device
+}
+
+/// What the device says next, which has to be that it can't read something.
+fn refused(device: &mut Device) -> FrameError {
     let mut frame = device
         .receive_frame()
         .unwrap_or_else(|error| panic!("{error}"));
     match read_frame(&mut frame) {
-        Ok(Response::Fault(fault)) => fault,
-        other => panic!("expected a fault and got {other:?}"),
+        Ok((Tag::NONE, Notice::Refused(error))) => error,
+        other => panic!("expected a notice and got {other:?}"),
     }
 }
 
-/// The next answer, which has to be that a frame was damaged.
-fn frame_fault(device: &mut Device) {
-    let fault = fault(device);
-    assert!(matches!(fault, Fault::Frame(_)), "{fault:?}");
-}
+/// A tag that no `Device` uses.
+const STRANGER: Tag = Tag { session: 0, id: 7 };
 
-/// The frame of an image.
-fn image_frame(pixels: &[u8]) -> Vec<u8> {
-    let mut buffer = vec![0; frame_capacity(pixels.len())];
-    write_frame(&Request::Embed { pixels }, &mut buffer)
+/// The frame of a request.
+fn framed(request: &Request<'_>) -> Vec<u8> {
+    let mut buffer = vec![0; frame_capacity(2000)];
+    write_frame(STRANGER, request, &mut buffer)
         .unwrap()
         .to_vec()
 }
@@ -187,58 +200,54 @@ fn after_every_bad_frame_the_next_good_one_works() {
     let pixels = model.header().input.pixels();
     let image = random_images(3, pixels, 4).remove(2);
     let (expected, _) = on_host(&model, &image);
-    let good = image_frame(&image);
-    let mut device = device();
+    let good = framed(&Request::Embed { pixels: &image });
+    let mut device = ready();
     let works = |device: &mut Device| {
         assert_eq!(device.embed(&image).unwrap().coordinates[..], expected);
     };
     works(&mut device);
 
-    // One byte changed, anywhere: COBS or checksum notices. A zero ends the
-    // frame early, and makes two of it.
     let mut random = Random::new(5);
-    for _ in 0..20 {
-        let mut damaged = good.clone();
-        let at = random.below(damaged.len() as u64 - 1) as usize;
-        damaged[at] = match damaged[at] ^ (1 + random.below(255) as u8) {
-            0 => damaged[at] ^ 0xFF,
-            other => other,
-        };
-        if damaged[at] == 0 {
-            continue;
-        }
-        device.send_bytes(&damaged).unwrap();
-        frame_fault(&mut device);
-        works(&mut device);
-    }
-    // Cut off in the middle.
-    device.send_bytes(&good[..good.len() / 2]).unwrap();
-    device.send_bytes(&[0]).unwrap();
-    frame_fault(&mut device);
-    works(&mut device);
-    // Noise without a zero, then a good frame: one fault for both, which are
-    // longer than the buffer if the noise is long.
-    for length in [5, 100] {
-        let noise: Vec<u8> = (0..length).map(|_| 1 + random.below(255) as u8).collect();
+    // Noise, then a good frame: its first delimiter ends the noise, and it is
+    // answered.
+    for length in [5, 100, 5000] {
+        let mut noise: Vec<u8> = (0..length).map(|_| 1 + random.below(255) as u8).collect();
+        noise.extend(&good);
         device.send_bytes(&noise).unwrap();
-        device.send_bytes(&good).unwrap();
-        fault(&mut device);
+        refused(&mut device);
+        let mut answer = device.receive_frame().unwrap();
+        let (tag, answer) = read_frame(&mut answer).unwrap();
+        assert!(matches!(answer, Response::Embedding(_)), "{answer:?}");
+        assert_eq!(tag, STRANGER);
         works(&mut device);
     }
-    // Empty frames are passed over.
+    // Nobody is told of empty frames.
     device.send_bytes(&[0; 10]).unwrap();
     works(&mut device);
-    // Longer than the buffer.
-    let mut long = vec![0xAA; 100_000];
-    long.push(0);
-    device.send_bytes(&long).unwrap();
-    assert_eq!(fault(&mut device), Fault::TooLong);
+    // A frame of version 2, and what a device has said itself.
+    device.send_bytes(&frame_of(&[0])).unwrap();
+    assert_eq!(refused(&mut device), FrameError::Version { found: 2 });
+    let mut buffer = [0; frame_capacity(0)];
+    let echo = write_frame(STRANGER, &Response::Saved, &mut buffer).unwrap();
+    device.send_bytes(echo).unwrap();
     works(&mut device);
-    // An unknown request with a right checksum.
-    let mut buffer = [0; 64];
-    let unknown = write_frame(&77u8, &mut buffer).unwrap();
-    device.send_bytes(unknown).unwrap();
-    assert_eq!(fault(&mut device), Fault::Frame(FrameError::Message));
+    // An unknown request in a whole frame is refused by name.
+    let mut unknown = vec![0x83, 1, 2, 3, 4, 5, 6, 7, 8];
+    unknown.push(77);
+    device.send_bytes(&frame_of(&unknown)).unwrap();
+    let tag = Tag {
+        session: 0x0403_0201,
+        id: 0x0807_0605,
+    };
+    let mut answer = device.receive_frame().unwrap();
+    let fault = Response::Fault(Fault::Unsupported);
+    assert_eq!(read_frame(&mut answer), Ok((tag, fault)));
+    // So is one that is longer than the buffer.
+    let long = device.embed(&[9; 20_000]);
+    assert!(
+        matches!(long, Err(Error::Fault(Fault::TooLong))),
+        "{long:?}"
+    );
     works(&mut device);
     // Images of other sizes.
     for found in [0, 1, pixels - 1, pixels + 1] {
@@ -260,6 +269,132 @@ fn after_every_bad_frame_the_next_good_one_works() {
         Err(Error::Fault(_))
     ));
     works(&mut device);
+    // A host that vanishes inside a frame: the device gives it up, and says so.
+    device.send_bytes(&good[..good.len() / 2]).unwrap();
+    assert_eq!(refused(&mut device), FrameError::Silence);
+    works(&mut device);
+}
+
+/// Bytes that are no request to embed, but look like one or used to be.
+fn damaged(random: &mut Random, pixels: usize) -> Vec<u8> {
+    let below = |random: &mut Random, limit: usize| random.below(limit as u64) as usize;
+    let image: Vec<u8> = (0..pixels)
+        .map(|_| match random.below(4) {
+            0 => random.below(256) as u8,
+            _ => 0,
+        })
+        .collect();
+    let mut frame = framed(&match random.below(4) {
+        0 => Request::Embed { pixels: &image },
+        1 => Request::Verify {
+            label: random.below(65_536) as u16,
+            pixels: &image,
+        },
+        2 => Request::Identify { pixels: &image },
+        _ => Request::Memory,
+    });
+    let flip = |random: &mut Random, frame: &mut [u8]| {
+        let bit = random.below(8 * frame.len() as u64) as usize;
+        frame[bit / 8] ^= 1 << (bit % 8);
+    };
+    let header = [0x83, 1, 1, 1, 1, 1, 1, 1, 1];
+    match random.below(14) {
+        0 => flip(random, &mut frame),
+        1 => (0..2 + random.below(20)).for_each(|_| flip(random, &mut frame)),
+        // One bit, such that the frame ends early.
+        2 => {
+            let powers = 1..frame.len() - 1;
+            if let Some(at) = powers.rev().find(|&at| frame[at].is_power_of_two()) {
+                frame[at] = 0;
+            }
+        }
+        3 => frame.truncate(below(random, frame.len())),
+        4 => frame.drain(..below(random, frame.len())).for_each(drop),
+        // Two that were merged.
+        5 => {
+            frame.pop();
+            frame.extend(&framed(&Request::Info)[1..]);
+        }
+        6 => {
+            let last = frame.len() - 1;
+            frame[last] = 1 << random.below(8);
+            frame.extend(&framed(&Request::List { from: 0 })[1..]);
+        }
+        7 => frame = vec![0; 1 + below(random, 500)],
+        8 => {
+            let length = 500 + below(random, 3000);
+            frame = (0..length).map(|_| 1 + random.below(255) as u8).collect();
+        }
+        // Right checksums: an unknown request, one with bytes to spare, and one
+        // with a padded number.
+        9 => frame = frame_of(&[&header[..], &[11 + random.below(100) as u8, 3, 3]].concat()),
+        10 => frame = frame_of(&[&header[..], &[2, 0]].concat()),
+        11 => frame = frame_of(&[&header[..], &[0x82, 0]].concat()),
+        // Bytes after the checksum.
+        12 => {
+            let payload = [&header[..], &[2]].concat();
+            let crc = siamese_core::checksum::checksum(&payload).to_le_bytes();
+            let extra: Vec<u8> = (0..1 + random.below(300))
+                .map(|_| random.below(256) as u8)
+                .collect();
+            frame = cobs(&[&payload[..], &crc, &extra].concat());
+        }
+        _ => {
+            let length = 1 + below(random, 500);
+            frame = (0..length).map(|_| random.below(256) as u8).collect();
+        }
+    }
+    frame
+}
+
+#[test]
+fn five_thousand_answers_are_right_among_damaged_frames() {
+    // Small images: the line is what takes the time.
+    let bytes = small_image_model();
+    let model = Model::parse(&bytes).unwrap();
+    let pixels = model.header().input.pixels();
+    let images = random_images(64, pixels, 12);
+    let expected: Vec<_> = images.iter().map(|image| on_host(&model, image)).collect();
+    let elf = build_with(&bytes, Board::Mps2An386);
+    let mut device = start(&elf, Board::Mps2An386);
+    let mut random = Random::new(13);
+    let (mut enrolled, mut requests, started) = (0, 0, Instant::now());
+    while requests < 5_000 {
+        device.send_bytes(&damaged(&mut random, pixels)).unwrap();
+        let at = random.below(64) as usize;
+        match requests % 4 {
+            0 => {
+                let found = device.embed(&images[at]).unwrap();
+                assert_eq!((found.coordinates.to_vec(), found.hidden_crc), expected[at]);
+                requests += 1;
+            }
+            // What changes the device: once each, whatever was sent again.
+            1 if enrolled < 1000 => {
+                enrolled += 1;
+                assert_eq!(device.enrol(3, false, &images[at]).unwrap(), enrolled);
+                requests += 1;
+            }
+            2 => {
+                let images: Vec<_> = (at..at + 9).map(|at| &images[at % 64]).collect();
+                let found = device.embed_all(images, |_, _| {}).unwrap();
+                for (found, at) in found.iter().zip(at..) {
+                    let found = (found.coordinates.to_vec(), found.hidden_crc);
+                    assert_eq!(found, expected[at % 64]);
+                }
+                requests += 9;
+            }
+            _ => {
+                assert_eq!(device.info().unwrap().pixels as usize, pixels);
+                requests += 1;
+            }
+        }
+    }
+    let listed = device.entries().unwrap();
+    assert_eq!((listed.len(), listed[0].examples), (1, enrolled));
+    println!(
+        "{requests} requests in {:.0} s",
+        started.elapsed().as_secs_f64()
+    );
 }
 
 #[test]
@@ -313,10 +448,8 @@ fn a_damaged_model_is_reported_in_words() {
 
 #[test]
 fn no_answer_is_a_timeout() {
-    let mut device = device();
+    let mut device = ready();
     device.set_timeout(Duration::from_millis(300));
-    // Half a frame: the device waits for the rest.
-    device.send_bytes(&[1, 2, 3]).unwrap();
     let started = Instant::now();
     assert!(matches!(device.receive_frame(), Err(Error::Timeout(_))));
     assert!(started.elapsed() < Duration::from_secs(10));

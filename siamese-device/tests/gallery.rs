@@ -128,7 +128,7 @@ fn identifying_among_32_prototypes_of_16_coordinates_is_cheap() {
     let elf = siamese_device::firmware::build(&model, Board::Mps2An386).unwrap();
     let mut device = common::start(&elf, Board::Mps2An386);
     let info = device.info().unwrap();
-    let images = random_images(132, info.pixels, 11);
+    let images = random_images(132, info.pixels as usize, 11);
     for (label, image) in images.iter().take(32).enumerate() {
         device.enrol(label as u16, false, image).unwrap();
     }
@@ -142,7 +142,7 @@ fn identifying_among_32_prototypes_of_16_coordinates_is_cheap() {
 #[test]
 fn a_full_gallery_and_an_unknown_label_are_faults() {
     let mut device = common::start(&ELF, Board::default());
-    let images = random_images(1, device.info().unwrap().pixels, 3);
+    let images = random_images(1, device.info().unwrap().pixels as usize, 3);
     for label in 0..32 {
         device.enrol(label, true, &images[0]).unwrap();
     }

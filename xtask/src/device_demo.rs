@@ -296,7 +296,7 @@ impl Tally {
             let row = &mut tally.0[usize::from(digit)];
             row.images += 1;
             row.right += usize::from(answer.is_some_and(|a| a.nearest.label == u16::from(digit)));
-            row.unknown += usize::from(answer.is_none_or(|a| !a.known));
+            row.unknown += usize::from(answer.is_none_or(|a| !a.decision.is_accepted()));
         }
         tally
     }

@@ -3,7 +3,7 @@
 //!
 //! - `start`, called once before anything else, which gives the `Peripherals`;
 //! - `sleep`, which waits for an interrupt;
-//! - `Ticks`, a stopwatch with `new` and `measure`;
+//! - `Ticks`, a clock with `new` and `now`;
 //!
 //! and that calls the program's own `start` with its static `Memory`.
 

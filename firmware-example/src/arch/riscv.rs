@@ -8,7 +8,7 @@ use riscv_rt::{TrapFrame, entry};
 use super::stack;
 use crate::Memory;
 
-/// What a stopwatch needs: a register of the processor.
+/// What a clock needs: a register of the processor.
 pub struct Peripherals;
 
 /// Boots.
@@ -47,21 +47,18 @@ pub fn sleep() {
     riscv::asm::wfi();
 }
 
-/// A stopwatch that counts instructions.
+/// A clock that counts instructions.
 pub struct Ticks;
 
 impl Ticks {
-    /// The stopwatch.
+    /// The clock.
     pub fn new(_: Peripherals) -> Self {
         Self
     }
 
-    /// What `work` returns, and how many ticks it took, modulo 2^32.
-    pub fn measure<T>(&mut self, work: impl FnOnce() -> T) -> (T, u32) {
-        let start = minstret::read();
-        let result = work();
-        let end = minstret::read();
-        (result, end.wrapping_sub(start) as u32)
+    /// The ticks so far, modulo 2^32.
+    pub fn now(&self) -> u32 {
+        minstret::read() as u32
     }
 }
 

@@ -1,4 +1,5 @@
-//! A stopwatch on SysTick, which counts 24 bits; an interrupt counts the rest.
+//! A clock on SysTick, which counts 24 bits; an interrupt counts the rest. It also
+//! wakes a processor that sleeps: every 2^24 ticks.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -15,7 +16,7 @@ const RELOAD: u32 = (1 << BITS) - 1;
 /// Full turns of the counter.
 static TURNS: AtomicU32 = AtomicU32::new(0);
 
-/// Runs once every 2^24 ticks while the stopwatch runs.
+/// Runs once every 2^24 ticks while the clock runs.
 #[exception]
 fn SysTick() {
     // Nobody else writes, and Armv6-M has no instruction that adds in memory.
@@ -25,13 +26,11 @@ fn SysTick() {
     );
 }
 
-/// The stopwatch.
-pub struct Ticks {
-    counter: SYST,
-}
+/// The clock.
+pub struct Ticks;
 
 impl Ticks {
-    /// A stopwatch that stands still.
+    /// Starts the clock.
     pub fn new(
         Peripherals {
             SYST: mut counter, ..
@@ -41,21 +40,12 @@ impl Ticks {
         counter.set_reload(RELOAD);
         counter.clear_current();
         counter.enable_interrupt();
-        Self { counter }
-    }
-
-    /// What `work` returns, and how many ticks it took, modulo 2^32.
-    pub fn measure<T>(&mut self, work: impl FnOnce() -> T) -> (T, u32) {
-        self.counter.enable_counter();
-        let start = Self::now();
-        let result = work();
-        let end = Self::now();
-        self.counter.disable_counter();
-        (result, end.wrapping_sub(start))
+        counter.enable_counter();
+        Self
     }
 
     /// The ticks so far, modulo 2^32.
-    fn now() -> u32 {
+    pub fn now(&self) -> u32 {
         loop {
             let turns = TURNS.load(Ordering::Relaxed);
             // The turn ends where the counter reaches 0, so 0 is its first tick.

@@ -1,5 +1,5 @@
 //! All that a firmware calls and that may not panic: the model, an embedding, a
-//! gallery, its store, and frames. `cargo xtask panics` looks for what could panic
+//! gallery, its store, and the request server. `cargo xtask panics` looks for what could panic
 //! in the program that the linker makes of it. It is never run.
 
 #![no_std]
@@ -8,6 +8,7 @@
 #[path = "../model.rs"]
 mod model;
 
+use core::convert::Infallible;
 use core::hint::black_box;
 use core::panic::PanicInfo;
 
@@ -18,7 +19,7 @@ use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNo
 use riscv_rt::entry;
 use siamese_core::gallery::{Gallery, GalleryStore};
 use siamese_core::{Embedding, Model};
-use siamese_link::{Embedded, Request, Response, frame_capacity, read_frame, write_frame};
+use siamese_link::{Platform, Server, frame_capacity};
 
 #[entry]
 fn boot() -> ! {
@@ -29,25 +30,17 @@ fn boot() -> ! {
     }
 }
 
-/// Every step once, with what the compiler can't foresee. `None` if one fails.
+/// A device's whole life, with what the compiler can't foresee. `None` if something
+/// fails.
 fn round(frame: &mut [u8]) -> Option<()> {
     let model = Model::parse(model::bytes()).ok()?;
     let mut network = model::Network::new(model).ok()?;
     let mut gallery = Gallery::<{ model::DIM }, 4>::new(&model).ok()?;
-    let mut store = GalleryStore::new(Ram([0xFF; SIZE]), 0..SIZE as u32).ok()?;
-    // What can't be loaded is not the end.
-    let _ = black_box(store.load(&mut gallery));
-
-    let length = black_box(frame.len());
-    let request = read_frame(frame.get_mut(..length)?).ok()?;
-    let embedding = serve(request, &mut network, &mut gallery)?;
-    store.save(&gallery).ok()?;
-    let response = Response::Embedding(Embedded {
-        coordinates: embedding.0.into_iter().collect(),
-        hidden_crc: network.hidden().map(siamese_core::checksum::checksum),
-        ticks: black_box(0),
-    });
-    black_box(write_frame(&response, frame).ok()?);
+    let store = GalleryStore::new(Ram([0xFF; SIZE]), 0..SIZE as u32).ok()?;
+    let mut server = Server::new(&mut network, &mut gallery, frame, store, Board).ok()?;
+    black_box(server.run(&mut Line).ok()?);
+    black_box(gallery.verify_pair(&Embedding(black_box([0; _])), &Embedding(black_box([1; _]))));
+    black_box(gallery.identify_by_vote::<3>(&Embedding(black_box([0; _]))));
     #[cfg(feature = "panics")]
     planted();
     Some(())
@@ -60,42 +53,54 @@ fn planted() {
     black_box([1u8, 2, 3][black_box(2)]);
 }
 
-/// Carries a request out.
-fn serve(
-    request: Request<'_>,
-    network: &mut model::Network,
-    gallery: &mut Gallery<{ model::DIM }, 4>,
-) -> Option<Embedding<{ model::DIM }>> {
-    match request {
-        Request::Embed { pixels } => network.embed(pixels).ok(),
-        Request::Enrol {
-            label,
-            exemplar,
-            pixels,
-        } => {
-            let embedding = network.embed(pixels).ok()?;
-            if exemplar {
-                gallery.enrol_exemplar(label, &embedding).ok()?;
-            } else {
-                gallery.enrol(label, &embedding).ok()?;
-            }
-            Some(embedding)
-        }
-        Request::Identify { pixels } => {
-            let embedding = network.embed(pixels).ok()?;
-            black_box(gallery.identify(&embedding));
-            Some(embedding)
-        }
-        Request::Verify { label, pixels } => {
-            let embedding = network.embed(pixels).ok()?;
-            black_box(gallery.verify(label, &embedding).ok()?);
-            Some(embedding)
-        }
-        Request::Forget { label } => {
-            black_box(gallery.forget(label));
-            None
-        }
-        _ => None,
+/// A line of which nothing is known.
+struct Line;
+
+impl embedded_io::ErrorType for Line {
+    type Error = Infallible;
+}
+
+impl embedded_io::Read for Line {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
+        bytes.iter_mut().for_each(|byte| *byte = black_box(0));
+        Ok(bytes.len())
+    }
+}
+
+impl embedded_io::ReadReady for Line {
+    fn read_ready(&mut self) -> Result<bool, Infallible> {
+        Ok(black_box(true))
+    }
+}
+
+impl embedded_io::Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        Ok(black_box(bytes).len())
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+/// A board of which nothing is known.
+struct Board;
+
+impl Platform for Board {
+    fn board(&self) -> &'static str {
+        black_box("board")
+    }
+
+    fn model_crc(&self) -> u32 {
+        model::CRC
+    }
+
+    fn tick_hz(&self) -> u32 {
+        black_box(1)
+    }
+
+    fn ticks(&mut self) -> u32 {
+        black_box(0)
     }
 }
 

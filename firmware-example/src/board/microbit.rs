@@ -49,11 +49,18 @@ impl Uart {
         }
     }
 
-    /// Waits, asleep, for a byte.
-    pub fn read(&mut self) -> u8 {
-        while self.received.read() == 0 {
-            sleep_until(Line(UART_LINE), || self.received.read() != 0);
-        }
+    /// Whether there is a byte to take.
+    pub fn has_byte(&self) -> bool {
+        self.received.read() != 0
+    }
+
+    /// Sleeps until there is one, or any interrupt.
+    pub fn doze(&mut self) {
+        sleep_until(Line(UART_LINE), || self.has_byte());
+    }
+
+    /// Takes a byte.
+    pub fn take(&mut self) -> u8 {
         // Taking the byte out may announce the next one.
         self.received.write(0);
         self.receive.read() as u8

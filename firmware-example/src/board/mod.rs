@@ -1,8 +1,9 @@
 //! The boards. For each there are here:
 //!
 //! - `NAME` and `TICK_HZ`, the frequency of the stopwatch's clock;
-//! - `Uart`, with `new`, `read` and `write`, both of which wait, and `flush`,
-//!   which waits until everything is on the line;
+//! - `Uart`, with `new`; `has_byte`, `take`, and `doze`, which sleeps until a byte
+//!   comes; `write`, which waits, and `flush`, which waits until everything is on
+//!   the line. `uart` makes the traits of `embedded-io` of them;
 //! - `reset`, which starts the processor anew;
 //! - `Flash`, with `open`, for what has to survive that;
 //! - `die`, which reports a panic as the board can and never returns;
@@ -25,6 +26,7 @@ pub mod log;
 mod register;
 #[cfg(board_semihosting)]
 mod semihosting;
+mod uart;
 
 #[cfg_attr(board_uart = "cmsdk", path = "mps.rs")]
 #[cfg_attr(board_uart = "nrf51", path = "microbit.rs")]

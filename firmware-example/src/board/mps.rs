@@ -48,19 +48,21 @@ impl Uart {
         }
     }
 
-    /// Waits for a byte. It sleeps meanwhile: besides the energy, an emulator
-    /// that isn't asked for the state all the time receives 3 times faster.
-    pub fn read(&mut self) -> u8 {
-        while !self.has_byte() {
-            self.interrupts.write(RX_INTERRUPT);
-            sleep_until(Line(UART_LINE), || self.has_byte());
-        }
-        self.data.read() as u8
+    /// Whether there is a byte to take.
+    pub fn has_byte(&self) -> bool {
+        self.state.read() & RX_FULL != 0
     }
 
-    /// Is there a byte to read?
-    fn has_byte(&self) -> bool {
-        self.state.read() & RX_FULL != 0
+    /// Sleeps until there is one, or any interrupt. Besides the energy, an emulator
+    /// that isn't asked for the state all the time receives 3 times faster.
+    pub fn doze(&mut self) {
+        self.interrupts.write(RX_INTERRUPT);
+        sleep_until(Line(UART_LINE), || self.has_byte());
+    }
+
+    /// Takes a byte.
+    pub fn take(&mut self) -> u8 {
+        self.data.read() as u8
     }
 
     /// Waits until a byte can be sent, and sends it.

@@ -59,17 +59,19 @@ impl Uart {
         Self { status, data }
     }
 
-    /// Waits for a byte, asleep.
-    pub fn read(&mut self) -> u8 {
-        while !self.has_byte() {
-            sleep_until(Line(UART_LINE), || self.has_byte());
-        }
-        self.data.read() as u8
+    /// Whether there is a byte to take.
+    pub fn has_byte(&self) -> bool {
+        self.status.read() & RXNE != 0
     }
 
-    /// Is there a byte to read?
-    fn has_byte(&self) -> bool {
-        self.status.read() & RXNE != 0
+    /// Sleeps until there is one, or any interrupt.
+    pub fn doze(&mut self) {
+        sleep_until(Line(UART_LINE), || self.has_byte());
+    }
+
+    /// Takes a byte.
+    pub fn take(&mut self) -> u8 {
+        self.data.read() as u8
     }
 
     /// Waits until a byte can be sent, and sends it.

@@ -33,9 +33,16 @@ impl Uart {
         Self { data, state }
     }
 
-    /// Waits for a byte.
-    pub fn read(&mut self) -> u8 {
-        while self.state.read() & RECEIVED == 0 {}
+    /// Whether there is a byte to take.
+    pub fn has_byte(&self) -> bool {
+        self.state.read() & RECEIVED != 0
+    }
+
+    /// Does nothing: this UART is polled.
+    pub fn doze(&mut self) {}
+
+    /// Takes a byte.
+    pub fn take(&mut self) -> u8 {
         self.data.read()
     }
 

@@ -62,6 +62,19 @@ pub fn extreme_model() -> Vec<u8> {
     })
 }
 
+/// A model of small images, for tests of the link.
+pub fn small_image_model() -> Vec<u8> {
+    let mut random = Random::new(21);
+    let input = Input {
+        width: 8,
+        height: 8,
+        ..Input::MNIST
+    };
+    model(input, [16, 8, 2], [39, 38, 33], |_, _| {
+        (random.below(255) as i32 - 127) as i8
+    })
+}
+
 /// A model whose weights are what a function says of row and column.
 fn model(
     input: Input,

@@ -1,0 +1,521 @@
+//! Frames: how a message travels.
+//!
+//! ```text
+//! 0x00   COBS of: kind u8 · session u32 · id u32 · message · CRC-32 u32   0x00
+//! ```
+//!
+//! Numbers are little-endian, the message is postcard's, and the CRC-32
+//! (ISO-HDLC) is that of all before it. COBS leaves no zero inside, so a zero is
+//! always a delimiter, and bytes between two delimiters that are not exactly what
+//! [`write_frame`] writes are no frame.
+
+use core::fmt;
+use core::mem;
+
+use crc::{Digest, Table};
+use postcard::{de_flavors, ser_flavors};
+use serde::{Deserialize, Serialize};
+use siamese_core::checksum::CRC32;
+
+use crate::message::{Notice, Request, Response};
+
+/// The version of the link; it is part of each frame's kind.
+pub const LINK_VERSION: u16 = 3;
+
+/// What ends and begins a frame.
+const DELIMITER: u8 = 0;
+/// Kind, session and id.
+const HEADER: usize = 9;
+/// The CRC-32.
+const TRAILER: usize = 4;
+/// The CRC-32 of any bytes and their own CRC-32 after them.
+const RESIDUE: u32 = 0x2144_DF1C;
+/// The longest block of COBS, in bytes without its code.
+const BLOCK: u8 = 254;
+
+/// Which request a frame is, or belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Tag {
+    /// A number that the host draws at random when it begins, so that it isn't
+    /// answered with what was meant for another one.
+    pub session: u32,
+    /// The request's number: within a session, each is higher than those before.
+    /// A frame that is sent again keeps its number.
+    pub id: u32,
+}
+
+impl Tag {
+    /// The tag of a [`Notice`], which belongs to no request.
+    pub const NONE: Self = Self { session: 0, id: 0 };
+}
+
+/// What a frame holds, by its first byte: bit 7, the direction, the version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Kind {
+    /// A [`Request`].
+    Request,
+    /// A [`Response`].
+    Response,
+    /// A [`Notice`].
+    Notice,
+}
+
+impl Kind {
+    const fn code(self) -> u8 {
+        // Version 2 had no kind, and its frames began with a number below 16.
+        let direction = match self {
+            Self::Request => 0x80,
+            Self::Response => 0xC0,
+            Self::Notice => 0xE0,
+        };
+        direction | LINK_VERSION as u8
+    }
+
+    fn of_code(code: u8) -> Option<Self> {
+        [Self::Request, Self::Response, Self::Notice]
+            .into_iter()
+            .find(|kind| kind.code() == code)
+    }
+}
+
+/// The version of the link that a frame's first byte states.
+const fn version_of(code: u8) -> u8 {
+    // Versions 1 and 2 stated none.
+    if code < 0x80 { 2 } else { code & 0x1F }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Request<'_> {}
+    impl Sealed for super::Response<'_> {}
+    impl Sealed for super::Notice {}
+}
+
+/// What can be sent: a [`Request`], [`Response`] or [`Notice`].
+pub trait Message: Serialize + sealed::Sealed {
+    /// The kind of its frames.
+    const KIND: Kind;
+}
+
+impl Message for Request<'_> {
+    const KIND: Kind = Kind::Request;
+}
+
+impl Message for Response<'_> {
+    const KIND: Kind = Kind::Response;
+}
+
+impl Message for Notice {
+    const KIND: Kind = Kind::Notice;
+}
+
+/// Why bytes are no frame, or a message doesn't fit one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum FrameError {
+    /// The bytes are not COBS.
+    Cobs,
+    /// The checksum is wrong.
+    Checksum,
+    /// The frame is of another version of the link.
+    Version {
+        /// The version; 2 stands for any before 3 too.
+        found: u8,
+    },
+    /// The frame is whole, and the message in it is none of its kind.
+    Message,
+    /// The buffer is too small for the frame.
+    Capacity,
+    /// The bytes stopped before the frame ended.
+    Silence,
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cobs => f.write_str("the frame is not COBS"),
+            Self::Checksum => f.write_str("the frame's checksum is wrong"),
+            Self::Version { found } => write!(
+                f,
+                "the frame is of version {found} of the link, and this is version {LINK_VERSION}"
+            ),
+            Self::Message => f.write_str("the message in the frame is unknown or malformed"),
+            Self::Capacity => f.write_str("the frame doesn't fit the buffer"),
+            Self::Silence => f.write_str("the bytes stopped before the frame ended"),
+        }
+    }
+}
+
+impl core::error::Error for FrameError {}
+
+/// The bytes of the longest frame of a request with an image of `pixels` grey
+/// values, both delimiters included; at least those of the longest answer. A
+/// buffer of this size serves a device for receiving, decoding and answering.
+#[must_use]
+pub const fn frame_capacity(pixels: usize) -> usize {
+    /// The bytes of the longest answer, a whole [`Entries`](crate::Entries), and
+    /// some to spare for what later versions add to it.
+    const LONGEST_ANSWER: usize = 255;
+    // Variant 1, label 3, whether it is an exemplar 1.
+    let request = 5 + varint_len(pixels) + pixels;
+    let message = if request > LONGEST_ANSWER {
+        request
+    } else {
+        LONGEST_ANSWER
+    };
+    let payload = HEADER + message + TRAILER;
+    2 + payload + payload / BLOCK as usize + 1
+}
+
+/// The bytes of a number as postcard writes it.
+const fn varint_len(number: usize) -> usize {
+    let bits = (usize::BITS - number.leading_zeros()) as usize;
+    if bits == 0 { 1 } else { bits.div_ceil(7) }
+}
+
+/// Writes the frame of `message`, both delimiters included, to the start of
+/// `buffer` and returns it.
+///
+/// # Errors
+/// [`FrameError::Capacity`] if the buffer is too small.
+pub fn write_frame<'b, M: Message>(
+    tag: Tag,
+    message: &M,
+    buffer: &'b mut [u8],
+) -> Result<&'b mut [u8], FrameError> {
+    let mut writer = Writer::new(buffer);
+    writer.header(M::KIND, tag);
+    postcard::serialize_with_flavor(message, writer).map_err(|_| FrameError::Capacity)
+}
+
+/// Reads a message of one kind from a frame, in place. The delimiters may be left
+/// out; whatever else [`write_frame`] would not have written is refused.
+///
+/// # Errors
+/// Any [`FrameError`] but [`FrameError::Silence`].
+pub fn read_frame<'b, M>(frame: &'b mut [u8]) -> Result<(Tag, M), FrameError>
+where
+    M: Message + Deserialize<'b>,
+{
+    let payload = open_frame(frame)?;
+    Ok((payload.tag, payload.message()?))
+}
+
+/// Checks a frame of any kind, and decodes it in place as far as its message. The
+/// delimiters may be left out.
+///
+/// # Errors
+/// [`FrameError::Cobs`], [`FrameError::Checksum`], [`FrameError::Version`], and
+/// [`FrameError::Message`] if it is too short for any.
+pub fn open_frame(frame: &mut [u8]) -> Result<Payload<'_>, FrameError> {
+    let start = usize::from(frame.first() == Some(&DELIMITER));
+    let end = frame.len() - usize::from(frame.len() > start && frame.last() == Some(&DELIMITER));
+    let mut decoder = Decoder::new();
+    let mut length = 0;
+    for at in start..end {
+        let byte = frame.get(at).copied().unwrap_or(DELIMITER);
+        if byte == DELIMITER {
+            return Err(FrameError::Cobs);
+        }
+        // At most one byte comes out for each that goes in, so none is
+        // overwritten before it is read.
+        if let Some(decoded) = decoder.push(byte) {
+            if let Some(slot) = frame.get_mut(length) {
+                *slot = decoded;
+            }
+            length += 1;
+        }
+    }
+    decoder.end()?;
+    Payload::new(frame.get(..length).unwrap_or_default())
+}
+
+/// A whole frame, decoded as far as its message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Payload<'b> {
+    /// What it holds.
+    pub kind: Kind,
+    /// The request that it is, or belongs to.
+    pub tag: Tag,
+    body: &'b [u8],
+}
+
+impl<'b> Payload<'b> {
+    /// The parts of a payload whose checksum is right.
+    fn new(bytes: &'b [u8]) -> Result<Self, FrameError> {
+        // What another version has between kind and CRC-32 isn't known here.
+        let &code = bytes.first().ok_or(FrameError::Message)?;
+        let kind = Kind::of_code(code).ok_or(FrameError::Version {
+            found: version_of(code),
+        })?;
+        let (header, rest) = bytes
+            .split_first_chunk::<HEADER>()
+            .ok_or(FrameError::Message)?;
+        let (body, _) = rest
+            .split_last_chunk::<TRAILER>()
+            .ok_or(FrameError::Message)?;
+        let [_, s0, s1, s2, s3, i0, i1, i2, i3] = *header;
+        let tag = Tag {
+            session: u32::from_le_bytes([s0, s1, s2, s3]),
+            id: u32::from_le_bytes([i0, i1, i2, i3]),
+        };
+        Ok(Self { kind, tag, body })
+    }
+
+    /// The message.
+    ///
+    /// # Errors
+    /// [`FrameError::Message`] if it is of another kind, unknown, or not exactly
+    /// as it would have been written.
+    pub fn message<M: Message + Deserialize<'b>>(&self) -> Result<M, FrameError> {
+        if self.kind != M::KIND {
+            return Err(FrameError::Message);
+        }
+        let source = de_flavors::Slice::new(self.body);
+        let mut deserializer = postcard::Deserializer::from_flavor(source);
+        let message = M::deserialize(&mut deserializer).map_err(|_| FrameError::Message)?;
+        let rest = deserializer.finalize().map_err(|_| FrameError::Message)?;
+        // Of all forms that are read as one message, the one that is written is
+        // the shortest: another is longer by a padded number.
+        let length = postcard::serialize_with_flavor(&message, Count(0));
+        if rest.is_empty() && length == Ok(self.body.len()) {
+            Ok(message)
+        } else {
+            Err(FrameError::Message)
+        }
+    }
+}
+
+/// Counts the bytes of a message.
+struct Count(usize);
+
+impl ser_flavors::Flavor for Count {
+    type Output = usize;
+
+    fn try_push(&mut self, _: u8) -> postcard::Result<()> {
+        self.0 += 1;
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0 += bytes.len();
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<usize> {
+        Ok(self.0)
+    }
+}
+
+/// Writes a frame: COBS, and the CRC-32 in the end. What doesn't fit the buffer is
+/// dropped, and noticed when the frame ends.
+struct Writer<'b> {
+    buffer: &'b mut [u8],
+    length: usize,
+    /// Where the code of the block that is being written goes.
+    code_at: usize,
+    /// That code: one more than the bytes in the block so far.
+    code: u8,
+    digest: Digest<'static, u32, Table<1>>,
+}
+
+impl<'b> Writer<'b> {
+    /// A frame with its first delimiter and room for the first code.
+    fn new(buffer: &'b mut [u8]) -> Self {
+        if let Some(first) = buffer.first_mut() {
+            *first = DELIMITER;
+        }
+        Self {
+            buffer,
+            length: 2,
+            code_at: 1,
+            code: 1,
+            digest: CRC32.digest(),
+        }
+    }
+
+    fn header(&mut self, kind: Kind, tag: Tag) {
+        self.push(kind.code());
+        for byte in tag.session.to_le_bytes() {
+            self.push(byte);
+        }
+        for byte in tag.id.to_le_bytes() {
+            self.push(byte);
+        }
+    }
+
+    /// A byte of the payload.
+    #[inline(never)] // Compilers otherwise repeat it for each field of each message.
+    fn push(&mut self, byte: u8) {
+        self.digest.update(&[byte]);
+        self.encode(byte);
+    }
+
+    fn encode(&mut self, byte: u8) {
+        if byte != 0 {
+            self.put(self.length, byte);
+            self.length += 1;
+            self.code += 1;
+        }
+        if byte == 0 || self.code > BLOCK {
+            self.put(self.code_at, self.code);
+            self.code_at = self.length;
+            self.length += 1;
+            self.code = 1;
+        }
+    }
+
+    fn put(&mut self, at: usize, byte: u8) {
+        if let Some(slot) = self.buffer.get_mut(at) {
+            *slot = byte;
+        }
+    }
+
+    fn end(mut self) -> Option<&'b mut [u8]> {
+        let crc = mem::replace(&mut self.digest, CRC32.digest()).finalize();
+        for byte in crc.to_le_bytes() {
+            self.encode(byte);
+        }
+        self.put(self.code_at, self.code);
+        self.put(self.length, DELIMITER);
+        self.buffer.get_mut(..self.length + 1)
+    }
+}
+
+impl<'b> ser_flavors::Flavor for Writer<'b> {
+    type Output = &'b mut [u8];
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.push(byte);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<&'b mut [u8]> {
+        self.end().ok_or(postcard::Error::SerializeBufferFull)
+    }
+}
+
+/// Decodes COBS byte by byte, and sums the CRC-32 of what comes out.
+struct Decoder {
+    /// Bytes that the block still has.
+    left: u8,
+    /// Whether no zero follows the block: it is the longest, or there is none yet.
+    joined: bool,
+    digest: Digest<'static, u32, Table<1>>,
+}
+
+impl Decoder {
+    const fn new() -> Self {
+        Self {
+            left: 0,
+            joined: true,
+            digest: CRC32.digest(),
+        }
+    }
+
+    /// Takes a byte, which is not a delimiter; what it decodes to, if anything.
+    fn push(&mut self, byte: u8) -> Option<u8> {
+        let decoded = if self.left > 0 {
+            self.left -= 1;
+            byte
+        } else {
+            let zero = !self.joined;
+            self.left = byte.wrapping_sub(1);
+            self.joined = self.left == BLOCK;
+            if !zero {
+                return None;
+            }
+            0
+        };
+        self.digest.update(&[decoded]);
+        Some(decoded)
+    }
+
+    /// Whether the bytes so far are a whole payload with its CRC-32.
+    fn end(&mut self) -> Result<(), FrameError> {
+        // After a block of the longest kind a frame always has another one, so
+        // there is one way to write a payload.
+        let whole = self.left == 0 && !self.joined;
+        let decoder = mem::replace(self, Self::new());
+        if !whole {
+            Err(FrameError::Cobs)
+        } else if decoder.digest.finalize() != RESIDUE {
+            Err(FrameError::Checksum)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Receives frames byte by byte, and decodes them on the way: the buffer holds the
+/// payload only. The CRC-32 of a frame that is longer than the buffer is checked
+/// all the same, and its start is there, so that it can be refused by name.
+pub(crate) struct Receiver {
+    decoder: Decoder,
+    /// Whether bytes came since the last delimiter.
+    begun: bool,
+    /// The bytes of the payload so far.
+    length: usize,
+}
+
+/// A frame that [`Receiver`] received.
+pub(crate) struct Received<'b> {
+    /// The frame, decoded; its message is cut off if it is too long.
+    pub payload: Payload<'b>,
+    /// Whether it is longer than the buffer.
+    pub too_long: bool,
+}
+
+impl Receiver {
+    pub const fn new() -> Self {
+        Self {
+            decoder: Decoder::new(),
+            begun: false,
+            length: 0,
+        }
+    }
+
+    /// Whether a frame has begun and not ended.
+    pub const fn is_inside(&self) -> bool {
+        self.begun
+    }
+
+    /// Takes a byte; whether it ends a frame, which [`finish`](Self::finish) then
+    /// checks.
+    pub fn push(&mut self, byte: u8, buffer: &mut [u8]) -> bool {
+        if byte == DELIMITER {
+            return self.begun;
+        }
+        self.begun = true;
+        if let Some(decoded) = self.decoder.push(byte) {
+            if let Some(slot) = buffer.get_mut(self.length) {
+                *slot = decoded;
+            }
+            // Saturates for whoever sends 4 GiB without a delimiter.
+            self.length = self.length.saturating_add(1);
+        }
+        false
+    }
+
+    /// Gives the frame up, and waits for the next.
+    pub fn give_up(&mut self) {
+        *self = Self::new();
+    }
+
+    /// The frame that has ended; the next one begins.
+    pub fn finish<'b>(&mut self, buffer: &'b [u8]) -> Result<Received<'b>, FrameError> {
+        let Self {
+            mut decoder,
+            length,
+            ..
+        } = mem::replace(self, Self::new());
+        decoder.end()?;
+        let too_long = length > buffer.len();
+        let payload = Payload::new(buffer.get(..length).unwrap_or(buffer))?;
+        Ok(Received { payload, too_long })
+    }
+}
