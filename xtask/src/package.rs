@@ -9,8 +9,8 @@ use crate::workspace::Workspace;
 /// What `cargo xtask package --help` says in the end.
 pub const HELP: &str = "\
 Packs siamese-core, -link, -build, -device and -train into target/package, and builds each from
-what was packed, the trainer without libtorch. Nothing is published, and no network is needed that
-a build doesn't need.";
+what was packed, the trainer without libtorch: some minutes. Nothing is published. `cargo xtask
+test` packs, and builds nothing of it.";
 
 /// What is published, dependencies first.
 const CRATES: [&str; 5] = [
@@ -24,17 +24,20 @@ const CRATES: [&str; 5] = [
 /// Packs, on a machine where nothing may be set up.
 pub fn run(workspace: &Workspace) -> Result<()> {
     setup::run(workspace, &[Need::Rust])?;
-    check(workspace)
+    let why = "each library crate builds from its package alone";
+    shell::step("Packages", why, || pack(workspace, &[]))
 }
 
-/// Packs.
+/// Packs, and builds nothing.
 pub fn check(workspace: &Workspace) -> Result<()> {
-    let why = "each library crate builds from its package alone";
-    shell::step("Packages", why, || {
-        let packages = CRATES.iter().flat_map(|name| ["--package", name]);
-        // A change is tested before it is committed.
-        let options = ["--no-default-features", "--allow-dirty", "--quiet"];
-        let call = ["package"].into_iter().chain(packages).chain(options);
-        workspace.cargo(call).run()
-    })
+    let why = "each library crate can be packed";
+    shell::step("Packages", why, || pack(workspace, &["--no-verify"]))
+}
+
+fn pack(workspace: &Workspace, more: &[&str]) -> Result<()> {
+    let packages = CRATES.iter().flat_map(|name| ["--package", name]);
+    // A change is tested before it is committed.
+    let options = ["--no-default-features", "--allow-dirty", "--quiet"];
+    let call = ["package"].into_iter().chain(packages).chain(options);
+    workspace.cargo(call.chain(more.iter().copied())).run()
 }

@@ -72,9 +72,10 @@ fn cores() -> Vec<&'static str> {
 
 /// Measures, and shows it.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    setup::run(workspace, Need::ALL)?;
+    setup::run(workspace, &[Need::Rust, Need::Qemu])?;
     let images = workspace.root().join(TEST_IMAGES);
     if !images.is_file() {
+        setup::run(workspace, &[Need::Libtorch])?;
         shell::step("Data", "MNIST's test images", || {
             workspace.build_trainer()?;
             // Its report is not this command's.
