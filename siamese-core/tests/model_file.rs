@@ -424,7 +424,8 @@ fn numbers_outside_their_range_are_refused() {
             }
         }
     };
-    let set: [(&str, &dyn Fn(&mut Header<'_>, f32)); 8] = [
+    type Set = dyn Fn(&mut Header<'_>, f32);
+    let set: [(&str, &Set); 8] = [
         ("hidden 0", &|header, value| header.scales.hidden[0] = value),
         ("hidden 1", &|header, value| header.scales.hidden[1] = value),
         ("embedding", &|header, value| {
