@@ -3,13 +3,10 @@
 use super::layout::Visitor;
 use super::{ALIGNMENT, Header, LAYERS, Layer, Layout, MAGIC, MAX_DIM, MAX_NAME, Model};
 use super::{PREFIX, TRAILER, VERSION, aligned};
-use crate::checksum::CRC32;
+use crate::checksum::{CRC32, Running};
 use crate::error::ModelError;
 use crate::kernel::{self, Backend, Kernel};
 use crate::requantise::Requantise;
-
-/// A running CRC-32.
-type Digest = crc::Digest<'static, u32, crc::Table<1>>;
 
 impl<'a> Model<'a> {
     /// Checks the whole file once, in time linear in its length, and borrows
@@ -172,7 +169,7 @@ impl<'a> Model<'a> {
 
     /// Checks every number of the layers, and returns the fingerprint.
     fn check(&self) -> Result<u32, ModelError> {
-        let mut digest = CRC32.digest();
+        let mut digest = Running::new();
         let input = self.header.input;
         digest.update(&input.width.to_le_bytes());
         digest.update(&input.height.to_le_bytes());
@@ -180,7 +177,7 @@ impl<'a> Model<'a> {
         for (layer, index) in self.layers.iter().zip(0..) {
             digest = check_layer(layer, index, digest)?;
         }
-        Ok(digest.finalize())
+        Ok(digest.finish())
     }
 
     fn set_backend(&mut self, backend: Backend) -> Result<(), ModelError> {
@@ -356,7 +353,7 @@ fn take_layer<'a>(
 }
 
 /// Checks every number of a layer, and adds it to the fingerprint.
-fn check_layer(layer: &Layer<'_>, index: u8, mut digest: Digest) -> Result<Digest, ModelError> {
+fn check_layer(layer: &Layer<'_>, index: u8, mut digest: Running) -> Result<Running, ModelError> {
     digest.update(&(layer.outputs() as u32).to_le_bytes());
     let (_, columns) = layer
         .layout
@@ -383,7 +380,7 @@ struct Check<'l, 'a> {
     layer: &'l Layer<'a>,
     index: u8,
     row: usize,
-    digest: Digest,
+    digest: Running,
 }
 
 impl Visitor for Check<'_, '_> {
@@ -402,28 +399,26 @@ impl Visitor for Check<'_, '_> {
         let mut magnitude = 0u32;
         // The largest magnitude is that of the one weight that is forbidden.
         let mut bits = 0u8;
+        let mut digest = self.digest;
         let mut add = |weight: i8| {
             magnitude += u32::from(weight.unsigned_abs());
             bits |= weight.unsigned_abs();
+            digest.push(weight.cast_unsigned());
         };
         if number < layer.outputs() {
-            for _ in 0..layer.inputs / COLUMNS {
-                let tile = tiles.next().unwrap_or([0; COLUMNS]);
-                self.digest.update(&tile.map(i8::cast_unsigned));
+            for tile in tiles.by_ref().take(layer.inputs / COLUMNS) {
                 tile.into_iter().for_each(&mut add);
             }
-            let left = layer.inputs % COLUMNS;
-            if left > 0 {
-                let tile = tiles.next().unwrap_or([0; COLUMNS]);
-                for (column, weight) in tile.into_iter().enumerate() {
-                    if column < left {
-                        self.digest.update(&[weight.cast_unsigned()]);
-                        add(weight);
-                    } else if weight != 0 {
-                        return Err(ModelError::Padding);
-                    }
+            if let Some(tile) = tiles.next() {
+                let (weights, filling) = tile
+                    .split_at_checked(layer.inputs % COLUMNS)
+                    .unwrap_or_default();
+                weights.iter().copied().for_each(&mut add);
+                if filling.iter().any(|&weight| weight != 0) {
+                    return Err(ModelError::Padding);
                 }
             }
+            self.digest = digest;
             self.check_row(number, magnitude, bits)
         } else {
             match tiles.all(|tile| tile == [0; COLUMNS]) {
