@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::json;
-use siamese_core::gallery::{Gallery, Identified};
+use siamese_core::gallery::{Decision, Gallery, Identified};
 use siamese_core::{Embedding, Model};
 use siamese_device::firmware::{Board, model_of_elf};
 use siamese_device::{Device, Emulator, Reference, mean_instructions};
@@ -296,7 +296,7 @@ impl Tally {
             let row = &mut tally.0[usize::from(digit)];
             row.images += 1;
             row.right += usize::from(answer.is_some_and(|a| a.nearest.label == u16::from(digit)));
-            row.unknown += usize::from(answer.is_none_or(|a| !a.known));
+            row.unknown += usize::from(answer.is_none_or(|a| a.decision == Decision::Rejected));
         }
         tally
     }

@@ -30,9 +30,10 @@
 //! carry out what it asks for. Async functions that a blocking store polls would
 //! need no second driver, but leave a panic in its code.
 //!
-//! `sequential-storage` isn't used: a read that fails makes its operations fail for
-//! ever, entries can't be removed without writing a word twice, and its code for an
-//! entry an item is larger.
+//! `sequential-storage` isn't used, though it erases somewhat less: a word that
+//! can't be read makes it fail to fetch all entries of that page, a save of several
+//! entries isn't atomic, removing one needs words that are written twice, and its
+//! code holds panics.
 //!
 //! [records]: super::stored
 
