@@ -1,6 +1,6 @@
-//! Galleries in flash, so that they survive a reset: [`GalleryStore`] over the
+//! Galleries in flash, so that they survive a reset: `GalleryStore` over the
 //! blocking traits of `embedded-storage` (feature `storage`), and
-//! [`AsyncGalleryStore`] over those of `embedded-storage-async` (feature
+//! `AsyncGalleryStore` over those of `embedded-storage-async` (feature
 //! `storage-async`).
 //!
 //! # In flash
@@ -233,7 +233,7 @@ mod asynchronous {
 
     use super::{Gallery, Job, Layout, Load, Op, Range, Save, Saved, StoreError, loaded, saved};
 
-    /// As [`GalleryStore`](super::GalleryStore), over a flash that others need not
+    /// As `GalleryStore`, over a flash that others need not
     /// wait for. Each reads what the other wrote.
     ///
     /// To drop a future before it is ready is like a power cut: the store is
@@ -245,7 +245,7 @@ mod asynchronous {
     }
 
     impl<F: NorFlash> AsyncGalleryStore<F> {
-        /// As [`GalleryStore::new`](super::GalleryStore::new).
+        /// As `GalleryStore::new`.
         ///
         /// # Errors
         /// As there.
@@ -260,7 +260,7 @@ mod asynchronous {
             self.flash
         }
 
-        /// As [`GalleryStore::load`](super::GalleryStore::load).
+        /// As `GalleryStore::load`.
         ///
         /// # Errors
         /// As there.
@@ -273,7 +273,7 @@ mod asynchronous {
             loaded(load.outcome())
         }
 
-        /// As [`GalleryStore::save`](super::GalleryStore::save).
+        /// As `GalleryStore::save`.
         ///
         /// # Errors
         /// As there.
