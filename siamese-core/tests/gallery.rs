@@ -692,6 +692,30 @@ fn mixed_labels_are_accepted_by_any_entry_and_only_their_own() {
 }
 
 #[test]
+fn of_one_labels_entries_that_are_as_near_the_first_decides() {
+    let decide = |exemplar_first: bool| {
+        let mut gallery = Gallery::<1, 2>::for_fingerprint(0);
+        gallery.set_user_thresholds(Thresholds {
+            prototype: Some(3),
+            pair: None,
+        });
+        if exemplar_first {
+            gallery.enrol_exemplar(1, &Embedding([2])).unwrap();
+        }
+        gallery.enrol(1, &Embedding([-2])).unwrap();
+        if !exemplar_first {
+            gallery.enrol_exemplar(1, &Embedding([2])).unwrap();
+        }
+        let decision = gallery.verify(1, &Embedding([0])).unwrap().decision;
+        let found = gallery.identify(&Embedding([0])).unwrap();
+        assert_eq!(found.decision, decision);
+        decision
+    };
+    assert_eq!(decide(true), Decision::Uncalibrated);
+    assert_eq!(decide(false), Decision::Rejected);
+}
+
+#[test]
 fn a_prototype_of_one_example_is_still_a_prototype() {
     let mut gallery = Gallery::<1, 4>::for_fingerprint(0);
     gallery.set_user_thresholds(Thresholds {

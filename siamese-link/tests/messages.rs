@@ -1,7 +1,7 @@
 //! Frames: what goes in comes out, and damage is noticed.
 
 use proptest::prelude::*;
-use siamese_core::gallery::{Identified, LoadError, Neighbour};
+use siamese_core::gallery::{Decision, Identified, LoadError, Neighbour};
 use siamese_link::{
     Embedded, Fault, FrameError, Info, Listed, MAX_LISTED, Memory, Request, Response,
     frame_capacity, read_frame, write_frame,
@@ -10,6 +10,7 @@ use siamese_link::{
 const FAR: Neighbour = Neighbour {
     label: u16::MAX,
     distance_squared: u64::MAX,
+    decision: Decision::Uncalibrated,
 };
 
 fn all_responses() -> Vec<Response<'static>> {
@@ -48,7 +49,7 @@ fn all_responses() -> Vec<Response<'static>> {
             answer: Some(Identified {
                 nearest: FAR,
                 runner_up: Some(FAR),
-                known: false,
+                decision: Decision::Uncalibrated,
             }),
             ticks: u32::MAX,
         },

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use image::imageops::{self, FilterType};
-use siamese_core::gallery::{Gallery, GalleryError, Identified, Label, LoadError};
+use siamese_core::gallery::{Gallery, GalleryError, Identified, Label, LoadError, Thresholds};
 use siamese_core::model::Model;
 use siamese_core::{Embedding, SizeError};
 
@@ -30,11 +30,14 @@ pub trait AnyGallery {
     /// As [`Gallery::forget`].
     fn forget(&mut self, label: Label) -> usize;
 
-    /// As [`Gallery::set_threshold`].
-    fn set_threshold(&mut self, squared_steps: u64);
+    /// As [`Gallery::set_user_thresholds`].
+    fn set_user_thresholds(&mut self, thresholds: Thresholds);
 
-    /// As [`Gallery::threshold`].
-    fn threshold(&self) -> u64;
+    /// As [`Gallery::user_thresholds`].
+    fn user_thresholds(&self) -> Thresholds;
+
+    /// As [`Gallery::thresholds`].
+    fn thresholds(&self) -> Thresholds;
 
     /// Label and examples of each entry.
     fn entries(&self) -> Vec<(Label, u16)>;
@@ -56,12 +59,16 @@ impl<const D: usize> AnyGallery for Gallery<D, CAPACITY> {
         self.forget(label)
     }
 
-    fn set_threshold(&mut self, squared_steps: u64) {
-        self.set_threshold(squared_steps);
+    fn set_user_thresholds(&mut self, thresholds: Thresholds) {
+        self.set_user_thresholds(thresholds);
     }
 
-    fn threshold(&self) -> u64 {
-        self.threshold()
+    fn user_thresholds(&self) -> Thresholds {
+        self.user_thresholds()
+    }
+
+    fn thresholds(&self) -> Thresholds {
+        self.thresholds()
     }
 
     fn entries(&self) -> Vec<(Label, u16)> {
@@ -115,8 +122,8 @@ macro_rules! open_for {
     };
 }
 
-/// A gallery for the model's embeddings: an empty one with the threshold that
-/// the model was calibrated for, or the one that was `stored`.
+/// A gallery for the model's embeddings: an empty one, or the one that was
+/// `stored`. The model's thresholds are those that it was calibrated for.
 ///
 /// # Errors
 /// If what was stored is damaged, or was made with another model.

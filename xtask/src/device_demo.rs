@@ -6,9 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::json;
-use siamese_core::gallery::{Gallery, Identified};
+use siamese_core::gallery::{Decision, Gallery, Identified};
 use siamese_core::{Embedding, Model};
-use siamese_device::firmware::{Abi, Board, model_of_elf};
+use siamese_device::firmware::{Board, model_of_elf};
 use siamese_device::{Device, Emulator, Reference, mean_instructions};
 
 use crate::setup::{self, Need};
@@ -70,7 +70,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 /// Shows it, on a machine that has MNIST and what firmware needs.
 pub fn show(workspace: &Workspace, args: &Args) -> Result<()> {
     let digits = Digits::read(workspace, args)?;
-    let elf = firmware::build(workspace, &workspace.root().join(MODEL), BOARD, Abi::Soft)?;
+    let elf = firmware::build(workspace, &workspace.root().join(MODEL), BOARD)?;
     let folder = workspace.target().join("device-demo");
     if folder.exists() {
         fs::remove_dir_all(&folder)
@@ -296,7 +296,7 @@ impl Tally {
             let row = &mut tally.0[usize::from(digit)];
             row.images += 1;
             row.right += usize::from(answer.is_some_and(|a| a.nearest.label == u16::from(digit)));
-            row.unknown += usize::from(answer.is_none_or(|a| !a.decision.is_accepted()));
+            row.unknown += usize::from(answer.is_none_or(|a| a.decision == Decision::Rejected));
         }
         tally
     }

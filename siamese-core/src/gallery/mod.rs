@@ -49,8 +49,8 @@
 
 mod answer;
 #[cfg(any(feature = "storage", feature = "storage-async"))]
-mod store;
-mod stored;
+pub mod store;
+pub mod stored;
 #[cfg(feature = "test-flash")]
 pub mod test_flash;
 

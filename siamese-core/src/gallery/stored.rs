@@ -29,7 +29,7 @@
 //! How many entries are listed follows from the length. A record that lists all
 //! entries, from number 0 on, is *whole*: it needs no other.
 //! [`Gallery::to_bytes`] writes a whole record of generation 0, and nothing else
-//! is read by [`Gallery::from_bytes`]. A [store](super#flash) also writes records
+//! is read by [`Gallery::from_bytes`]. A store (`GalleryStore`) also writes records
 //! that list only what has changed, each upon the state that the one before it
 //! has left: the gallery is cut to the stated number of entries if it has more,
 //! then the listed ones replace those that have their numbers, or are appended.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
+use siamese_core::gallery::{Decision, Thresholds};
 use siamese_core::model::Model;
 use siamese_train::embed::{ModelFile, embed_images};
 use siamese_train::files::write_atomic;
@@ -42,9 +43,10 @@ pub struct EnrolArgs {
 /// Say what images look like, by a gallery
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each image is identified as the nearest prototype of the gallery, or as unknown where that is too
-far: farther than the model was calibrated for, or than --threshold. The margin is how much farther
-the next label is. A device with the same gallery gives the same answers.
+Each image is identified as the nearest entry of the gallery, or as unknown where that is too far:
+farther than --threshold, than the gallery's own threshold if it has one, or than the model was
+calibrated for. Without any of them, the nearest is told and nothing is decided. The margin is how
+much farther the next label is. A device with the same gallery gives the same answers.
 
 Examples:
   siamese-train identify --model model/small-fewshot.siam --gallery my.gallery unknown
@@ -56,7 +58,8 @@ pub struct IdentifyArgs {
     /// A gallery that `enrol` or a device wrote, or a folder as `enrol` takes it
     #[arg(long, value_name = "FILE")]
     gallery: PathBuf,
-    /// Distance beyond which an image is unknown, in real units [default: the gallery's own]
+    /// Distance beyond which an image is unknown, in real units [default: the gallery's or the
+    /// model's, for prototypes and exemplars each]
     #[arg(long, value_name = "DISTANCE")]
     threshold: Option<f64>,
     /// The images are dark on bright
@@ -111,7 +114,11 @@ pub fn identify(args: &IdentifyArgs, output: Output) -> Result<()> {
             distance >= 0.0 && distance.is_finite(),
             "--threshold is a distance, 0 or more, not {distance}"
         );
-        gallery.set_threshold((distance / unit).powi(2) as u64);
+        let squared_steps = Some((distance / unit).powi(2) as u64);
+        gallery.set_user_thresholds(Thresholds {
+            prototype: squared_steps,
+            pair: squared_steps,
+        });
     }
     ensure!(
         !gallery.entries().is_empty(),
@@ -130,6 +137,7 @@ pub fn identify(args: &IdentifyArgs, output: Output) -> Result<()> {
     let width = width.max().unwrap_or(0);
     let mut human = String::new();
     let mut answers = Vec::new();
+    let mut uncalibrated = false;
     for (index, path) in paths.iter().enumerate() {
         let found = gallery
             .identify(embeddings.get(index))
@@ -138,15 +146,20 @@ pub fn identify(args: &IdentifyArgs, output: Output) -> Result<()> {
         let distance = real(found.nearest.distance());
         let margin = found.margin().map(real);
         let label = found.label();
-        let shown = label.map_or("unknown".to_owned(), |label| label.to_string());
+        let shown = match (label, found.decision) {
+            (Some(label), _) => label.to_string(),
+            (None, Decision::Uncalibrated) => "?".to_owned(),
+            (None, _) => "unknown".to_owned(),
+        };
         write!(
             human,
             "{:<width$}  {shown:>7}  at {distance:.3}",
             path.display().to_string()
         )?;
-        if !found.known {
+        if label.is_none() {
             write!(human, ", nearest {}", found.nearest.label)?;
         }
+        uncalibrated |= found.decision == Decision::Uncalibrated;
         if let (Some(second), Some(margin)) = (found.runner_up, margin) {
             write!(human, ", {} is {margin:.3} farther", second.label)?;
         }
@@ -154,12 +167,19 @@ pub fn identify(args: &IdentifyArgs, output: Output) -> Result<()> {
         answers.push(json!({
             "image": path,
             "label": label,
+            "decision": found.decision.to_string(),
             "nearest": found.nearest.label,
             "distance": distance,
             "distance_squared_steps": found.nearest.distance_squared,
             "runner_up": found.runner_up.map(|second| second.label),
             "margin": margin,
         }));
+    }
+    if uncalibrated {
+        human.push_str(
+            "?: the model is not calibrated, so that no distance is known to be near enough; use \
+             siamese-train calibrate, or --threshold\n",
+        );
     }
     output.report(&human, &answers)
 }

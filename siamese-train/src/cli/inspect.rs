@@ -139,9 +139,10 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     match header.calibration {
         Some(calibration) => writeln!(
             human,
-            "calibrated  known up to a distance of {:.3}: {:.2} % wrong acceptances, {:.2} % wrong \
-             refusals expected",
+            "calibrated  known up to a distance of {:.3} from a prototype, {:.3} between two \
+             images: {:.2} % wrong acceptances, {:.2} % wrong refusals expected",
             (calibration.prototype_threshold as f64).sqrt() * f64::from(scales.embedding),
+            (calibration.pair_threshold as f64).sqrt() * f64::from(scales.embedding),
             100.0 * calibration.false_accept_rate,
             100.0 * calibration.false_reject_rate
         )?,

@@ -136,10 +136,8 @@ impl<const D: usize, const N: usize> Job for Load<'_, D, N> {
                             *suits = gallery.begin(&head);
                         }
                     }
-                    Fed::Entry(number, entry) => {
-                        if suits.is_ok() {
-                            *suits = gallery.put(number, entry);
-                        }
+                    Fed::Entry(number, entry) if suits.is_ok() => {
+                        *suits = gallery.put(number, entry);
                     }
                     Fed::End(_, Err(error)) => *suits = Err(error),
                     _ => {}

@@ -1,6 +1,6 @@
-//! Galleries in flash, so that they survive a reset: [`GalleryStore`] over the
+//! Galleries in flash, so that they survive a reset: `GalleryStore` over the
 //! blocking traits of `embedded-storage` (feature `storage`), and
-//! [`AsyncGalleryStore`] over those of `embedded-storage-async` (feature
+//! `AsyncGalleryStore` over those of `embedded-storage-async` (feature
 //! `storage-async`).
 //!
 //! # In flash
@@ -30,9 +30,10 @@
 //! carry out what it asks for. Async functions that a blocking store polls would
 //! need no second driver, but leave a panic in its code.
 //!
-//! `sequential-storage` isn't used: a read that fails makes its operations fail for
-//! ever, entries can't be removed without writing a word twice, and its code for an
-//! entry an item is larger.
+//! `sequential-storage` isn't used, though it erases somewhat less: a word that
+//! can't be read makes it fail to fetch all entries of that page, a save of several
+//! entries isn't atomic, removing one needs words that are written twice, and its
+//! code holds panics.
 //!
 //! [records]: super::stored
 
@@ -232,7 +233,7 @@ mod asynchronous {
 
     use super::{Gallery, Job, Layout, Load, Op, Range, Save, Saved, StoreError, loaded, saved};
 
-    /// As [`GalleryStore`](super::GalleryStore), over a flash that others need not
+    /// As `GalleryStore`, over a flash that others need not
     /// wait for. Each reads what the other wrote.
     ///
     /// To drop a future before it is ready is like a power cut: the store is
@@ -244,7 +245,7 @@ mod asynchronous {
     }
 
     impl<F: NorFlash> AsyncGalleryStore<F> {
-        /// As [`GalleryStore::new`](super::GalleryStore::new).
+        /// As `GalleryStore::new`.
         ///
         /// # Errors
         /// As there.
@@ -259,7 +260,7 @@ mod asynchronous {
             self.flash
         }
 
-        /// As [`GalleryStore::load`](super::GalleryStore::load).
+        /// As `GalleryStore::load`.
         ///
         /// # Errors
         /// As there.
@@ -272,7 +273,7 @@ mod asynchronous {
             loaded(load.outcome())
         }
 
-        /// As [`GalleryStore::save`](super::GalleryStore::save).
+        /// As `GalleryStore::save`.
         ///
         /// # Errors
         /// As there.
