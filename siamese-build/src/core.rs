@@ -268,8 +268,15 @@ mod tests {
         use Core::*;
         let multiplies_in_pairs = [CortexM4, CortexM7, CortexM33, CortexM35P];
         let has_helium = [CortexM55, CortexM85];
-        let only_scalar = [CortexM0, CortexM0Plus, CortexM1, CortexM23, CortexM3];
-        let portable = [Any, CortexM33NoDsp, Rv32];
+        let only_scalar = [
+            CortexM0,
+            CortexM0Plus,
+            CortexM1,
+            CortexM23,
+            CortexM33NoDsp,
+            CortexM3,
+        ];
+        let portable = [Any, Rv32];
         let groups: [(Layout, &[Core]); 5] = [
             (Layout::Interleaved, &multiplies_in_pairs),
             (Layout::Quads, &has_helium),

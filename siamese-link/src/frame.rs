@@ -231,6 +231,7 @@ pub fn open_frame(frame: &mut [u8]) -> Result<Payload<'_>, FrameError> {
         }
     }
     decoder.end()?;
+    let length = length.saturating_sub(TRAILER);
     Payload::new(frame.get(..length).unwrap_or_default())
 }
 
@@ -245,18 +246,15 @@ pub struct Payload<'b> {
 }
 
 impl<'b> Payload<'b> {
-    /// The parts of a payload whose checksum is right.
+    /// The parts of a payload whose checksum was right, and is cut off.
     fn new(bytes: &'b [u8]) -> Result<Self, FrameError> {
-        // What another version has between kind and CRC-32 isn't known here.
+        // What another version has after the kind isn't known here.
         let &code = bytes.first().ok_or(FrameError::Message)?;
         let kind = Kind::of_code(code).ok_or(FrameError::Version {
             found: version_of(code),
         })?;
-        let (header, rest) = bytes
+        let (header, body) = bytes
             .split_first_chunk::<HEADER>()
-            .ok_or(FrameError::Message)?;
-        let (body, _) = rest
-            .split_last_chunk::<TRAILER>()
             .ok_or(FrameError::Message)?;
         let [_, s0, s1, s2, s3, i0, i1, i2, i3] = *header;
         let tag = Tag {
@@ -515,6 +513,7 @@ impl Receiver {
         } = mem::replace(self, Self::new());
         decoder.end()?;
         let too_long = length > buffer.len();
+        let length = length.saturating_sub(TRAILER);
         let payload = Payload::new(buffer.get(..length).unwrap_or(buffer))?;
         Ok(Received { payload, too_long })
     }

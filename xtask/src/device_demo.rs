@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::json;
 use siamese_core::gallery::{Decision, Gallery, Identified};
 use siamese_core::{Embedding, Model};
-use siamese_device::firmware::{Board, model_of_elf};
+use siamese_device::firmware::{Abi, Board, model_of_elf};
 use siamese_device::{Device, Emulator, Reference, mean_instructions};
 
 use crate::setup::{self, Need};
@@ -70,7 +70,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 /// Shows it, on a machine that has MNIST and what firmware needs.
 pub fn show(workspace: &Workspace, args: &Args) -> Result<()> {
     let digits = Digits::read(workspace, args)?;
-    let elf = firmware::build(workspace, &workspace.root().join(MODEL), BOARD)?;
+    let elf = firmware::build(workspace, &workspace.root().join(MODEL), BOARD, Abi::Soft)?;
     let folder = workspace.target().join("device-demo");
     if folder.exists() {
         fs::remove_dir_all(&folder)

@@ -1,6 +1,6 @@
 //! All that a firmware calls and that may not panic: the model, an embedding, a
-//! gallery, its store, and the request server. `cargo xtask panics` looks for what could panic
-//! in the program that the linker makes of it. It is never run.
+//! gallery, its store, and the request server. `cargo xtask panics` looks for what
+//! could panic in the program that the linker makes of it. It is never run.
 
 #![no_std]
 #![no_main]
@@ -14,12 +14,16 @@ use core::panic::PanicInfo;
 
 #[cfg(target_arch = "arm")]
 use cortex_m_rt::entry;
+use embedded_io::{Read, ReadReady, Write};
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 #[cfg(target_arch = "riscv32")]
 use riscv_rt::entry;
+use siamese_core::Model;
 use siamese_core::gallery::{Gallery, GalleryStore};
-use siamese_core::{Embedding, Model};
-use siamese_link::{Platform, Server, frame_capacity};
+use siamese_link::{Memory, Platform, Server, frame_capacity};
+
+/// Entries of the gallery.
+const ENTRIES: usize = 4;
 
 #[entry]
 fn boot() -> ! {
@@ -27,23 +31,38 @@ fn boot() -> ! {
     loop {
         // Whatever fails, the next round is another chance.
         let _ = black_box(round(&mut frame));
+        #[cfg(feature = "panics")]
+        planted();
     }
 }
 
-/// A device's whole life, with what the compiler can't foresee. `None` if something
-/// fails.
-fn round(frame: &mut [u8]) -> Option<()> {
+/// Every step, with what the compiler can't foresee. `None` if one fails.
+#[inline(never)]
+fn round(frame: &mut [u8; frame_capacity(model::PIXELS)]) -> Option<()> {
     let model = Model::parse(model::bytes()).ok()?;
     let mut network = model::Network::new(model).ok()?;
-    let mut gallery = Gallery::<{ model::DIM }, 4>::new(&model).ok()?;
-    let store = GalleryStore::new(Ram([0xFF; SIZE]), 0..SIZE as u32).ok()?;
+    let mut gallery = Gallery::<{ model::DIM }, ENTRIES>::new(&model).ok()?;
+    direct(&mut network, &mut gallery);
+    let store = GalleryStore::new(Ram([0xFF; SIZE]), 0..SIZE as u32).ok();
     let mut server = Server::new(&mut network, &mut gallery, frame, store, Board).ok()?;
     black_box(server.run(&mut Line).ok()?);
-    black_box(gallery.verify_pair(&Embedding(black_box([0; _])), &Embedding(black_box([1; _]))));
-    black_box(gallery.identify_by_vote::<3>(&Embedding(black_box([0; _]))));
-    #[cfg(feature = "panics")]
-    planted();
     Some(())
+}
+
+/// The calls of a firmware without a server.
+#[inline(never)]
+fn direct(network: &mut model::Network, gallery: &mut Gallery<{ model::DIM }, ENTRIES>) {
+    let image = black_box(model::bytes().get(..black_box(model::PIXELS)));
+    if let Ok(embedding) = network.embed(image.unwrap_or_default()) {
+        black_box(network.hidden());
+        black_box(gallery.enrol(black_box(7), &embedding).is_ok());
+        black_box(gallery.enrol_exemplar(black_box(8), &embedding).is_ok());
+        black_box(gallery.identify(&embedding));
+        black_box(gallery.identify_by_vote::<3>(&embedding));
+        black_box(gallery.verify_pair(&embedding, &black_box(embedding)));
+        black_box(gallery.verify(black_box(7), &embedding).is_ok());
+        black_box(gallery.forget(black_box(7)));
+    }
 }
 
 /// Can panic, to see that the check finds it.
@@ -53,42 +72,12 @@ fn planted() {
     black_box([1u8, 2, 3][black_box(2)]);
 }
 
-/// A line of which nothing is known.
-struct Line;
-
-impl embedded_io::ErrorType for Line {
-    type Error = Infallible;
-}
-
-impl embedded_io::Read for Line {
-    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
-        bytes.iter_mut().for_each(|byte| *byte = black_box(0));
-        Ok(bytes.len())
-    }
-}
-
-impl embedded_io::ReadReady for Line {
-    fn read_ready(&mut self) -> Result<bool, Infallible> {
-        Ok(black_box(true))
-    }
-}
-
-impl embedded_io::Write for Line {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        Ok(black_box(bytes).len())
-    }
-
-    fn flush(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
-
-/// A board of which nothing is known.
+/// What the server needs to know of a board.
 struct Board;
 
 impl Platform for Board {
     fn board(&self) -> &'static str {
-        black_box("board")
+        black_box("none")
     }
 
     fn model_crc(&self) -> u32 {
@@ -96,11 +85,48 @@ impl Platform for Board {
     }
 
     fn tick_hz(&self) -> u32 {
-        black_box(1)
+        black_box(1_000_000)
     }
 
     fn ticks(&mut self) -> u32 {
         black_box(0)
+    }
+
+    fn memory(&self) -> Memory {
+        Memory {
+            stack_peak: black_box(0),
+            stack_size: black_box(0),
+        }
+    }
+}
+
+/// A line that carries anything.
+struct Line;
+
+impl embedded_io::ErrorType for Line {
+    type Error = Infallible;
+}
+
+impl Read for Line {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
+        bytes.iter_mut().for_each(|byte| *byte = black_box(0));
+        Ok(bytes.len())
+    }
+}
+
+impl ReadReady for Line {
+    fn read_ready(&mut self) -> Result<bool, Infallible> {
+        Ok(black_box(true))
+    }
+}
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        Ok(black_box(bytes).len())
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
     }
 }
 

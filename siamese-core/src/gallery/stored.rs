@@ -91,6 +91,10 @@ impl Head {
     }
 
     /// Whether it is of the same model as a gallery, and has its thresholds.
+    #[cfg_attr(
+        not(any(feature = "storage", feature = "storage-async")),
+        allow(dead_code, reason = "only a store asks")
+    )]
     pub(super) fn has_user<const D: usize, const N: usize>(&self, gallery: &Gallery<D, N>) -> bool {
         self.user == gallery.user
     }
@@ -280,6 +284,10 @@ pub(super) enum Fed<const D: usize> {
     Entry(u32, Entry<D>),
     /// The record, and its checksum is right. Its generation, and whether its
     /// contents are.
+    #[cfg_attr(
+        not(any(feature = "storage", feature = "storage-async")),
+        allow(dead_code, reason = "only a store asks")
+    )]
     End(u64, Result<(), LoadError>),
     /// This is no record, or a damaged one.
     Bad(LoadError),
@@ -323,6 +331,10 @@ impl<const D: usize> Decoder<D> {
     }
 
     /// How many bytes the record surely has: all of them, once that is known.
+    #[cfg_attr(
+        not(any(feature = "storage", feature = "storage-async")),
+        allow(dead_code, reason = "only a store asks")
+    )]
     pub(super) const fn length(&self) -> u32 {
         self.length
     }

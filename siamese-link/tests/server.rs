@@ -1,0 +1,765 @@
+//! The request server: its core byte by byte, and its two loops over lines in memory.
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+
+use embedded_io::{Read, ReadReady, Write};
+use siamese_core::checksum::checksum;
+use siamese_core::gallery::GalleryError;
+use siamese_core::image::Input;
+use siamese_core::model::{Header, LAYERS, LayerParts, Scales, encode, encoded_len};
+use siamese_core::requantise::Requantise;
+use siamese_core::{Embedder, Gallery, Model};
+use siamese_link::server::{Core, End, SILENCE_MS, Step};
+use siamese_link::store::Store;
+use siamese_link::{
+    Entries, Fault, FrameError, Memory, Notice, Platform, Refused, Request, Response, Server, Tag,
+    frame_capacity, open_frame, read_frame, write_frame,
+};
+
+/// Entries of the galleries here: more than a list has at once.
+const ENTRIES: usize = 70;
+const PIXELS: usize = 16;
+
+type Network = Embedder<'static, 2, 16, 8>;
+type Entrants = Gallery<2, ENTRIES>;
+
+/// A model of 4x4 pixels.
+fn model() -> Model<'static> {
+    let header = Header {
+        name: "server",
+        input: Input {
+            width: 4,
+            height: 4,
+            ..Input::MNIST
+        },
+        sizes: [8, 4, 2],
+        scales: Scales {
+            hidden: [0.01; 2],
+            embedding: 0.001,
+        },
+        training_digest: [7; 32],
+        quality: None,
+        calibration: None,
+    };
+    let layers: [_; LAYERS] = core::array::from_fn(|layer| {
+        let (inputs, outputs) = header.layer_shape(layer);
+        let weights: Vec<i8> = (0..inputs * outputs)
+            .map(|index| (index * 37 % 201) as i8)
+            .collect();
+        let requantise = vec![Requantise::new(1 << 30, 37).unwrap(); outputs];
+        (weights, vec![1000; outputs], requantise)
+    });
+    let parts = layers
+        .each_ref()
+        .map(|(weights, biases, requantise)| LayerParts {
+            weights,
+            biases,
+            requantise,
+        });
+    let mut file = vec![0; encoded_len(&header).unwrap()];
+    encode(&header, &parts, &mut file).unwrap();
+    Model::parse(file.leak()).unwrap()
+}
+
+/// A clock that moves on by some ticks at each look.
+struct Clock {
+    now: u32,
+    step: u32,
+}
+
+impl Platform for Clock {
+    fn board(&self) -> &'static str {
+        "host"
+    }
+
+    fn model_crc(&self) -> u32 {
+        0x1234_5678
+    }
+
+    fn tick_hz(&self) -> u32 {
+        1000
+    }
+
+    fn ticks(&mut self) -> u32 {
+        self.now = self.now.wrapping_add(self.step);
+        self.now
+    }
+}
+
+const CLOCK: Clock = Clock {
+    now: u32::MAX - 2,
+    step: 5,
+};
+
+/// The memory of a server, which a firmware has as a static.
+struct Parts {
+    embedder: Network,
+    gallery: Entrants,
+    buffer: Vec<u8>,
+}
+
+fn parts() -> Parts {
+    Parts {
+        embedder: Embedder::new(model()).unwrap(),
+        gallery: Gallery::for_fingerprint(0),
+        buffer: vec![0; frame_capacity(PIXELS)],
+    }
+}
+
+type TestCore<'m> = Core<'m, 'static, Clock, 2, 16, 8, ENTRIES>;
+
+fn core(parts: &mut Parts) -> TestCore<'_> {
+    Core::new(
+        &mut parts.embedder,
+        &mut parts.gallery,
+        &mut parts.buffer,
+        CLOCK,
+    )
+    .unwrap()
+}
+
+const A: u32 = 0xA;
+
+const fn tag(id: u32) -> Tag {
+    Tag { session: A, id }
+}
+
+fn framed(tag: Tag, request: &Request<'_>) -> Vec<u8> {
+    let mut buffer = vec![0; 5000];
+    write_frame(tag, request, &mut buffer).unwrap().to_vec()
+}
+
+/// Feeds bytes; the step of the last.
+fn feed(core: &mut TestCore<'_>, bytes: &[u8]) -> Step {
+    let mut last = Step::Receive;
+    for &byte in bytes {
+        assert_eq!(last, Step::Receive);
+        last = core.push(byte);
+    }
+    last
+}
+
+/// What is answered to a request.
+fn ask(core: &mut TestCore<'_>, tag: Tag, request: &Request<'_>) -> Response<'static> {
+    let step = feed(core, &framed(tag, request));
+    match step {
+        Step::Save => core.saved(Ok(())),
+        Step::Send => {}
+        other => panic!("{other:?}"),
+    }
+    answer(core, tag)
+}
+
+/// What is to be sent, which has to be an answer to that request.
+fn answer(core: &TestCore<'_>, tag: Tag) -> Response<'static> {
+    let (answered, response) = read_frame(core.outgoing().to_vec().leak()).unwrap();
+    assert_eq!(answered, tag);
+    response
+}
+
+/// The notice that is to be sent.
+fn notice(core: &TestCore<'_>) -> Notice {
+    let (tag, notice) = read_frame(&mut core.outgoing().to_vec()).unwrap();
+    assert_eq!(tag, Tag::NONE);
+    notice
+}
+
+const IMAGE: [u8; PIXELS] = [9; PIXELS];
+const ENROL: Request<'_> = Request::Enrol {
+    label: 3,
+    exemplar: false,
+    pixels: &IMAGE,
+};
+
+#[test]
+fn a_change_is_carried_out_once_however_often_it_is_asked_for() {
+    let mut parts = parts();
+    let mut core = core(&mut parts);
+    assert_eq!(ask(&mut core, tag(1), &Request::Open), Response::Opened);
+    let enrolled = |examples| Response::Enrolled { examples };
+    for _ in 0..3 {
+        assert_eq!(ask(&mut core, tag(2), &ENROL), enrolled(1));
+        // That others ask in between changes nothing.
+        assert_eq!(ask(&mut core, tag(1), &Request::Open), Response::Opened);
+        let other = Tag {
+            session: 0xB,
+            id: 9,
+        };
+        assert!(matches!(
+            ask(&mut core, other, &Request::Info),
+            Response::Info(_)
+        ));
+    }
+    assert_eq!(ask(&mut core, tag(3), &ENROL), enrolled(2));
+    // An older one again: neither done nor answered as if.
+    let repeated = Response::Fault(Fault::Repeated);
+    assert_eq!(ask(&mut core, tag(2), &ENROL), repeated);
+    assert_eq!(core.gallery().entries()[0].examples(), 2);
+    let forget = Request::Forget { label: 3 };
+    let forgotten = Response::Forgotten { entries: 1 };
+    assert_eq!(ask(&mut core, tag(8), &forget), forgotten);
+    assert_eq!(ask(&mut core, tag(8), &forget), forgotten);
+    assert_eq!(core.gallery().entries().len(), 0);
+}
+
+#[test]
+fn a_refused_change_is_refused_again() {
+    let mut parts = parts();
+    let mut core = core(&mut parts);
+    ask(&mut core, tag(1), &Request::Open);
+    for id in 0..ENTRIES as u32 {
+        let exemplar = Request::Enrol {
+            label: id as u16,
+            exemplar: true,
+            pixels: &IMAGE,
+        };
+        let enrolled = Response::Enrolled { examples: 1 };
+        assert_eq!(ask(&mut core, tag(10 + id), &exemplar), enrolled);
+    }
+    let new = Request::Enrol {
+        label: 1000,
+        exemplar: false,
+        pixels: &IMAGE,
+    };
+    let full = GalleryError::Full { capacity: ENTRIES };
+    let full = Response::Fault(Fault::Gallery(full));
+    assert_eq!(ask(&mut core, tag(100), &new), full);
+    let forget = Request::Forget { label: 0 };
+    ask(&mut core, tag(99), &forget);
+    assert_eq!(ask(&mut core, tag(100), &new), full);
+    ask(&mut core, tag(101), &forget);
+    let enrolled = Response::Enrolled { examples: 1 };
+    assert_eq!(ask(&mut core, tag(102), &new), enrolled);
+}
+
+#[test]
+fn changes_need_the_session_that_is_open() {
+    let mut parts = parts();
+    let mut core = core(&mut parts);
+    let refused = |fault| Response::Fault(fault);
+    for change in [
+        ENROL,
+        Request::Forget { label: 3 },
+        Request::Save,
+        Request::Reset,
+    ] {
+        assert!(change.is_change());
+        assert_eq!(ask(&mut core, tag(2), &change), refused(Fault::NoSession));
+    }
+    ask(&mut core, tag(3), &Request::Open);
+    ask(&mut core, tag(4), &ENROL);
+    // Another host.
+    let other = |id| Tag { session: 0xB, id };
+    let taken = refused(Fault::OtherSession);
+    assert_eq!(ask(&mut core, other(5), &ENROL), taken);
+    ask(&mut core, other(6), &Request::Open);
+    assert_eq!(ask(&mut core, tag(7), &ENROL), taken);
+    let Response::Info(info) = ask(&mut core, tag(8), &Request::Info) else {
+        panic!();
+    };
+    assert_eq!(info.session, Some(0xB));
+    // The same number in another session is another request.
+    let enrolled = Response::Enrolled { examples: 2 };
+    assert_eq!(ask(&mut core, other(4), &ENROL), enrolled);
+}
+
+#[test]
+fn saving_is_told_as_it_went_and_not_repeated() {
+    let mut parts = parts();
+    let mut core = core(&mut parts);
+    ask(&mut core, tag(1), &Request::Open);
+    let failed = Response::Fault(Fault::Storage);
+    assert_eq!(feed(&mut core, &framed(tag(2), &Request::Save)), Step::Save);
+    core.saved(Err(Fault::Storage));
+    assert_eq!(answer(&core, tag(2)), failed);
+    assert_eq!(feed(&mut core, &framed(tag(2), &Request::Save)), Step::Send);
+    assert_eq!(answer(&core, tag(2)), failed);
+    assert_eq!(feed(&mut core, &framed(tag(3), &Request::Save)), Step::Save);
+    // Before it is known, it isn't said to be saved.
+    assert_eq!(feed(&mut core, &framed(tag(3), &Request::Save)), Step::Send);
+    assert_eq!(answer(&core, tag(3)), failed);
+    assert_eq!(feed(&mut core, &framed(tag(4), &Request::Save)), Step::Save);
+    core.saved(Ok(()));
+    assert_eq!(answer(&core, tag(4)), Response::Saved);
+    assert_eq!(feed(&mut core, &framed(tag(4), &Request::Save)), Step::Send);
+    assert_eq!(answer(&core, tag(4)), Response::Saved);
+}
+
+#[test]
+fn a_long_gallery_is_listed_in_parts_that_belong_together() {
+    let mut parts = parts();
+    let mut core = core(&mut parts);
+    ask(&mut core, tag(1), &Request::Open);
+    for id in 0..ENTRIES as u32 {
+        let exemplar = Request::Enrol {
+            label: 1000 + id as u16,
+            exemplar: true,
+            pixels: &IMAGE,
+        };
+        ask(&mut core, tag(10 + id), &exemplar);
+    }
+    let list = |core: &mut TestCore<'_>, from| match ask(core, tag(5), &Request::List { from }) {
+        Response::Entries(entries) => entries,
+        other => panic!("{other:?}"),
+    };
+    let mut labels = Vec::new();
+    for (from, length) in [(0, 32), (32, 32), (64, 6), (70, 0), (u32::MAX, 0)] {
+        let Entries {
+            total,
+            changes,
+            entries,
+        } = list(&mut core, from);
+        assert_eq!((total, changes, entries.len()), (70, 70, length));
+        labels.extend(entries.iter().map(|entry| entry.label));
+    }
+    assert_eq!(labels, (1000..1070).collect::<Vec<u16>>());
+    ask(&mut core, tag(100), &Request::Forget { label: 1001 });
+    let after = list(&mut core, 0);
+    assert_eq!((after.total, after.changes), (69, 71));
+    assert_eq!(after.entries[1].label, 1002);
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_and_the_next_request_is_answered() {
+    let mut parts = parts();
+    let mut core = core(&mut parts);
+    let good = framed(tag(1), &Request::Memory);
+    let memory = Response::Memory(Memory::default());
+    let end = good.len() - 1;
+    let refused = [
+        (vec![5, 1, 2, 0], FrameError::Cobs),
+        (vec![3, 1, 2, 0], FrameError::Checksum),
+        // Two frames whose delimiters were lost.
+        ([&good[..end], &good[1..]].concat(), FrameError::Checksum),
+        // Noise before a frame is ended by the frame's own delimiter.
+        (vec![7, 7, 7, 7, 7, 7, 7, 0], FrameError::Checksum),
+        (
+            vec![9; 70_000].into_iter().chain([0]).collect(),
+            FrameError::Cobs,
+        ),
+    ];
+    for (bytes, error) in refused {
+        assert_eq!(feed(&mut core, &bytes), Step::Send);
+        assert_eq!(notice(&core), Notice::Refused(error));
+        assert_eq!(ask(&mut core, tag(1), &Request::Memory), memory);
+    }
+    // Nobody is told of empty frames, and nobody answered who says what a device
+    // says.
+    assert_eq!(feed(&mut core, &[0; 100]), Step::Receive);
+    let mut buffer = [0; 300];
+    let saved = write_frame(tag(1), &Response::Saved, &mut buffer).unwrap();
+    assert_eq!(feed(&mut core, saved), Step::Receive);
+    let ready = write_frame(Tag::NONE, &Notice::Ready, &mut buffer).unwrap();
+    assert_eq!(feed(&mut core, ready), Step::Receive);
+    assert_eq!(ask(&mut core, tag(1), &Request::Memory), memory);
+    // A half frame.
+    assert_eq!(feed(&mut core, &good[..end]), Step::Receive);
+    assert!(core.is_receiving());
+    core.give_up();
+    assert!(!core.is_receiving());
+    assert_eq!(notice(&core), Notice::Refused(FrameError::Silence));
+    assert_eq!(ask(&mut core, tag(1), &Request::Memory), memory);
+}
+
+#[test]
+fn whole_frames_are_refused_by_name() {
+    let mut parts = parts();
+    let mut core = core(&mut parts);
+    let fault = |core: &mut TestCore<'_>, pixels: usize| {
+        let pixels = &vec![7; pixels];
+        ask(core, tag(4), &Request::Embed { pixels })
+    };
+    for found in [0, 1, PIXELS - 1, PIXELS + 1, 200] {
+        let size = Fault::ImageSize {
+            expected: PIXELS as u32,
+            found: found as u32,
+        };
+        assert_eq!(fault(&mut core, found), Response::Fault(size));
+    }
+    for found in [frame_capacity(PIXELS), 1000, 4000] {
+        assert_eq!(fault(&mut core, found), Response::Fault(Fault::TooLong));
+    }
+    assert!(matches!(fault(&mut core, PIXELS), Response::Embedding(_)));
+}
+
+#[test]
+fn every_single_flipped_bit_leaves_the_next_request_right() {
+    let mut parts = parts();
+    let mut core = core(&mut parts);
+    ask(&mut core, tag(1), &Request::Open);
+    let good = framed(tag(2), &ENROL);
+    let mut examples = 0;
+    for bit in 0..8 * good.len() {
+        let mut bad = good.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        let mut notices = 0;
+        // The next delimiter ends what has lost its own.
+        for byte in bad.into_iter().chain([0]) {
+            if core.push(byte) == Step::Send {
+                assert!(matches!(notice(&core), Notice::Refused(_)));
+                notices += 1;
+            }
+        }
+        assert!((1..=2).contains(&notices), "bit {bit}");
+        let id = 100 + bit as u32;
+        examples += 1;
+        let enrolled = Response::Enrolled { examples };
+        assert_eq!(ask(&mut core, tag(id), &ENROL), enrolled, "bit {bit}");
+    }
+}
+
+/// A line whose far end has written everything already. `None` is a silence.
+#[derive(Default)]
+struct Script {
+    reads: VecDeque<Option<Result<Vec<u8>, ErrorKind>>>,
+    written: Vec<u8>,
+    flushed: usize,
+    dozes: usize,
+    /// Writes that fail before one works.
+    broken: usize,
+}
+
+#[derive(Debug, PartialEq)]
+struct Broken(ErrorKind);
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Broken {}
+
+impl embedded_io::Error for Broken {
+    fn kind(&self) -> embedded_io::ErrorKind {
+        embedded_io::ErrorKind::Other
+    }
+}
+
+impl embedded_io::ErrorType for Script {
+    type Error = Broken;
+}
+
+impl Read for Script {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Broken> {
+        match self.reads.pop_front() {
+            None => Ok(0),
+            // It blocks until the silence is over.
+            Some(None) => Read::read(self, bytes),
+            Some(Some(Err(error))) => Err(Broken(error)),
+            Some(Some(Ok(mut part))) => {
+                let count = bytes.len().min(part.len());
+                bytes[..count].copy_from_slice(&part[..count]);
+                part.drain(..count);
+                if !part.is_empty() {
+                    self.reads.push_front(Some(Ok(part)));
+                }
+                Ok(count)
+            }
+        }
+    }
+}
+
+impl ReadReady for Script {
+    fn read_ready(&mut self) -> Result<bool, Broken> {
+        Ok(self.reads.front() != Some(&None))
+    }
+}
+
+impl Write for Script {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
+        if self.broken > 0 {
+            self.broken -= 1;
+            return Err(Broken(ErrorKind::BrokenPipe));
+        }
+        // A few at a time.
+        let count = bytes.len().min(7);
+        self.written.extend(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> Result<(), Broken> {
+        self.flushed = self.written.len();
+        Ok(())
+    }
+}
+
+/// What was written, frame by frame, in words.
+fn said(script: &Script) -> Vec<String> {
+    let frames = script.written.split(|&byte| byte == 0);
+    frames
+        .filter(|frame| !frame.is_empty())
+        .map(|frame| {
+            let payload = frame.to_vec().leak();
+            let payload = open_frame(payload).unwrap();
+            let message = payload.message::<Response<'_>>();
+            let notice = payload.message::<Notice>();
+            match (message, notice) {
+                (Ok(response), _) => format!("{} {response:?}", payload.tag.id),
+                (_, Ok(notice)) => format!("{notice:?}"),
+                other => panic!("{other:?}"),
+            }
+        })
+        .collect()
+}
+
+/// A store that counts, and fails if it is told to.
+#[derive(Default)]
+struct Shelf {
+    saves: usize,
+    refused: Option<Refused>,
+}
+
+impl Store for &mut Shelf {
+    fn load<const D: usize, const N: usize>(
+        &mut self,
+        gallery: &mut Gallery<D, N>,
+    ) -> Result<bool, Refused> {
+        gallery.enrol(5, &siamese_core::Embedding([1; D])).unwrap();
+        self.refused.map_or(Ok(true), Err)
+    }
+
+    fn save<const D: usize, const N: usize>(&mut self, _: &Gallery<D, N>) -> Result<(), Fault> {
+        self.saves += 1;
+        Ok(())
+    }
+}
+
+const OK: &str = "Memory(Memory { stack_peak: 0, stack_size: 0 })";
+
+/// A session that meets everything on its way.
+fn script() -> Script {
+    let memory = |id| framed(tag(id), &Request::Memory);
+    let half = memory(2)[..6].to_vec();
+    let reads = [
+        Some(Ok([memory(1), memory(2)].concat())),
+        // A UART reports an overrun; a byte is lost.
+        Some(Ok(half.clone())),
+        Some(Err(ErrorKind::Other)),
+        Some(Ok(memory(3))),
+        // A host vanishes inside a frame.
+        Some(Ok(half)),
+        None,
+        Some(Ok(framed(tag(4), &Request::Open))),
+        Some(Ok(framed(tag(5), &Request::Save))),
+        Some(Ok(framed(tag(5), &Request::Save))),
+        Some(Ok(framed(tag(6), &Request::List { from: 0 }))),
+        Some(Ok(framed(tag(7), &Request::Reset))),
+        Some(Ok(memory(8))),
+    ];
+    Script {
+        reads: reads.into(),
+        ..Script::default()
+    }
+}
+
+fn as_scripted(script: &Script, shelf: &Shelf) {
+    let listed =
+        "Entries(Entries { total: 1, changes: 0, entries: [Listed { label: 5, examples: 1 }] })";
+    let expected = [
+        "Ready".to_owned(),
+        format!("1 {OK}"),
+        format!("2 {OK}"),
+        "Refused(Checksum)".into(),
+        format!("3 {OK}"),
+        "Refused(Silence)".into(),
+        "4 Opened".into(),
+        "5 Saved".into(),
+        "5 Saved".into(),
+        format!("6 {listed}"),
+        "7 Resetting".into(),
+    ];
+    assert_eq!(said(script), expected);
+    assert_eq!(shelf.saves, 1);
+    assert_eq!(script.flushed, script.written.len());
+    // The request after the one to restart is the next start's.
+    assert_eq!(script.reads.len(), 1);
+}
+
+#[test]
+fn the_blocking_server_answers_until_it_is_to_restart() {
+    let (mut parts, mut shelf, mut script) = (parts(), Shelf::default(), script());
+    let Parts {
+        embedder,
+        gallery,
+        buffer,
+    } = &mut parts;
+    let mut server = Server::new(embedder, gallery, buffer, &mut shelf, CLOCK).unwrap();
+    // The silence ends after some time, which `doze` lets pass.
+    let doze = |script: &mut Script| script.dozes += 1;
+    assert_eq!(server.run_dozing(&mut script, doze), Ok(End::Restart));
+    as_scripted(&script, &shelf);
+    // The first look at the clock is no time yet: 5 ms each from then on.
+    assert_eq!(script.dozes as u32, SILENCE_MS / 5 + 1);
+}
+
+#[test]
+fn a_gallery_that_cannot_be_loaded_is_empty_and_the_reason_is_told() {
+    let (mut parts, mut script) = (parts(), Script::default());
+    let mut shelf = Shelf {
+        refused: Some(Refused::Flash),
+        ..Shelf::default()
+    };
+    for request in [Request::Info, Request::Open, Request::Save, Request::Info] {
+        let id = script.reads.len() as u32 + 1;
+        script.reads.push_back(Some(Ok(framed(tag(id), &request))));
+    }
+    let Parts {
+        embedder,
+        gallery,
+        buffer,
+    } = &mut parts;
+    let mut server = Server::new(embedder, gallery, buffer, &mut shelf, CLOCK).unwrap();
+    assert_eq!(server.run(&mut script), Ok(End::Closed));
+    assert_eq!(parts.gallery.entries().len(), 0);
+    assert_eq!(parts.gallery.fingerprint(), model().fingerprint());
+    let said = said(&script);
+    assert!(said[1].contains("refused: Some(Flash)"), "{}", said[1]);
+    assert!(said[1].contains("can_save: true"), "{}", said[1]);
+    assert_eq!(said[3], "3 Saved");
+    assert!(said[4].contains("refused: None"), "{}", said[4]);
+}
+
+#[test]
+fn a_line_that_fails_again_and_again_ends_the_server() {
+    let mut parts = parts();
+    let Parts {
+        embedder,
+        gallery,
+        buffer,
+    } = &mut parts;
+    let store = siamese_link::NoStore;
+    let mut server = Server::new(embedder, gallery, buffer, store, CLOCK).unwrap();
+    let memory = |id| Some(Ok(framed(tag(id), &Request::Memory)));
+    // Now and then is no matter.
+    let mut script = Script {
+        broken: 1,
+        ..Script::default()
+    };
+    for id in 0..100 {
+        script.reads.push_back(Some(Err(ErrorKind::Other)));
+        script.reads.push_back(memory(id));
+    }
+    assert_eq!(server.run(&mut script), Ok(End::Closed));
+    assert_eq!(said(&script).len(), 100);
+    let mut script = Script::default();
+    script
+        .reads
+        .extend((0..100).map(|_| Some(Err(ErrorKind::NotConnected))));
+    let ended = server.run(&mut script);
+    assert_eq!(ended, Err(Broken(ErrorKind::NotConnected)));
+    assert!((80..90).contains(&script.reads.len()));
+}
+
+#[test]
+fn facts_about_the_device_are_told() {
+    let mut parts = parts();
+    let mut core = core(&mut parts);
+    core.start();
+    assert_eq!(notice(&core), Notice::Ready);
+    let Response::Info(info) = ask(&mut core, tag(1), &Request::Info) else {
+        panic!();
+    };
+    assert_eq!(
+        (info.link_version, info.board, info.model),
+        (3, "host", "server")
+    );
+    assert_eq!(
+        (info.training_digest, info.model_crc),
+        ([7; 32], 0x1234_5678)
+    );
+    assert_eq!((info.pixels, info.dim, info.tick_hz), (16, 2, 1000));
+    assert_eq!(
+        (info.gallery_capacity, info.can_save),
+        (ENTRIES as u32, false)
+    );
+    assert_eq!((info.refused, info.session), (None, None));
+    let mut embedder = Network::new(model()).unwrap();
+    let expected = embedder.embed(&IMAGE).unwrap();
+    let Response::Embedding(found) = ask(&mut core, tag(1), &Request::Embed { pixels: &IMAGE })
+    else {
+        panic!();
+    };
+    assert_eq!(found.coordinates[..], expected.0);
+    assert_eq!(found.hidden_crc, embedder.hidden().map(checksum));
+    // Two looks at a clock that wraps in between.
+    assert_eq!(found.ticks, 5);
+}
+
+#[cfg(feature = "async")]
+mod asynchronous {
+    use core::future::{Future, pending};
+    use core::pin::pin;
+    use core::task::{Context, Poll, Waker};
+
+    use embedded_hal_async::delay::DelayNs;
+    use siamese_link::server::AsyncServer;
+    use siamese_link::store::Blocking;
+
+    use super::*;
+
+    impl embedded_io_async::Read for Script {
+        async fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Broken> {
+            if self.reads.front() == Some(&None) {
+                // Until this read is given up.
+                self.reads.pop_front();
+                return pending().await;
+            }
+            Read::read(self, bytes)
+        }
+    }
+
+    impl embedded_io_async::Write for Script {
+        async fn write(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
+            Write::write(self, bytes)
+        }
+
+        async fn flush(&mut self) -> Result<(), Broken> {
+            Write::flush(self)
+        }
+    }
+
+    /// Time passes at once.
+    struct Delays(Vec<u32>);
+
+    impl DelayNs for Delays {
+        async fn delay_ns(&mut self, ns: u32) {
+            self.0.push(ns);
+        }
+
+        async fn delay_ms(&mut self, ms: u32) {
+            self.0.push(ms);
+        }
+    }
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..1000 {
+            if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+                return value;
+            }
+        }
+        panic!("it waits for ever");
+    }
+
+    #[test]
+    fn the_asynchronous_server_says_the_same() {
+        let (mut parts, mut shelf, mut script) = (parts(), Shelf::default(), script());
+        let Parts {
+            embedder,
+            gallery,
+            buffer,
+        } = &mut parts;
+        let mut delays = Delays(Vec::new());
+        let store = Blocking(&mut shelf);
+        let end = block_on(async {
+            let server = AsyncServer::new(embedder, gallery, buffer, store, CLOCK);
+            server.await.unwrap().run(&mut script, &mut delays).await
+        });
+        assert_eq!(end, Ok(End::Restart));
+        as_scripted(&script, &shelf);
+        assert_eq!(delays.0, [SILENCE_MS]);
+    }
+}
