@@ -288,7 +288,8 @@ impl Board {
         self.facts().uart
     }
 
-    /// Whether the firmware runs on the board itself; all boards are emulated.
+    /// Whether the firmware is made for the board itself too. All boards are
+    /// emulated, and that is where it was run.
     #[must_use]
     pub const fn is_real(self) -> bool {
         self.facts().real
@@ -364,7 +365,7 @@ impl Board {
                 size(board.ram()),
                 board.clock_hz() / 1_000_000,
                 if board.is_real() {
-                    "the board, QEMU"
+                    "QEMU; made for the board, not yet run on it"
                 } else {
                     "QEMU"
                 },

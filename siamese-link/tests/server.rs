@@ -43,7 +43,7 @@ fn model() -> Model<'static> {
         calibration: None,
     };
     let layers: [_; LAYERS] = core::array::from_fn(|layer| {
-        let (inputs, outputs) = header.layer_shape(layer);
+        let (inputs, outputs) = header.shapes()[layer];
         let weights: Vec<i8> = (0..inputs * outputs)
             .map(|index| (index * 37 % 201) as i8)
             .collect();

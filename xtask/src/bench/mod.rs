@@ -2,12 +2,12 @@
 
 mod device;
 mod host;
+mod pages;
 mod worst;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::Value;
 use siamese_device::firmware::Board;
 
@@ -39,6 +39,9 @@ instructions or bytes:
   flash_code flash_loader flash_weights ram_static ram_stack ram_total
 This machine's has: core (\"host\") machine model kernel batch ns_per_image
 
+--write measures everything, puts it into docs/bench.json, and the tables that follow from it
+into README.md, where a test compares the two.
+
 Examples:
   cargo xtask bench
   cargo xtask bench --model small --core M4 --json";
@@ -55,6 +58,9 @@ pub struct Args {
     /// Print one list of JSON objects
     #[arg(long)]
     json: bool,
+    /// Put what was measured into docs/bench.json and README.md
+    #[arg(long, conflicts_with_all = ["model", "core"])]
+    write: bool,
     /// Only this model of model/; may be given several times
     #[arg(long, value_name = "NAME", value_parser = MODELS)]
     model: Vec<String>,
@@ -116,10 +122,18 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
             Ok(())
         })?;
     }
-    if args.json {
+    let differing = rows.iter().filter_map(|row| row["mismatches"].as_u64());
+    ensure!(
+        differing.sum::<u64>() == 0,
+        "some answers differ from this machine's: {}",
+        Value::Array(rows)
+    );
+    if args.write {
+        pages::write(workspace.root(), &rows)?;
+    } else if args.json {
         println!("{:#}", Value::Array(rows));
     } else {
-        println!("{}", tables(&rows));
+        println!("{}", pages::all(&rows));
     }
     Ok(())
 }
@@ -127,113 +141,4 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 /// The name of a model's file.
 fn name(model: &Path) -> String {
     model.file_stem().unwrap_or_default().display().to_string()
-}
-
-/// The results in Markdown, as the README has them.
-fn tables(rows: &[Value]) -> String {
-    let text = |row: &Value, key: &str| match &row[key] {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => grouped(number.as_f64().unwrap_or(0.0)),
-        _ => "-".to_owned(),
-    };
-    let table = |columns: &[(&str, &str)], rows: &mut dyn Iterator<Item = &Value>| {
-        let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-        let mut table = line(
-            columns
-                .iter()
-                .map(|(title, _)| (*title).to_owned())
-                .collect(),
-        );
-        table += &line(columns.iter().map(|_| "---".to_owned()).collect());
-        for row in rows {
-            table += &line(columns.iter().map(|(_, key)| text(row, key)).collect());
-        }
-        table
-    };
-    let is_host = |row: &&Value| row["core"] == HOST;
-    let mut parts = Vec::new();
-    let models: BTreeSet<usize> = rows
-        .iter()
-        .filter_map(|row| MODELS.iter().position(|name| row["model"] == *name))
-        .collect();
-    for model in models.into_iter().filter_map(|index| MODELS.get(index)) {
-        let mut of_model = rows
-            .iter()
-            .filter(|row| row["model"] == *model && !is_host(row))
-            .peekable();
-        if of_model.peek().is_some() {
-            let costs = [
-                ("core", "core"),
-                ("kernel", "kernel"),
-                ("an image, mean", "instructions_per_image"),
-                ("an image, worst", "instructions_worst_image"),
-                ("parse", "instructions_parse"),
-                ("open", "instructions_open"),
-            ];
-            let sizes = [
-                ("core", "core"),
-                ("flash, weights", "flash_weights"),
-                ("flash, code", "flash_code"),
-                ("flash, loader", "flash_loader"),
-                ("RAM, static", "ram_static"),
-                ("RAM, stack", "ram_stack"),
-                ("RAM, total", "ram_total"),
-            ];
-            let (costs, sizes) = (
-                table(&costs, &mut of_model.clone()),
-                table(&sizes, &mut of_model),
-            );
-            parts.push(format!(
-                "`{model}`, instructions\n\n{costs}\n`{model}`, bytes\n\n{sizes}"
-            ));
-        }
-    }
-    if rows.iter().any(|row| is_host(&row)) {
-        let columns = [
-            ("model", "model"),
-            ("kernel", "kernel"),
-            ("images at once", "batch"),
-            ("ns an image", "ns_per_image"),
-        ];
-        parts.push(table(&columns, &mut rows.iter().filter(is_host)));
-    }
-    parts.join("\n")
-}
-
-/// A whole number with commas.
-fn grouped(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        assert_eq!(
-            [0.0, 999.0, 1000.4, 26_492.0, 1_234_567.0].map(grouped),
-            ["0", "999", "1,000", "26,492", "1,234,567"]
-        );
-    }
-
-    #[test]
-    fn cores_and_the_host_have_tables_of_their_own() {
-        let rows = [
-            json!({"core": "M4", "model": "small", "instructions_per_image": 26_000}),
-            json!({"core": HOST, "model": "small", "kernel": "portable", "ns_per_image": 900}),
-        ];
-        let text = tables(&rows);
-        assert!(text.contains("| M4 | - | 26,000 |"), "{text}");
-        assert!(text.contains("| small | portable | - | 900 |"), "{text}");
-    }
 }
