@@ -29,7 +29,11 @@ const MOST_ENTRIES: usize = 32;
 /// Entries of the gallery.
 const ENTRIES: usize = {
     let room = ENTRIES_BYTES / size_of::<Entry<{ model::DIM }>>();
-    if room < MOST_ENTRIES { room } else { MOST_ENTRIES }
+    if room < MOST_ENTRIES {
+        room
+    } else {
+        MOST_ENTRIES
+    }
 };
 
 /// The embedder of exactly the model that is built in.

@@ -433,7 +433,11 @@ impl Device {
         request: &Request<'_>,
         read: impl Fn(Response<'_>) -> Option<A>,
     ) -> Result<A, Error> {
-        self.ask_in(&mut Exchange::new(self.line.now(), self.timeout), request, read)
+        self.ask_in(
+            &mut Exchange::new(self.line.now(), self.timeout),
+            request,
+            read,
+        )
     }
 
     /// One request, in an exchange of the caller's.

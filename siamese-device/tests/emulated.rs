@@ -21,8 +21,8 @@ use siamese_link::{
 };
 
 use common::{
-    ELF, Random, build, build_with, extreme_model, random_images, random_model,
-    small_image_model, start,
+    ELF, Random, build, build_with, extreme_model, random_images, random_model, small_image_model,
+    start,
 };
 use frames::{cobs, frame_of};
 
@@ -244,7 +244,10 @@ fn after_every_bad_frame_the_next_good_one_works() {
     assert_eq!(read_frame(&mut answer), Ok((tag, fault)));
     // So is one that is longer than the buffer.
     let long = device.embed(&[9; 20_000]);
-    assert!(matches!(long, Err(Error::Fault(Fault::TooLong))), "{long:?}");
+    assert!(
+        matches!(long, Err(Error::Fault(Fault::TooLong))),
+        "{long:?}"
+    );
     works(&mut device);
     // Images of other sizes.
     for found in [0, 1, pixels - 1, pixels + 1] {

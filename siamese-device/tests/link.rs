@@ -310,9 +310,18 @@ fn a_whole_answer_of_another_kind_is_an_error() {
     );
     let [kind, fault, unknown, version] = answers.map(Result::unwrap_err);
     assert!(matches!(kind, Error::Unexpected), "{kind:?}");
-    assert!(matches!(fault, Error::Fault(Fault::Unsupported)), "{fault:?}");
-    assert!(matches!(unknown, Error::Answer(FrameError::Message)), "{unknown:?}");
-    assert!(matches!(version, Error::LinkVersion { found: 2 }), "{version:?}");
+    assert!(
+        matches!(fault, Error::Fault(Fault::Unsupported)),
+        "{fault:?}"
+    );
+    assert!(
+        matches!(unknown, Error::Answer(FrameError::Message)),
+        "{unknown:?}"
+    );
+    assert!(
+        matches!(version, Error::LinkVersion { found: 2 }),
+        "{version:?}"
+    );
 }
 
 #[test]

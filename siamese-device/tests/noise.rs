@@ -286,7 +286,12 @@ impl World {
         Core::new(embedder, gallery, buffer, StoppedClock).unwrap()
     }
 
-    fn new(model: &'static [u8], one_in: u64, window: usize, noise: (u64, &Arc<AtomicBool>)) -> Self {
+    fn new(
+        model: &'static [u8],
+        one_in: u64,
+        window: usize,
+        noise: (u64, &Arc<AtomicBool>),
+    ) -> Self {
         let (seed, noisy) = noise;
         let now = Instant::now();
         Self {
@@ -586,7 +591,10 @@ fn ask(session: &mut Session, requests: usize, seed: u64) -> (usize, usize) {
         "{} requests: {} without an answer, {} hosts, {resets} resets",
         session.requests, session.failures, session.hosts
     );
-    assert!(session.requests - session.failures > requests / 10, "the test is void");
+    assert!(
+        session.requests - session.failures > requests / 10,
+        "the test is void"
+    );
     (session.requests, resets)
 }
 

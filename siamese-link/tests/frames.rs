@@ -92,7 +92,10 @@ fn the_longest_responses_fit_the_smallest_buffer() {
 /// A device's texts are as long as it likes; these are long ones.
 #[test]
 fn what_a_device_says_of_itself_fits_the_smallest_buffer() {
-    let (board, model) = ("a board with a rather long name, as they come", "thirty-two bytes is the longest.");
+    let (board, model) = (
+        "a board with a rather long name, as they come",
+        "thirty-two bytes is the longest.",
+    );
     let mut body = vec![0, 3];
     for text in [board, model] {
         body.push(text.len() as u8);
@@ -249,7 +252,11 @@ fn a_payload_has_one_form() {
     // after it.
     let mut found = false;
     for filler in 1..=255u8 {
-        let payload = [&[0x83, 1, 2, 3, 4, 5, 6, 7, 8, 1, 0xEE, 1][..], &[filler; 238]].concat();
+        let payload = [
+            &[0x83, 1, 2, 3, 4, 5, 6, 7, 8, 1, 0xEE, 1][..],
+            &[filler; 238],
+        ]
+        .concat();
         let crc = checksum(&payload).to_le_bytes();
         if crc.contains(&0) {
             continue;
@@ -259,10 +266,7 @@ fn a_payload_has_one_form() {
         assert_eq!(frame[frame.len() - 2..], [1, 0]);
         assert!(read_frame::<Request<'_>>(&mut frame.clone()).is_ok());
         frame.remove(frame.len() - 2);
-        assert_eq!(
-            read_frame::<Request<'_>>(&mut frame),
-            Err(FrameError::Cobs)
-        );
+        assert_eq!(read_frame::<Request<'_>>(&mut frame), Err(FrameError::Cobs));
     }
     assert!(found);
 }
@@ -293,7 +297,12 @@ fn bytes_after_the_checksum_are_refused() {
 fn other_versions_are_named() {
     // Version 2 asked for its Info with this message; a later one may look like
     // that.
-    for (payload, found) in [(&[0][..], 2), (&[3, 0, 1], 2), (&[0x84, 9, 9], 4), (&[0xC5], 5)] {
+    for (payload, found) in [
+        (&[0][..], 2),
+        (&[3, 0, 1], 2),
+        (&[0x84, 9, 9], 4),
+        (&[0xC5], 5),
+    ] {
         assert_eq!(
             read_frame::<Request<'_>>(&mut frame_of(payload)),
             Err(FrameError::Version { found })

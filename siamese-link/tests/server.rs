@@ -182,8 +182,14 @@ fn a_change_is_carried_out_once_however_often_it_is_asked_for() {
         assert_eq!(ask(&mut core, tag(2), &ENROL), enrolled(1));
         // That others ask in between changes nothing.
         assert_eq!(ask(&mut core, tag(1), &Request::Open), Response::Opened);
-        let other = Tag { session: 0xB, id: 9 };
-        assert!(matches!(ask(&mut core, other, &Request::Info), Response::Info(_)));
+        let other = Tag {
+            session: 0xB,
+            id: 9,
+        };
+        assert!(matches!(
+            ask(&mut core, other, &Request::Info),
+            Response::Info(_)
+        ));
     }
     assert_eq!(ask(&mut core, tag(3), &ENROL), enrolled(2));
     // An older one again: neither done nor answered as if.
@@ -232,7 +238,12 @@ fn changes_need_the_session_that_is_open() {
     let mut parts = parts();
     let mut core = core(&mut parts);
     let refused = |fault| Response::Fault(fault);
-    for change in [ENROL, Request::Forget { label: 3 }, Request::Save, Request::Reset] {
+    for change in [
+        ENROL,
+        Request::Forget { label: 3 },
+        Request::Save,
+        Request::Reset,
+    ] {
         assert!(change.is_change());
         assert_eq!(ask(&mut core, tag(2), &change), refused(Fault::NoSession));
     }
@@ -323,7 +334,10 @@ fn what_cannot_be_read_is_refused_and_the_next_request_is_answered() {
         ([&good[..end], &good[1..]].concat(), FrameError::Checksum),
         // Noise before a frame is ended by the frame's own delimiter.
         (vec![7, 7, 7, 7, 7, 7, 7, 0], FrameError::Checksum),
-        (vec![9; 70_000].into_iter().chain([0]).collect(), FrameError::Cobs),
+        (
+            vec![9; 70_000].into_iter().chain([0]).collect(),
+            FrameError::Cobs,
+        ),
     ];
     for (bytes, error) in refused {
         assert_eq!(feed(&mut core, &bytes), Step::Send);
@@ -541,7 +555,8 @@ fn script() -> Script {
 }
 
 fn as_scripted(script: &Script, shelf: &Shelf) {
-    let listed = "Entries(Entries { total: 1, changes: 0, entries: [Listed { label: 5, examples: 1 }] })";
+    let listed =
+        "Entries(Entries { total: 1, changes: 0, entries: [Listed { label: 5, examples: 1 }] })";
     let expected = [
         "Ready".to_owned(),
         format!("1 {OK}"),
@@ -646,10 +661,19 @@ fn facts_about_the_device_are_told() {
     let Response::Info(info) = ask(&mut core, tag(1), &Request::Info) else {
         panic!();
     };
-    assert_eq!((info.link_version, info.board, info.model), (3, "host", "server"));
-    assert_eq!((info.training_digest, info.model_crc), ([7; 32], 0x1234_5678));
+    assert_eq!(
+        (info.link_version, info.board, info.model),
+        (3, "host", "server")
+    );
+    assert_eq!(
+        (info.training_digest, info.model_crc),
+        ([7; 32], 0x1234_5678)
+    );
     assert_eq!((info.pixels, info.dim, info.tick_hz), (16, 2, 1000));
-    assert_eq!((info.gallery_capacity, info.can_save), (ENTRIES as u32, false));
+    assert_eq!(
+        (info.gallery_capacity, info.can_save),
+        (ENTRIES as u32, false)
+    );
     assert_eq!((info.refused, info.session), (None, None));
     let mut embedder = Network::new(model()).unwrap();
     let expected = embedder.embed(&IMAGE).unwrap();

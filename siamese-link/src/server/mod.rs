@@ -103,15 +103,8 @@ pub struct Core<
 }
 
 /// What carries requests out.
-struct Device<
-    'm,
-    'f,
-    P,
-    const D: usize,
-    const SHARED: usize,
-    const HIDDEN1: usize,
-    const N: usize,
-> {
+struct Device<'m, 'f, P, const D: usize, const SHARED: usize, const HIDDEN1: usize, const N: usize>
+{
     embedder: &'m mut Embedder<'f, D, SHARED, HIDDEN1>,
     gallery: &'m mut Gallery<D, N>,
     platform: P,
@@ -204,7 +197,11 @@ impl<'m, 'f, P: Platform, const D: usize, const SHARED: usize, const HIDDEN1: us
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn loaded(&mut self, can_save: bool, result: Result<bool, Refused>) -> Result<(), SizeError> {
+    pub fn loaded(
+        &mut self,
+        can_save: bool,
+        result: Result<bool, Refused>,
+    ) -> Result<(), SizeError> {
         let device = &mut self.device;
         device.can_save = can_save;
         device.refused = result.err();
@@ -257,9 +254,16 @@ impl<'m, 'f, P: Platform, const D: usize, const SHARED: usize, const HIDDEN1: us
         }
         let done = result.map_or_else(Done::Fault, |()| Done::Saved);
         // What `carry_out` left there when it asked for the saving.
-        if let Some(Session { number, last: Some((id, last)) }) = &mut device.session {
+        if let Some(Session {
+            number,
+            last: Some((id, last)),
+        }) = &mut device.session
+        {
             *last = done;
-            let tag = Tag { session: *number, id: *id };
+            let tag = Tag {
+                session: *number,
+                id: *id,
+            };
             self.send(tag, &done.into());
         }
     }
