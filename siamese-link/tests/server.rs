@@ -389,7 +389,6 @@ fn every_single_flipped_bit_leaves_the_next_request_right() {
     let mut core = core(&mut parts);
     ask(&mut core, tag(1), &Request::Open);
     let good = framed(tag(2), &ENROL);
-    let mut examples = 0;
     for bit in 0..8 * good.len() {
         let mut bad = good.clone();
         bad[bit / 8] ^= 1 << (bit % 8);
@@ -403,8 +402,9 @@ fn every_single_flipped_bit_leaves_the_next_request_right() {
         }
         assert!((1..=2).contains(&notices), "bit {bit}");
         let id = 100 + bit as u32;
-        examples += 1;
-        let enrolled = Response::Enrolled { examples };
+        let enrolled = Response::Enrolled {
+            examples: bit as u16 + 1,
+        };
         assert_eq!(ask(&mut core, tag(id), &ENROL), enrolled, "bit {bit}");
     }
 }

@@ -56,7 +56,7 @@ fn compare(board: Board, count: usize) {
     let info = device.info().unwrap();
     assert_eq!(info.model, model.header().name);
     assert_eq!(info.training_digest, model.header().training_digest);
-    assert_eq!((info.pixels, info.dim), (784, model.dim() as u16));
+    assert_eq!((info.pixels, usize::from(info.dim)), (784, model.dim()));
 
     let images = test_images().images;
     let step = if std::env::var_os("SIAMESE_FULL").is_some() {
