@@ -1,6 +1,8 @@
 //! Where a server saves its gallery.
 
 use siamese_core::gallery::Gallery;
+#[cfg(any(feature = "storage", feature = "storage-async"))]
+use siamese_core::gallery::StoreError;
 
 use crate::message::{Fault, Refused};
 
@@ -74,40 +76,42 @@ impl<S: Store> Store for Option<S> {
     }
 }
 
+/// What a host is told of a saved gallery that can't be used.
+#[cfg(any(feature = "storage", feature = "storage-async"))]
+fn refused<E>(error: StoreError<E>) -> Refused {
+    match error {
+        StoreError::Load(error) => Refused::Load(error),
+        _ => Refused::Flash,
+    }
+}
+
+/// What a host is told of a gallery that can't be saved.
+#[cfg(any(feature = "storage", feature = "storage-async"))]
+fn fault<E>(error: StoreError<E>) -> Fault {
+    match error {
+        StoreError::Size { needed, room } => Fault::StorageSize {
+            needed: needed as u32,
+            room: room as u32,
+        },
+        _ => Fault::Storage,
+    }
+}
+
 #[cfg(feature = "storage")]
-mod flash {
-    use embedded_storage::nor_flash::NorFlash;
-    use siamese_core::gallery::{Gallery, GalleryStore, StoreError};
+impl<F: embedded_storage::nor_flash::NorFlash> Store for siamese_core::gallery::GalleryStore<F> {
+    fn load<const D: usize, const N: usize>(
+        &mut self,
+        gallery: &mut Gallery<D, N>,
+    ) -> Result<bool, Refused> {
+        Self::load(self, gallery).map_err(refused)
+    }
 
-    use super::Store;
-    use crate::message::{Fault, Refused};
-
-    impl<F: NorFlash> Store for GalleryStore<F> {
-        fn load<const D: usize, const N: usize>(
-            &mut self,
-            gallery: &mut Gallery<D, N>,
-        ) -> Result<bool, Refused> {
-            Self::load(self, gallery).map_err(|error| match error {
-                StoreError::Load(error) => Refused::Load(error),
-                _ => Refused::Flash,
-            })
-        }
-
-        #[inline(never)] // Its buffers are off the stack while images are embedded.
-        fn save<const D: usize, const N: usize>(
-            &mut self,
-            gallery: &Gallery<D, N>,
-        ) -> Result<(), Fault> {
-            Self::save(self, gallery)
-                .map(drop)
-                .map_err(|error| match error {
-                    StoreError::Size { needed, room } => Fault::StorageSize {
-                        needed: needed as u32,
-                        room: room as u32,
-                    },
-                    _ => Fault::Storage,
-                })
-        }
+    #[inline(never)] // Its buffers are off the stack while images are embedded.
+    fn save<const D: usize, const N: usize>(
+        &mut self,
+        gallery: &Gallery<D, N>,
+    ) -> Result<(), Fault> {
+        Self::save(self, gallery).map(drop).map_err(fault)
     }
 }
 
@@ -189,6 +193,29 @@ mod asynchronous {
             _: &Gallery<D, N>,
         ) -> Result<(), Fault> {
             Err(Fault::NoStorage)
+        }
+    }
+
+    #[cfg(feature = "storage-async")]
+    impl<F> AsyncStore for siamese_core::gallery::AsyncGalleryStore<F>
+    where
+        F: embedded_storage_async::nor_flash::NorFlash,
+    {
+        async fn load<const D: usize, const N: usize>(
+            &mut self,
+            gallery: &mut Gallery<D, N>,
+        ) -> Result<bool, Refused> {
+            Self::load(self, gallery).await.map_err(super::refused)
+        }
+
+        async fn save<const D: usize, const N: usize>(
+            &mut self,
+            gallery: &Gallery<D, N>,
+        ) -> Result<(), Fault> {
+            Self::save(self, gallery)
+                .await
+                .map(drop)
+                .map_err(super::fault)
         }
     }
 }
