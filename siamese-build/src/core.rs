@@ -119,7 +119,7 @@ impl Core {
             Self::CortexM4 => ("cortex-m4", "M4", Layout::Interleaved, V7EM),
             Self::CortexM7 => ("cortex-m7", "M7", Layout::Interleaved, V7EM),
             Self::CortexM33 => ("cortex-m33", "M33", Layout::Interleaved, V8M_MAIN),
-            Self::CortexM33NoDsp => ("cortex-m33+nodsp", "M33", Layout::Columns, V8M_MAIN),
+            Self::CortexM33NoDsp => ("cortex-m33+nodsp", "M33", Layout::Rows, V8M_MAIN),
             Self::CortexM35P => ("cortex-m35p", "M35P", Layout::Interleaved, V8M_MAIN),
             Self::CortexM55 => ("cortex-m55", "M55", Layout::Quads, V8M_MAIN),
             Self::CortexM85 => ("cortex-m85", "M85", Layout::Quads, V8M_MAIN),
@@ -268,15 +268,8 @@ mod tests {
         use Core::*;
         let multiplies_in_pairs = [CortexM4, CortexM7, CortexM33, CortexM35P];
         let has_helium = [CortexM55, CortexM85];
-        let only_scalar = [
-            CortexM0,
-            CortexM0Plus,
-            CortexM1,
-            CortexM23,
-            CortexM33NoDsp,
-            CortexM3,
-        ];
-        let portable = [Any, Rv32];
+        let only_scalar = [CortexM0, CortexM0Plus, CortexM1, CortexM23, CortexM3];
+        let portable = [Any, CortexM33NoDsp, Rv32];
         let groups: [(Layout, &[Core]); 5] = [
             (Layout::Interleaved, &multiplies_in_pairs),
             (Layout::Quads, &has_helium),

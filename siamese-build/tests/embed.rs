@@ -71,7 +71,7 @@ fn the_layout_follows_from_the_core_or_the_target() {
         layout(model.core(core))
     };
     assert_eq!(armv8(Core::CortexM33), Layout::Interleaved);
-    assert_eq!(armv8(Core::CortexM33NoDsp), Layout::Columns);
+    assert_eq!(armv8(Core::CortexM33NoDsp), Layout::Rows);
     assert_eq!(armv8(Core::CortexM55), Layout::Quads);
 }
 

@@ -15,9 +15,8 @@ macro_rules! layouts {
             #[default]
             Rows = 0, "rows", 1 x 1 = 1, Plain, "any core";
             /// Tiles of 8 rows and 1 column; each weight is stored plus 128. For
-            /// Cortex-M0, M0+, M1, M23, M3, and M33 without the DSP extension.
-            Columns = 1, "columns", 8 x 1 = 8, Offset,
-                "Cortex-M0, M0+, M1, M23, M3, M33 without DSP";
+            /// Cortex-M0, M0+, M1, M23 and M3.
+            Columns = 1, "columns", 8 x 1 = 8, Offset, "Cortex-M0, M0+, M1, M23, M3";
             /// Tiles of 8 rows and 2 columns: for rows `a` and `b` below each
             /// other, and each of the columns, the 16-bit number `256 * b + a`.
             /// For Cortex-M4, M7, M33 and M35P.
@@ -38,8 +37,8 @@ macro_rules! layouts {
 macro_rules! backends {
     ($callback:ident) => {
         $callback! {
-            /// Cortex-M0, M0+, M1, M23, M3, and M33 without DSP: one product at a
-            /// time, of what is not zero.
+            /// Cortex-M0, M0+, M1, M23, M3: one product at a time, of what is not
+            /// zero.
             Thumb, kernel_thumb, Columns;
             /// Cortex-M4, M7, M33, M35P: four products in three instructions.
             ArmDsp, kernel_dsp, Interleaved;
@@ -60,10 +59,10 @@ macro_rules! backends {
 pub const KERNEL_TARGETS: [(&str, &[&str]); 6] = [
     (
         "kernel_thumb",
-        &["thumbv6m-", "thumbv7m-", "thumbv8m.base-", "thumbv8m.main-"],
+        &["thumbv6m-", "thumbv7m-", "thumbv8m.base-"],
     ),
     // Of those, the ones with multiply-accumulate.
-    ("kernel_thumb_mla", &["thumbv7m-", "thumbv8m.main-"]),
+    ("kernel_thumb_mla", &["thumbv7m-"]),
     ("kernel_dsp", &["thumbv7em-", "thumbv8m.main-"]),
     // Cores of this target may lack DSP and Helium, so the processor is asked.
     ("kernel_armv8m", &["thumbv8m.main-"]),

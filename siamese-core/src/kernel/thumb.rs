@@ -1,4 +1,4 @@
-//! Cortex-M0, M0+, M1, M23, M3, and M33 without DSP, which multiply one number at a
+//! Cortex-M0, M0+, M1, M23 and M3, which multiply one number at a
 //! time.
 //!
 //! A column at a time: its activation is multiplied with the weights of 8 rows,
@@ -12,7 +12,7 @@ use super::Kernel;
 use super::sparse::{Entry, Groups, Tiles, accumulate};
 use crate::model::{Layer, Layout};
 
-/// The kernel for Cortex-M0, M0+, M1, M23, M3, and M33 without DSP.
+/// The kernel for Cortex-M0, M0+, M1, M23 and M3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Thumb(());
