@@ -101,10 +101,11 @@ impl Input {
         activations_each: usize,
         make: impl Fn(&[u8], &[u8], &mut [u8]),
     ) {
+        let width = usize::from(self.width);
         // Without activations in a row, there are no rows.
         while activations_each > 0
-            && let Some((upper, rest)) = pixels.split_at_checked(self.width.into())
-            && let Some((lower, later)) = rest.split_at_checked(self.width.into())
+            && let Some((pair, later)) = pixels.split_at_checked(2 * width)
+            && let Some((upper, lower)) = pair.split_at_checked(width)
             && let Some((row, next)) = activations.split_at_mut_checked(activations_each)
         {
             make(upper, lower, row);
