@@ -110,23 +110,28 @@ impl Head {
     fn to_bytes(self, length: u32, dim: u16) -> [u8; HEAD] {
         let flag = |threshold: Option<u64>, flag| if threshold.is_some() { flag } else { 0 };
         let flags = flag(self.user.prototype, PROTOTYPE_SET) | flag(self.user.pair, PAIR_SET);
-        let fields = MAGIC
-            .into_iter()
-            .chain([VERSION])
-            .chain(length.to_le_bytes())
-            .chain([flags])
-            .chain(dim.to_le_bytes())
-            .chain(self.fingerprint.to_le_bytes())
-            .chain(self.generation.to_le_bytes())
-            .chain(self.user.prototype.unwrap_or(0).to_le_bytes())
-            .chain(self.user.pair.unwrap_or(0).to_le_bytes())
-            .chain(self.entries.to_le_bytes())
-            .chain(self.first.to_le_bytes());
         let mut bytes = [0; HEAD];
-        for (byte, field) in bytes.iter_mut().zip(fields) {
-            *byte = field;
-        }
+        let mut rest = bytes.as_mut_slice();
+        put(&mut rest, MAGIC);
+        put(&mut rest, [VERSION]);
+        put(&mut rest, length.to_le_bytes());
+        put(&mut rest, [flags]);
+        put(&mut rest, dim.to_le_bytes());
+        put(&mut rest, self.fingerprint.to_le_bytes());
+        put(&mut rest, self.generation.to_le_bytes());
+        put(&mut rest, self.user.prototype.unwrap_or(0).to_le_bytes());
+        put(&mut rest, self.user.pair.unwrap_or(0).to_le_bytes());
+        put(&mut rest, self.entries.to_le_bytes());
+        put(&mut rest, self.first.to_le_bytes());
         bytes
+    }
+}
+
+/// Puts the next bytes, which are then behind.
+fn put<const K: usize>(rest: &mut &mut [u8], bytes: [u8; K]) {
+    if let Some((place, behind)) = core::mem::take(rest).split_first_chunk_mut() {
+        *place = bytes;
+        *rest = behind;
     }
 }
 
@@ -208,6 +213,7 @@ pub(super) struct Encoder<'g, const D: usize> {
 
 impl<'g, const D: usize> Encoder<'g, D> {
     /// A record of the entries from `first` to before `end`.
+    #[inline(never)]
     pub(super) fn new<const N: usize>(
         gallery: &'g Gallery<D, N>,
         generation: u64,

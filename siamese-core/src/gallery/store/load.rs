@@ -78,6 +78,7 @@ impl<'g, const D: usize, const N: usize> Load<'g, D, N> {
     }
 
     /// The walk is over.
+    #[inline(never)]
     fn walked(&mut self) {
         let found = *self.walk.log();
         match self.stage {

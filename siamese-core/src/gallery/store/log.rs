@@ -152,6 +152,7 @@ pub(super) struct Walk<const D: usize> {
 
 impl<const D: usize> Walk<D> {
     /// A walk from `at` to `end`, along so many records at most.
+    #[inline(never)]
     pub(super) const fn new(layout: Layout, at: u32, end: u32, limit: u32) -> Self {
         let mut walk = Self {
             layout,

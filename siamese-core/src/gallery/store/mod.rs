@@ -142,8 +142,9 @@ mod blocking {
     /// loaded is the gallery that was saved last, or the one before if its save
     /// was cut short.
     ///
-    /// *Memory*: a load and a save need less than `1200 + N + 8 * D` bytes of
-    /// stack for a while.
+    /// *Memory*: for a gallery of 32 entries of 16 coordinates on a Cortex-M0, a
+    /// load needs about 1.4 KiB of stack and a save 1.8 KiB, without what the
+    /// flash needs. It grows by 1 byte an entry and about 8 a coordinate.
     #[derive(Debug)]
     pub struct GalleryStore<F> {
         flash: F,

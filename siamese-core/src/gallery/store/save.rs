@@ -125,6 +125,7 @@ impl<'g, const D: usize, const N: usize> Save<'g, D, N> {
     }
 
     /// The walk is over.
+    #[inline(never)]
     fn walked(&mut self) {
         let found = *self.walk.log();
         match self.stage {
@@ -244,6 +245,7 @@ impl<'g, const D: usize, const N: usize> Save<'g, D, N> {
     }
 
     /// Writes all to the start of a slot.
+    #[inline(never)]
     fn turn(&mut self, slot: usize, step: u64) {
         let range = self.layout.slot(slot);
         let entries = 0..self.entries();
