@@ -301,7 +301,7 @@ impl fmt::Display for BuildError {
                 )
             }
             Self::NoModel { path, error } => {
-                write!(f, "the file {} is no model: {error}", path.display())
+                write!(f, "the model file {}: {error}", path.display())
             }
             Self::Pack { path, error } => {
                 write!(f, "the model {} can't be packed: {error}", path.display())

@@ -81,10 +81,7 @@ fn whatever_is_wrong_is_said_in_a_sentence() {
     assert_eq!(words, "there is no model file tests/no.siam");
 
     let words = failure(&EmbedModel::new("Cargo.toml").target("thumbv6m-none-eabi"));
-    assert!(
-        words.starts_with("the file Cargo.toml is no model: "),
-        "{words}"
-    );
+    assert!(words.starts_with("the model file Cargo.toml: "), "{words}");
 
     let words = failure(&model().core(Core::CortexM0));
     assert!(

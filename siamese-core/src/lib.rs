@@ -37,7 +37,7 @@ pub use requantise::Requantise;
 /// The path is relative to the file that the macro is called in.
 ///
 /// ```
-/// let bytes: &'static [u8] = siamese_core::include_model!("../../model/small.siam");
+/// let bytes: &'static [u8] = siamese_core::include_model!("../model/small.siam");
 /// assert!(bytes.as_ptr().addr().is_multiple_of(16));
 /// ```
 #[macro_export]

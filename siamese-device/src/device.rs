@@ -616,7 +616,7 @@ impl Device {
                     }
                 } else if !self.frame.is_empty() {
                     let frame = std::mem::take(&mut self.frame);
-                    return match last_words(&frame) {
+                    return match panic_message(&frame) {
                         Some(words) => Err(Error::Died(words)),
                         None => Ok(Some(frame)),
                     };
@@ -635,7 +635,7 @@ impl Device {
 
     /// The error of a stream that has ended.
     fn died(&mut self) -> Error {
-        Error::Died(self.line.obituary())
+        Error::Died(self.line.close_reason())
     }
 }
 
@@ -666,7 +666,7 @@ fn identification(response: Response<'_>) -> Option<Identification> {
 
 /// A panic's message, which a board without another way to report it sends
 /// between two delimiters like a frame.
-fn last_words(frame: &[u8]) -> Option<String> {
+fn panic_message(frame: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(frame).ok()?;
     text.starts_with("panicked at ")
         .then(|| text.trim_end().into())

@@ -118,7 +118,7 @@ impl Emulator {
         "ended from here".into()
     }
 
-    /// Ends the process. It may have ended already, which is as well.
+    /// Ends the process, if it hasn't ended already.
     fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -149,7 +149,7 @@ impl Transport for Emulator {
         IN_FLIGHT
     }
 
-    fn obituary(&mut self) -> String {
+    fn close_reason(&mut self) -> String {
         let status = self.end();
         let words = self.words.take().and_then(|words| words.join().ok());
         match words {

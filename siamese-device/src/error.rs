@@ -27,7 +27,8 @@ pub enum Error {
     /// device can be asked further; whether it has carried this request out isn't
     /// known.
     Timeout(Duration),
-    /// The device is gone; with its last words, a panic's message for example.
+    /// The device is gone; with what is known about why, a panic's message for
+    /// example.
     Died(String),
     /// The device refused the request.
     Fault(Fault),

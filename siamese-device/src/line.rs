@@ -47,8 +47,8 @@ pub trait Line: Send {
         1
     }
 
-    /// As [`Transport::obituary`].
-    fn obituary(&mut self) -> String {
+    /// As [`Transport::close_reason`].
+    fn close_reason(&mut self) -> String {
         "the connection was closed".into()
     }
 }
@@ -139,9 +139,9 @@ impl Line for Threaded {
         transport.map_or(1, |transport| transport.in_flight())
     }
 
-    fn obituary(&mut self) -> String {
+    fn close_reason(&mut self) -> String {
         let transport = self.transport.as_mut();
-        transport.map_or_else(String::new, |transport| transport.obituary())
+        transport.map_or_else(String::new, |transport| transport.close_reason())
     }
 }
 

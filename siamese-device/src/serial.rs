@@ -37,7 +37,7 @@ impl Transport for SerialPort {
         Ok(Halves { reader, writer })
     }
 
-    fn obituary(&mut self) -> String {
+    fn close_reason(&mut self) -> String {
         "the serial port was closed: is the board still connected?".into()
     }
 }

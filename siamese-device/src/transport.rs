@@ -73,7 +73,7 @@ pub trait Transport: Send {
     }
 
     /// What is known about the stream's end, after it ended.
-    fn obituary(&mut self) -> String {
+    fn close_reason(&mut self) -> String {
         "the connection was closed".into()
     }
 }

@@ -5,7 +5,7 @@
 //! without them these tests fail, and say so.
 
 mod common;
-#[path = "common/frames.rs"]
+#[path = "../../siamese-link/tests/common/frames.rs"]
 mod frames;
 
 use std::fs;

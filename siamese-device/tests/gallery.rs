@@ -1,7 +1,6 @@
 //! A device's gallery against one on the host: the same answers, before and
 //! after a reset and a power cycle.
 
-#[allow(dead_code, reason = "not every test needs all of it")]
 mod common;
 
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! What needs no device: streams that say nothing, end, or talk nonsense, and
 //! files that are no firmware.
 
-#[path = "common/frames.rs"]
+#[path = "../../siamese-link/tests/common/frames.rs"]
 mod frames;
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write, pipe};
@@ -236,7 +236,7 @@ fn a_stream_that_ends_is_a_death() {
 }
 
 #[test]
-fn last_words_over_the_link_are_reported() {
+fn panic_message_over_the_link_are_reported() {
     let (mut device, mut far) = device();
     far.says
         .write_all(b"\0panicked at src/main.rs:1:1:\nout of cheese\0")

@@ -2,7 +2,6 @@
 //! bytes: whatever is answered `Ok` is the answer to that very request, and is done
 //! once.
 
-#[allow(dead_code, reason = "the firmware's part isn't needed")]
 mod common;
 
 use std::collections::VecDeque;

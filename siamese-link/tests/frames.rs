@@ -1,7 +1,10 @@
 //! Frames: what goes in comes out, and nothing else is one.
 
+#[path = "common/frames.rs"]
+mod description;
+
+use description::{cobs, frame_of};
 use proptest::prelude::*;
-use siamese_core::checksum::checksum;
 use siamese_core::gallery::LoadError;
 use siamese_link::{
     Embedded, Entries, Fault, FrameError, Kind, Listed, MAX_LISTED, Memory, Message, Notice,
@@ -21,27 +24,6 @@ const LONGEST_TAG: Tag = Tag {
 fn frame<M: Message>(message: &M) -> Vec<u8> {
     let mut buffer = vec![0; 70_000];
     write_frame(TAG, message, &mut buffer).unwrap().to_vec()
-}
-
-/// COBS between two delimiters, block by block as its paper describes it.
-fn cobs(bytes: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0];
-    for block in bytes.split(|&byte| byte == 0) {
-        let mut longest = block.chunks_exact(254);
-        for full in &mut longest {
-            frame.push(255);
-            frame.extend(full);
-        }
-        frame.push(longest.remainder().len() as u8 + 1);
-        frame.extend(longest.remainder());
-    }
-    frame.push(0);
-    frame
-}
-
-/// The frame of a payload, whatever it is.
-fn frame_of(payload: &[u8]) -> Vec<u8> {
-    cobs(&[payload, &checksum(payload).to_le_bytes()].concat())
 }
 
 fn responses() -> Vec<Response<'static>> {

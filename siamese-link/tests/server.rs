@@ -506,12 +506,12 @@ fn said(script: &Script) -> Vec<String> {
 
 /// A store that counts, and fails if it is told to.
 #[derive(Default)]
-struct Shelf {
+struct MemoryStore {
     saves: usize,
     refused: Option<Refused>,
 }
 
-impl Store for &mut Shelf {
+impl Store for &mut MemoryStore {
     fn load<const D: usize, const N: usize>(
         &mut self,
         gallery: &mut Gallery<D, N>,
@@ -554,7 +554,7 @@ fn script() -> Script {
     }
 }
 
-fn as_scripted(script: &Script, shelf: &Shelf) {
+fn as_scripted(script: &Script, store: &MemoryStore) {
     let listed =
         "Entries(Entries { total: 1, changes: 0, entries: [Listed { label: 5, examples: 1 }] })";
     let expected = [
@@ -571,7 +571,7 @@ fn as_scripted(script: &Script, shelf: &Shelf) {
         "7 Resetting".into(),
     ];
     assert_eq!(said(script), expected);
-    assert_eq!(shelf.saves, 1);
+    assert_eq!(store.saves, 1);
     assert_eq!(script.flushed, script.written.len());
     // The request after the one to restart is the next start's.
     assert_eq!(script.reads.len(), 1);
@@ -579,17 +579,17 @@ fn as_scripted(script: &Script, shelf: &Shelf) {
 
 #[test]
 fn the_blocking_server_answers_until_it_is_to_restart() {
-    let (mut parts, mut shelf, mut script) = (parts(), Shelf::default(), script());
+    let (mut parts, mut store, mut script) = (parts(), MemoryStore::default(), script());
     let Parts {
         embedder,
         gallery,
         buffer,
     } = &mut parts;
-    let mut server = Server::new(embedder, gallery, buffer, &mut shelf, CLOCK).unwrap();
+    let mut server = Server::new(embedder, gallery, buffer, &mut store, CLOCK).unwrap();
     // The silence ends after some time, which `doze` lets pass.
     let doze = |script: &mut Script| script.dozes += 1;
     assert_eq!(server.run_dozing(&mut script, doze), Ok(End::Restart));
-    as_scripted(&script, &shelf);
+    as_scripted(&script, &store);
     // The first look at the clock is no time yet: 5 ms each from then on.
     assert_eq!(script.dozes as u32, SILENCE_MS / 5 + 1);
 }
@@ -597,9 +597,9 @@ fn the_blocking_server_answers_until_it_is_to_restart() {
 #[test]
 fn a_gallery_that_cannot_be_loaded_is_empty_and_the_reason_is_told() {
     let (mut parts, mut script) = (parts(), Script::default());
-    let mut shelf = Shelf {
+    let mut store = MemoryStore {
         refused: Some(Refused::Flash),
-        ..Shelf::default()
+        ..MemoryStore::default()
     };
     for request in [Request::Info, Request::Open, Request::Save, Request::Info] {
         let id = script.reads.len() as u32 + 1;
@@ -610,7 +610,7 @@ fn a_gallery_that_cannot_be_loaded_is_empty_and_the_reason_is_told() {
         gallery,
         buffer,
     } = &mut parts;
-    let mut server = Server::new(embedder, gallery, buffer, &mut shelf, CLOCK).unwrap();
+    let mut server = Server::new(embedder, gallery, buffer, &mut store, CLOCK).unwrap();
     assert_eq!(server.run(&mut script), Ok(End::Closed));
     assert_eq!(parts.gallery.entries().len(), 0);
     assert_eq!(parts.gallery.fingerprint(), model().fingerprint());
@@ -746,20 +746,20 @@ mod asynchronous {
 
     #[test]
     fn the_asynchronous_server_says_the_same() {
-        let (mut parts, mut shelf, mut script) = (parts(), Shelf::default(), script());
+        let (mut parts, mut store, mut script) = (parts(), MemoryStore::default(), script());
         let Parts {
             embedder,
             gallery,
             buffer,
         } = &mut parts;
         let mut delays = Delays(Vec::new());
-        let store = Blocking(&mut shelf);
+        let store = Blocking(&mut store);
         let end = block_on(async {
             let server = AsyncServer::new(embedder, gallery, buffer, store, CLOCK);
             server.await.unwrap().run(&mut script, &mut delays).await
         });
         assert_eq!(end, Ok(End::Restart));
-        as_scripted(&script, &shelf);
+        as_scripted(&script, &store);
         assert_eq!(delays.0, [SILENCE_MS]);
     }
 }

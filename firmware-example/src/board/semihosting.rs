@@ -1,4 +1,4 @@
-//! The last words of a board that is emulated, by the emulator's own interface.
+//! How a board that is emulated reports a panic: by the emulator's own interface.
 
 use core::panic::PanicInfo;
 

@@ -14,77 +14,10 @@ use super::{accumulate_batch, accumulate_one};
 use crate::kernel::{Kernel, Portable};
 use crate::model::{Layer, Layout};
 
-/// The kernel for AVX2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct X86Avx2(());
-
-impl X86Avx2 {
-    pub(in super::super) const LAYOUT: Layout = LAYOUT;
-
-    /// The kernel, if the processor has the instructions.
-    #[must_use]
-    pub fn new() -> Option<Self> {
-        let has = is_x86_feature_detected!("avx2");
-        has.then_some(Self(()))
-    }
-
-    /// The kernel, without asking.
-    ///
-    /// # Safety
-    /// The processor must have the instructions, and the operating system save their
-    /// registers.
-    #[must_use]
-    pub const unsafe fn new_unchecked() -> Self {
-        Self(())
-    }
-}
-
-impl Kernel for X86Avx2 {
-    fn name(self) -> &'static str {
-        "x86-avx2"
-    }
-
-    fn layout(self) -> Layout {
-        Self::LAYOUT
-    }
-
-    #[inline]
-    fn accumulate(self, layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32])) {
-        if layer.layout() == Self::LAYOUT {
-            // SAFETY: `self` is the proof that the processor has the instructions.
-            unsafe { one(layer, inputs, emit) }
-        } else {
-            Portable.accumulate(layer, inputs, emit);
-        }
-    }
-
-    #[inline]
-    fn accumulate_batch(
-        self,
-        layer: &Layer<'_>,
-        inputs: &[u8],
-        emit: impl FnMut(usize, usize, &[i32]),
-    ) {
-        if layer.layout() == Self::LAYOUT {
-            // SAFETY: as above.
-            unsafe { batch(layer, inputs, emit) }
-        } else {
-            Portable.accumulate_batch(layer, inputs, emit);
-        }
-    }
-}
-
-#[target_feature(enable = "avx2")]
-fn one(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32])) {
-    // SAFETY: this function has the features.
-    unsafe { accumulate_one::<X86Avx2>(layer, inputs, emit) }
-}
-
-#[target_feature(enable = "avx2")]
-fn batch(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, usize, &[i32])) {
-    // SAFETY: this function has the features.
-    unsafe { accumulate_batch::<X86Avx2>(layer, inputs, emit) }
+x86_kernel! {
+    /// The kernel for AVX2.
+    X86Avx2, "x86-avx2", "avx2",
+    "avx2"
 }
 
 impl Tiles for X86Avx2 {

@@ -16,80 +16,10 @@ use super::{accumulate_batch, accumulate_one};
 use crate::kernel::{Kernel, Portable};
 use crate::model::{Layer, Layout};
 
-/// The kernel for AVX-512 with VNNI.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct X86Vnni(());
-
-impl X86Vnni {
-    pub(in super::super) const LAYOUT: Layout = LAYOUT;
-
-    /// The kernel, if the processor has the instructions.
-    #[must_use]
-    pub fn new() -> Option<Self> {
-        let has = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512vnni");
-        has.then_some(Self(()))
-    }
-
-    /// The kernel, without asking.
-    ///
-    /// # Safety
-    /// The processor must have the instructions, and the operating system save their
-    /// registers.
-    #[must_use]
-    pub const unsafe fn new_unchecked() -> Self {
-        Self(())
-    }
-}
-
-impl Kernel for X86Vnni {
-    fn name(self) -> &'static str {
-        "x86-avx512-vnni"
-    }
-
-    fn layout(self) -> Layout {
-        Self::LAYOUT
-    }
-
-    #[inline]
-    fn accumulate(self, layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32])) {
-        if layer.layout() == Self::LAYOUT {
-            // SAFETY: `self` is the proof that the processor has the instructions.
-            unsafe { one(layer, inputs, emit) }
-        } else {
-            Portable.accumulate(layer, inputs, emit);
-        }
-    }
-
-    #[inline]
-    fn accumulate_batch(
-        self,
-        layer: &Layer<'_>,
-        inputs: &[u8],
-        emit: impl FnMut(usize, usize, &[i32]),
-    ) {
-        if layer.layout() == Self::LAYOUT {
-            // SAFETY: as above.
-            unsafe { batch(layer, inputs, emit) }
-        } else {
-            Portable.accumulate_batch(layer, inputs, emit);
-        }
-    }
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn one(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32])) {
-    // SAFETY: this function has the features.
-    unsafe { accumulate_one::<X86Vnni>(layer, inputs, emit) }
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn batch(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, usize, &[i32])) {
-    // SAFETY: this function has the features.
-    unsafe { accumulate_batch::<X86Vnni>(layer, inputs, emit) }
+x86_kernel! {
+    /// The kernel for AVX-512 with VNNI.
+    X86Vnni, "x86-avx512-vnni", "avx512f,avx512bw,avx512vl,avx512vnni",
+    "avx512f", "avx512bw", "avx512vl", "avx512vnni"
 }
 
 impl Tiles for X86Vnni {

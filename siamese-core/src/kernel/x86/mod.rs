@@ -12,6 +12,87 @@
 //! This file has the index of non-zeros and the order of the work; `avx512` and
 //! `avx2` have what an instruction set does with a tile.
 
+/// A kernel: its type, name, the features that its functions are compiled for, and
+/// how each of them is called where it is looked for. What it does with a tile is
+/// its [`Tiles`].
+macro_rules! x86_kernel {
+    ($(#[$doc:meta])* $kernel:ident, $name:literal, $enable:literal, $($feature:tt),+) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+        pub struct $kernel(());
+
+        impl $kernel {
+            pub(in super::super) const LAYOUT: Layout = LAYOUT;
+
+            /// The kernel, if the processor has the instructions.
+            #[must_use]
+            pub fn new() -> Option<Self> {
+                let has = $(is_x86_feature_detected!($feature))&&+;
+                has.then_some(Self(()))
+            }
+
+            /// The kernel, without asking.
+            ///
+            /// # Safety
+            /// The processor must have the instructions, and the operating system
+            /// save their registers.
+            #[must_use]
+            pub const unsafe fn new_unchecked() -> Self {
+                Self(())
+            }
+        }
+
+        impl Kernel for $kernel {
+            fn name(self) -> &'static str {
+                $name
+            }
+
+            fn layout(self) -> Layout {
+                Self::LAYOUT
+            }
+
+            #[inline]
+            fn accumulate(self, layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32])) {
+                if layer.layout() == Self::LAYOUT {
+                    // SAFETY: `self` is the proof that the processor has the
+                    // instructions.
+                    unsafe { one(layer, inputs, emit) }
+                } else {
+                    Portable.accumulate(layer, inputs, emit);
+                }
+            }
+
+            #[inline]
+            fn accumulate_batch(
+                self,
+                layer: &Layer<'_>,
+                inputs: &[u8],
+                emit: impl FnMut(usize, usize, &[i32]),
+            ) {
+                if layer.layout() == Self::LAYOUT {
+                    // SAFETY: as above.
+                    unsafe { batch(layer, inputs, emit) }
+                } else {
+                    Portable.accumulate_batch(layer, inputs, emit);
+                }
+            }
+        }
+
+        #[target_feature(enable = $enable)]
+        fn one(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, &[i32])) {
+            // SAFETY: this function has the features.
+            unsafe { accumulate_one::<$kernel>(layer, inputs, emit) }
+        }
+
+        #[target_feature(enable = $enable)]
+        fn batch(layer: &Layer<'_>, inputs: &[u8], emit: impl FnMut(usize, usize, &[i32])) {
+            // SAFETY: this function has the features.
+            unsafe { accumulate_batch::<$kernel>(layer, inputs, emit) }
+        }
+    };
+}
+
 mod avx2;
 mod avx512;
 
