@@ -5,6 +5,7 @@ mod description;
 
 use description::{cobs, frame_of};
 use proptest::prelude::*;
+use siamese_core::checksum::checksum;
 use siamese_core::gallery::LoadError;
 use siamese_link::{
     Embedded, Entries, Fault, FrameError, Kind, Listed, MAX_LISTED, Memory, Message, Notice,

@@ -753,9 +753,9 @@ mod asynchronous {
             buffer,
         } = &mut parts;
         let mut delays = Delays(Vec::new());
-        let store = Blocking(&mut store);
+        let blocking = Blocking(&mut store);
         let end = block_on(async {
-            let server = AsyncServer::new(embedder, gallery, buffer, store, CLOCK);
+            let server = AsyncServer::new(embedder, gallery, buffer, blocking, CLOCK);
             server.await.unwrap().run(&mut script, &mut delays).await
         });
         assert_eq!(end, Ok(End::Restart));
