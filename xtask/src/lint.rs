@@ -28,7 +28,7 @@ fn formatting(workspace: &Workspace) -> Result<()> {
 
 fn clippy(workspace: &Workspace) -> Result<()> {
     let strict = ["--", "-D", "warnings"];
-    let forms: [&[&str]; 3] = [
+    let forms: [&[&str]; 8] = [
         &["--workspace", "--all-targets"],
         &[
             "--package=siamese-train",
@@ -36,6 +36,12 @@ fn clippy(workspace: &Workspace) -> Result<()> {
             "--all-targets",
         ],
         &["--package=siamese-core", "--all-features", "--all-targets"],
+        &["--package=siamese-link", "--all-features", "--all-targets"],
+        // Each feature by itself, as a firmware has it.
+        &["--package=siamese-core"],
+        &["--package=siamese-core", "--features=storage"],
+        &["--package=siamese-core", "--features=storage-async"],
+        &["--package=siamese-link", "--features=storage-async"],
     ];
     for form in forms {
         let call = ["clippy", "--release"].iter().chain(form).chain(&strict);
@@ -61,6 +67,8 @@ fn rustdoc(workspace: &Workspace) -> Result<()> {
     let doc = ["doc", "--release", "--no-deps"];
     let of = |crates: &[&'static str]| doc.iter().chain(crates).copied().collect::<Vec<_>>();
     strict(workspace.cargo(of(&["--workspace"])))?;
-    strict(workspace.cargo(of(&["--package=siamese-core", "--all-features"])))?;
+    for library in ["--package=siamese-core", "--package=siamese-link"] {
+        strict(workspace.cargo(of(&[library, "--all-features"])))?;
+    }
     strict(workspace.cargo_in(&workspace.firmware(), doc))
 }

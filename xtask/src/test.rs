@@ -56,8 +56,11 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     )?;
     shell::step(
         "Overflow checks",
-        "the core's arithmetic must never wrap",
-        || tests(&["test", "--package", "siamese-core"]),
+        "the arithmetic of core and link must never wrap",
+        || {
+            let packages = ["--package=siamese-core", "--package=siamese-link"];
+            tests(&["test", "--all-features", packages[0], packages[1]])
+        },
     )?;
 
     device_demo::show(workspace, &device_demo::Args::QUICK)?;
