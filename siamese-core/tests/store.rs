@@ -111,6 +111,7 @@ fn works_again<const W: usize>(mut flash: Words<W>, new: &Small, context: &str) 
         erased: 0,
     });
     assert_eq!(save(&mut flash, new), unchanged, "{context}");
+    assert_eq!(flash.counts().overwrites, 0, "{context}");
     assert_eq!(load(&mut flash), Ok(Some(new.clone())), "{context}");
 }
 
@@ -413,6 +414,15 @@ fn generations_are_serial_numbers() {
             let context = format!("{old} and {new}");
             assert_eq!(load(&mut flash), Ok(Some(states[1].clone())), "{context}");
             works_again(flash, &states[2], &context);
+        }
+    }
+    // One slot alone, whatever its generation.
+    for generation in [0, 1, half, half + 5, u64::MAX] {
+        let record = record(&states[0], generation);
+        for slots in [[&record[..], &[]], [&[], &record]] {
+            let mut flash = holding(slots);
+            assert_eq!(load(&mut flash), Ok(Some(states[0].clone())));
+            works_again(flash, &states[2], "one slot");
         }
     }
     // Also within a slot: what isn't later was left by an earlier turn.
