@@ -762,6 +762,7 @@ fn a_stored_gallery_is_as_it_is_described() {
         expected.extend(number.to_le_bytes());
     }
     expected.extend(checksum(&expected).to_le_bytes());
+    assert_eq!(Gallery::<2, 4>::STORED_MAX, 48 + 4 * 12 + 4);
     let mut buffer = [0; Gallery::<2, 4>::STORED_MAX];
     assert_eq!(gallery.to_bytes(&mut buffer).unwrap(), &expected[..]);
     assert_eq!(Gallery::<2, 4>::from_bytes(&model, &expected), Ok(gallery));

@@ -111,6 +111,7 @@ fn works_again<const W: usize>(mut flash: Words<W>, new: &Small, context: &str) 
         erased: 0,
     });
     assert_eq!(save(&mut flash, new), unchanged, "{context}");
+    assert_eq!(flash.counts().overwrites, 0, "{context}");
     assert_eq!(load(&mut flash), Ok(Some(new.clone())), "{context}");
 }
 
@@ -413,6 +414,15 @@ fn generations_are_serial_numbers() {
             let context = format!("{old} and {new}");
             assert_eq!(load(&mut flash), Ok(Some(states[1].clone())), "{context}");
             works_again(flash, &states[2], &context);
+        }
+    }
+    // One slot alone, whatever its generation.
+    for generation in [0, 1, half, half + 5, u64::MAX] {
+        let record = record(&states[0], generation);
+        for slots in [[&record[..], &[]], [&[], &record]] {
+            let mut flash = holding(slots);
+            assert_eq!(load(&mut flash), Ok(Some(states[0].clone())));
+            works_again(flash, &states[2], "one slot");
         }
     }
     // Also within a slot: what isn't later was left by an earlier turn.
@@ -963,4 +973,120 @@ proptest! {
         prop_assert!(save(&mut flash, &new).is_ok());
         prop_assert_eq!(load(&mut flash), Ok(Some(new)));
     }
+}
+
+/// Galleries that go back to what they were: what is compared must be all of the
+/// log, or nothing.
+#[test]
+fn any_read_may_fail_while_a_change_is_undone() {
+    let mut cases = 0;
+    let states = history();
+    let mut flash = Words::<8>::new();
+    for (number, state) in states.iter().enumerate() {
+        save(&mut flash, state).unwrap();
+        let Some(undone) = number.checked_sub(1).map(|before| &states[before]) else {
+            continue;
+        };
+        for after in 0.. {
+            let mut flash = flash.clone();
+            flash.fail_read(after);
+            let reads = flash.counts().reads;
+            let saved = save(&mut flash, undone);
+            if flash.counts().reads - reads <= after {
+                break;
+            }
+            cases += 1;
+            let found = load(&mut flash).unwrap();
+            let context = format!("save {number}, read {after}");
+            match saved {
+                Ok(_) => assert_eq!(found.as_ref(), Some(undone), "{context}"),
+                Err(_) => assert!(found.is_some_and(|found| found == *undone || found == *state)),
+            }
+            works_again(flash, undone, &context);
+        }
+    }
+    println!("failing reads while a change is undone: {cases}");
+    assert!(cases > 200);
+}
+
+/// A log that leaves less of its slot than any record needs.
+#[test]
+fn a_full_slot_is_not_written_again_without_need() {
+    let mut flash = Words::<4>::new();
+    let mut gallery = empty();
+    for label in 0..4 {
+        gallery.enrol(label, &Embedding([1, 2])).unwrap();
+    }
+    let mut written = save(&mut flash, &gallery).unwrap().written;
+    // From the first to the last entry that has changed.
+    for last in [1, 1, 1, 1, 3] {
+        for label in [0, last] {
+            gallery.enrol(label, &Embedding([40, 50])).unwrap();
+        }
+        let saved = save(&mut flash, &gallery).unwrap();
+        written += saved.written;
+    }
+    assert_eq!(written as usize, SLOT - 8);
+    assert_eq!(save(&mut flash, &gallery).unwrap().written, 0);
+    gallery.enrol(0, &Embedding([7, 7])).unwrap();
+    let saved = save(&mut flash, &gallery).unwrap();
+    assert_eq!((saved.written, saved.erased), (100, 256));
+    works_again(flash, &gallery, "full");
+}
+
+#[test]
+fn what_follows_a_log_is_mended_if_it_may_hide_something() {
+    let mut gallery = empty();
+    for label in 0..4 {
+        gallery.enrol(label, &Embedding([1, 2])).unwrap();
+    }
+    // A unit that is full, and others' bytes in the next one: nothing is hidden.
+    let mut flash = Words::<64>::holding([0x5A; CAPACITY]);
+    for step in 0..3 {
+        gallery.enrol(0, &Embedding([step, 2])).unwrap();
+        save(&mut flash, &gallery).unwrap();
+    }
+    assert_ne!(flash.bytes()[START + ERASE - 64], 0xFF);
+    assert_eq!(flash.bytes()[START + ERASE], 0x5A);
+    assert_eq!(save(&mut flash, &gallery).unwrap().written, 0);
+
+    // Something behind the log in its own unit: all goes to the other slot, once.
+    let mut flash = Words::<64>::new();
+    save(&mut flash, &gallery).unwrap();
+    flash.rot(START + 128, 1);
+    let saved = save(&mut flash, &gallery).unwrap();
+    assert_eq!((saved.written, saved.erased), (128, 256));
+    assert_eq!(save(&mut flash, &gallery).unwrap().written, 0);
+    assert_eq!(load(&mut flash), Ok(Some(gallery.clone())));
+
+    // Both slots can't be read: neither may come back with something later.
+    flash.spoil(START..START + 1);
+    flash.spoil(START + SLOT..START + SLOT + 1);
+    let saved = save(&mut flash, &gallery).unwrap();
+    assert_eq!((saved.written, saved.erased), (128, 512));
+    assert_eq!(flash.bytes()[START + SLOT], 0xFF);
+    assert_eq!(load(&mut flash), Ok(Some(gallery.clone())));
+}
+
+#[test]
+fn a_slot_is_filled_to_its_last_word() {
+    let mut gallery = empty();
+    for label in 0..4 {
+        gallery.enrol(label, &Embedding([1, 2])).unwrap();
+    }
+    let mut flash = Words::<64>::new();
+    assert_eq!(save(&mut flash, &gallery).unwrap().written, 128);
+    for step in 0..6 {
+        gallery.enrol(0, &Embedding([step, 2])).unwrap();
+        assert_eq!(save(&mut flash, &gallery).unwrap().written, 64);
+    }
+    assert_eq!(flash.counts().units_erased, 2);
+    assert!(
+        flash.bytes()[START + SLOT..]
+            .iter()
+            .all(|&byte| byte == 0xFF)
+    );
+    gallery.enrol(0, &Embedding([9, 2])).unwrap();
+    assert_eq!(save(&mut flash, &gallery).unwrap().written, 128);
+    assert_ne!(flash.bytes()[START + SLOT], 0xFF);
 }

@@ -502,9 +502,12 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
             D <= u16::MAX as usize,
             "an embedding has at most 65,535 coordinates"
         );
-        let most = (u32::MAX as usize - HEAD - TRAILER) / Entry::<D>::STORED;
-        assert!(N <= most, "a stored gallery has at most 4 GiB");
-        HEAD + N * Entry::<D>::STORED + TRAILER
+        let most = HEAD + N * Entry::<D>::STORED + TRAILER;
+        assert!(
+            most <= u32::MAX as usize,
+            "a stored gallery has at most 4 GiB"
+        );
+        most
     };
 
     /// Writes the gallery to the start of `buffer`, and returns that part of

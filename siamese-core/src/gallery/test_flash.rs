@@ -109,6 +109,9 @@ pub struct Counts {
     pub erases: u32,
     /// Units that were erased.
     pub units_erased: u32,
+    /// Words that were to be written though anyone could read that they aren't
+    /// erased.
+    pub overwrites: u32,
 }
 
 /// The state of a byte that isn't its value.
@@ -167,6 +170,7 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize, const CAPACITY: 
                 words_written: 0,
                 erases: 0,
                 units_erased: 0,
+                overwrites: 0,
             },
             cut: None,
             off: false,
@@ -320,6 +324,9 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize, const CAPACITY: 
         for word in from.chunks(WRITE) {
             let cut = self.spend();
             let range = at..at + word.len();
+            let bytes = self.bytes.get(range.clone()).unwrap_or_default();
+            let visible = bytes.iter().any(|&byte| byte != 0xFF);
+            self.counts.overwrites += u32::from(visible);
             let cells = self.cells.get_mut(range.clone()).unwrap_or_default();
             if cells.iter().any(|cell| cell.written) {
                 return Err(Fault::NotErased);

@@ -173,11 +173,11 @@ impl<'g, const D: usize, const N: usize> Save<'g, D, N> {
         let unreadable = |log: Log| log.after == After::Unreadable;
         let slot = usize::from(!unreadable(self.log(0)) && unreadable(self.log(1)));
         self.fallback = Some(1 - slot);
-        let other = self.layout.slot(1 - slot).start;
         self.turn(slot, TURN);
         if unreadable(self.log(1 - slot)) && self.stage != Stage::Done {
             // It would be the newer one, could it be read again later.
-            self.stage = Stage::Wipe(other, self.layout.unit_after(other + 1));
+            let Range { start, .. } = self.layout.slot(1 - slot);
+            self.stage = Stage::Wipe(start, self.layout.unit_after(start + 1));
         }
     }
 
