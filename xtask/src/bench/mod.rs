@@ -39,8 +39,8 @@ instructions or bytes:
   flash_code flash_loader flash_weights ram_static ram_stack ram_total
 This machine's has: core (\"host\") machine model kernel batch ns_per_image
 
---write measures everything, puts it into docs/bench.json, and the tables that follow from it
-into README.md, where a test compares the two.
+--write puts what was measured into docs/bench.json, and the tables that follow from it into
+README.md; a test compares the two.
 
 Examples:
   cargo xtask bench
@@ -59,7 +59,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     /// Put what was measured into docs/bench.json and README.md
-    #[arg(long, conflicts_with_all = ["model", "core"])]
+    #[arg(long)]
     write: bool,
     /// Only this model of model/; may be given several times
     #[arg(long, value_name = "NAME", value_parser = MODELS)]

@@ -27,10 +27,17 @@ const TABLES: [Table; 4] = [
     ("host", host),
 ];
 
-/// Puts the rows into the report, and the tables into the page.
+/// Puts the rows into the report, in place of those for the same cores and models,
+/// and the tables into the page.
 pub fn write(root: &Path, rows: &[Value]) -> Result<()> {
     let report = root.join(REPORT);
-    let text = format!("{:#}\n", Value::Array(rows.to_vec()));
+    let before = match fs::read_to_string(&report) {
+        Ok(text) => serde_json::from_str(&text)
+            .with_context(|| format!("{} is no report; remove it", report.display()))?,
+        Err(_) => Vec::new(),
+    };
+    let rows = &merged(before, rows);
+    let text = format!("{:#}\n", Value::Array(rows.clone()));
     fs::write(&report, text).with_context(|| format!("can't write {}", report.display()))?;
     let page = root.join(PAGE);
     let text =
@@ -39,6 +46,23 @@ pub fn write(root: &Path, rows: &[Value]) -> Result<()> {
         .with_context(|| format!("can't write {}", page.display()))?;
     shell::note(&format!("{REPORT} and the tables of {PAGE}"));
     Ok(())
+}
+
+/// The rows of a report with new ones in place of those for the same cores and
+/// models, core by core.
+fn merged(before: Vec<Value>, rows: &[Value]) -> Vec<Value> {
+    let same = |a: &Value, b: &Value| a["core"] == b["core"] && a["model"] == b["model"];
+    let kept = before
+        .into_iter()
+        .filter(|old| !rows.iter().any(|new| same(old, new)));
+    let mut all: Vec<Value> = rows.iter().cloned().chain(kept).collect();
+    let cores = super::cores();
+    all.sort_by_key(|row| {
+        let core = cores.iter().position(|core| row["core"] == *core);
+        let model = MODELS.iter().position(|model| row["model"] == *model);
+        (core, model)
+    });
+    all
 }
 
 /// A page with its tables made anew.
@@ -201,6 +225,28 @@ mod tests {
         let cores = instructions(&rows);
         assert!(cores.contains("| M4 | too large | 26,000 |"), "{cores}");
         assert!(!cores.contains(HOST), "{cores}");
+    }
+
+    #[test]
+    fn new_rows_replace_those_for_the_same_core_and_model() {
+        let row = |core: &str, model: &str, count: u32| json!({"core": core, "model": model, "instructions_per_image": count});
+        let before = vec![
+            row("M0", "small", 1),
+            row("M4", "tiny", 2),
+            row(HOST, "tiny", 3),
+        ];
+        let new = [
+            row("M4", "small", 4),
+            row("M0", "small", 5),
+            row(HOST, "tiny", 6),
+        ];
+        let expected = [
+            row("M0", "small", 5),
+            row("M4", "tiny", 2),
+            row("M4", "small", 4),
+            row(HOST, "tiny", 6),
+        ];
+        assert_eq!(merged(before, &new), expected);
     }
 
     #[test]
