@@ -67,6 +67,12 @@ mod tests {
     }
 
     #[test]
+    fn a_distance_is_the_root_in_real_units() {
+        let (here, there) = (Embedding([30, 0, -7]), Embedding([0, 40, -7]));
+        assert_eq!(here.distance(&there, 0.5), 25.0);
+    }
+
+    #[test]
     fn real_units_follow_the_scale() {
         assert_eq!(Embedding([-2, 4]).to_real(0.5), [-1.0, 2.0]);
     }
