@@ -124,9 +124,17 @@ impl Neighbour {
 
     /// Whether it comes before another one; of equals, neither does.
     pub(super) const fn before(&self, other: &Self) -> bool {
-        self.distance_squared < other.distance_squared
-            || self.distance_squared == other.distance_squared && self.label < other.label
+        comes_before(
+            (self.distance_squared, self.label),
+            (other.distance_squared, other.label),
+        )
     }
+}
+
+/// Whether a squared distance and a label come before others: the nearer first, of
+/// equal distances the lower label, and of equals neither.
+pub(super) const fn comes_before(one: (u64, Label), other: (u64, Label)) -> bool {
+    one.0 < other.0 || one.0 == other.0 && one.1 < other.1
 }
 
 /// The answer to "what does this look like?".

@@ -297,21 +297,22 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
     /// gallery is empty. The module's page tells how it is [decided](self#decisions).
     #[must_use]
     pub fn identify(&self, embedding: &Embedding<D>) -> Option<Identified> {
-        let mut neighbours = self.neighbours(embedding);
-        let mut nearest = neighbours.next()?;
-        let mut runner_up: Option<Neighbour> = None;
-        for neighbour in neighbours {
-            if neighbour.before(&nearest) {
-                if neighbour.label != nearest.label {
+        let mut candidates = self.candidates(embedding);
+        let mut nearest = candidates.next()?;
+        let mut runner_up: Option<Candidate<'_, D>> = None;
+        for candidate in candidates {
+            let other_label = candidate.entry.label != nearest.entry.label;
+            if candidate.before(&nearest) {
+                if other_label {
                     runner_up = Some(nearest);
                 }
-                nearest = neighbour;
-            } else if neighbour.label != nearest.label
-                && runner_up.is_none_or(|second| neighbour.before(&second))
-            {
-                runner_up = Some(neighbour);
+                nearest = candidate;
+            } else if other_label && runner_up.is_none_or(|second| candidate.before(&second)) {
+                runner_up = Some(candidate);
             }
         }
+        let nearest = self.decided(nearest);
+        let runner_up = runner_up.map(|second| self.decided(second));
         let decision = if nearest.decision.is_accepted() {
             Decision::Accepted
         } else {
@@ -431,20 +432,53 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
 
     /// All entries, with their distances and decisions.
     fn neighbours(&self, embedding: &Embedding<D>) -> impl Iterator<Item = Neighbour> {
-        let thresholds = self.thresholds();
-        self.entries.iter().map(move |entry| {
-            let distance_squared = crate::embedding::distance_squared(&entry.mean, &embedding.0);
-            let threshold = if entry.is_exemplar() {
-                thresholds.pair
-            } else {
-                thresholds.prototype
-            };
-            Neighbour {
-                label: entry.label,
-                distance_squared,
-                decision: Decision::of(distance_squared, threshold),
-            }
+        self.candidates(embedding)
+            .map(|candidate| self.decided(candidate))
+    }
+
+    /// All entries, with their distances.
+    fn candidates(&self, embedding: &Embedding<D>) -> impl Iterator<Item = Candidate<'_, D>> {
+        self.entries.iter().map(|entry| Candidate {
+            entry,
+            distance_squared: crate::embedding::distance_squared(&entry.mean, &embedding.0),
         })
+    }
+
+    /// A candidate with what the threshold of its kind says.
+    fn decided(&self, candidate: Candidate<'_, D>) -> Neighbour {
+        let Candidate {
+            entry,
+            distance_squared,
+        } = candidate;
+        let thresholds = self.thresholds();
+        let threshold = if entry.is_exemplar() {
+            thresholds.pair
+        } else {
+            thresholds.prototype
+        };
+        Neighbour {
+            label: entry.label,
+            distance_squared,
+            decision: Decision::of(distance_squared, threshold),
+        }
+    }
+}
+
+/// An entry that may be the nearest: what it decides is looked at in the end, for
+/// the one that is.
+#[derive(Clone, Copy)]
+struct Candidate<'g, const D: usize> {
+    entry: &'g Entry<D>,
+    distance_squared: u64,
+}
+
+impl<const D: usize> Candidate<'_, D> {
+    /// As [`Neighbour::before`].
+    fn before(&self, other: &Self) -> bool {
+        answer::comes_before(
+            (self.distance_squared, self.entry.label),
+            (other.distance_squared, other.entry.label),
+        )
     }
 }
 
