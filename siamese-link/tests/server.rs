@@ -377,7 +377,15 @@ fn whole_frames_are_refused_by_name() {
         };
         assert_eq!(fault(&mut core, found), Response::Fault(size));
     }
-    for found in [frame_capacity(PIXELS), 1000, 4000] {
+    // Kind, tag, the request's number, two bytes of length, and the CRC-32: the
+    // longest payload that the buffer holds, and one byte more.
+    let longest = frame_capacity(PIXELS) - (9 + 1 + 2 + 4);
+    let size = Fault::ImageSize {
+        expected: PIXELS as u32,
+        found: longest as u32,
+    };
+    assert_eq!(fault(&mut core, longest), Response::Fault(size));
+    for found in [longest + 1, frame_capacity(PIXELS), 1000, 4000] {
         assert_eq!(fault(&mut core, found), Response::Fault(Fault::TooLong));
     }
     assert!(matches!(fault(&mut core, PIXELS), Response::Embedding(_)));
