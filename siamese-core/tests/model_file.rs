@@ -832,3 +832,16 @@ fn lengths_beyond_any_memory_are_refused() {
         refused
     );
 }
+
+#[test]
+fn the_first_section_is_where_the_weights_are() {
+    for name in ["tiny", "small"] {
+        let path = format!("{}/../model/{name}.siam", env!("CARGO_MANIFEST_DIR"));
+        let bytes = std::fs::read(path).unwrap();
+        let model = Model::parse_any(&bytes).unwrap();
+        let weights = model.layers()[0].weights().as_ptr().addr();
+        let offset = weights - bytes.as_ptr().addr();
+        assert_eq!(model::first_section(&bytes), offset);
+    }
+    assert_eq!(model::first_section(&[]), 16);
+}

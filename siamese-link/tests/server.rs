@@ -630,6 +630,57 @@ fn a_gallery_that_cannot_be_loaded_is_empty_and_the_reason_is_told() {
 }
 
 #[test]
+fn a_store_may_be_missing() {
+    let mut gallery = Gallery::<2, 4>::for_fingerprint(0);
+    let mut none = siamese_link::NoStore;
+    assert!(!none.can_save());
+    assert_eq!(none.load(&mut gallery), Ok(false));
+    assert_eq!(none.save(&gallery), Err(Fault::NoStorage));
+    let mut missing = None::<&mut MemoryStore>;
+    assert!(!missing.can_save());
+    assert_eq!(missing.load(&mut gallery), Ok(false));
+    assert_eq!(missing.save(&gallery), Err(Fault::NoStorage));
+
+    let mut memory = MemoryStore::default();
+    let mut there = Some(&mut memory);
+    assert!(there.can_save());
+    assert_eq!(there.load(&mut gallery), Ok(true));
+    assert_eq!(there.save(&gallery), Ok(()));
+    assert_eq!((memory.saves, gallery.entries().len()), (1, 1));
+    let refused = Refused::Flash;
+    memory.refused = Some(refused);
+    assert_eq!(Some(&mut memory).load(&mut gallery), Err(refused));
+    assert!(!Some(siamese_link::NoStore).can_save());
+}
+
+#[cfg(feature = "storage")]
+#[test]
+fn a_gallery_in_flash_says_why_it_is_refused() {
+    use siamese_core::gallery::GalleryStore;
+    use siamese_core::gallery::test_flash::TestFlash;
+
+    let point = siamese_core::Embedding([1, 2]);
+    let mut gallery = Gallery::<2, 64>::for_fingerprint(1);
+    gallery.enrol(5, &point).unwrap();
+    let mut flash = GalleryStore::new(TestFlash::<1, 4, 256, 512>::new(), 0..512).unwrap();
+    assert!(Store::can_save(&flash));
+    assert_eq!(Store::load(&mut flash, &mut gallery), Ok(false));
+    gallery.enrol(5, &point).unwrap();
+    assert_eq!(Store::save(&mut flash, &gallery), Ok(()));
+    let mut other = Gallery::<2, 64>::for_fingerprint(2);
+    let refused = Store::load(&mut flash, &mut other);
+    assert!(matches!(refused, Err(Refused::Load(_))), "{refused:?}");
+    for label in 0..64 {
+        let _ = gallery.enrol(label, &point);
+    }
+    let full = Store::save(&mut flash, &gallery);
+    assert!(
+        matches!(full, Err(Fault::StorageSize { needed, room: 256 }) if needed > 256),
+        "{full:?}"
+    );
+}
+
+#[test]
 fn a_line_that_fails_again_and_again_ends_the_server() {
     let mut parts = parts();
     let Parts {
@@ -769,5 +820,50 @@ mod asynchronous {
         assert_eq!(end, Ok(End::Restart));
         as_scripted(&script, &store);
         assert_eq!(delays.0, [SILENCE_MS]);
+    }
+
+    #[test]
+    fn a_line_that_fails_again_and_again_ends_it() {
+        let mut parts = parts();
+        let Parts {
+            embedder,
+            gallery,
+            buffer,
+        } = &mut parts;
+        let mut script = Script::default();
+        script
+            .reads
+            .extend((0..100).map(|_| Some(Err(ErrorKind::NotConnected))));
+        let mut delays = Delays(Vec::new());
+        let ended = block_on(async {
+            let server = AsyncServer::new(embedder, gallery, buffer, siamese_link::NoStore, CLOCK);
+            server.await.unwrap().run(&mut script, &mut delays).await
+        });
+        assert_eq!(ended, Err(Broken(ErrorKind::NotConnected)));
+        assert!((80..90).contains(&script.reads.len()));
+    }
+
+    #[test]
+    fn asynchronous_stores_say_what_the_blocking_ones_do() {
+        use siamese_link::NoStore;
+        use siamese_link::store::AsyncStore;
+
+        let mut gallery = Gallery::<2, 4>::for_fingerprint(0);
+        let mut none = NoStore;
+        assert!(!AsyncStore::can_save(&none));
+        assert_eq!(
+            block_on(AsyncStore::load(&mut none, &mut gallery)),
+            Ok(false)
+        );
+        let saved = block_on(AsyncStore::save(&mut none, &gallery));
+        assert_eq!(saved, Err(Fault::NoStorage));
+        assert!(!Blocking(NoStore).can_save());
+
+        let mut memory = MemoryStore::default();
+        let mut blocking = Blocking(&mut memory);
+        assert!(blocking.can_save());
+        assert_eq!(block_on(blocking.load(&mut gallery)), Ok(true));
+        assert_eq!(block_on(blocking.save(&gallery)), Ok(()));
+        assert_eq!((memory.saves, gallery.entries().len()), (1, 1));
     }
 }
