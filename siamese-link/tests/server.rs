@@ -866,4 +866,36 @@ mod asynchronous {
         assert_eq!(block_on(blocking.save(&gallery)), Ok(()));
         assert_eq!((memory.saves, gallery.entries().len()), (1, 1));
     }
+
+    #[cfg(feature = "storage-async")]
+    #[test]
+    fn a_gallery_in_flash_says_why_it_is_refused() {
+        use siamese_core::gallery::AsyncGalleryStore;
+        use siamese_core::gallery::test_flash::TestFlash;
+        use siamese_link::store::AsyncStore;
+
+        let point = siamese_core::Embedding([1, 2]);
+        let mut gallery = Gallery::<2, 64>::for_fingerprint(1);
+        let flash = TestFlash::<1, 4, 256, 512>::new();
+        let mut store = AsyncGalleryStore::new(flash, 0..512).unwrap();
+        assert!(AsyncStore::can_save(&store));
+        let loaded = block_on(AsyncStore::load(&mut store, &mut gallery));
+        assert_eq!(loaded, Ok(false));
+        gallery.enrol(5, &point).unwrap();
+        assert_eq!(block_on(AsyncStore::save(&mut store, &gallery)), Ok(()));
+        let mut found = Gallery::<2, 64>::for_fingerprint(1);
+        let loaded = block_on(AsyncStore::load(&mut store, &mut found));
+        assert_eq!((loaded, found.entries().len()), (Ok(true), 1));
+        let mut other = Gallery::<2, 64>::for_fingerprint(2);
+        let refused = block_on(AsyncStore::load(&mut store, &mut other));
+        assert!(matches!(refused, Err(Refused::Load(_))), "{refused:?}");
+        for label in 0..64 {
+            let _ = gallery.enrol(label, &point);
+        }
+        let full = block_on(AsyncStore::save(&mut store, &gallery));
+        assert!(
+            matches!(full, Err(Fault::StorageSize { needed, room: 256 }) if needed > 256),
+            "{full:?}"
+        );
+    }
 }
