@@ -746,6 +746,53 @@ fn facts_about_the_device_are_told() {
     assert_eq!(found.ticks, 5);
 }
 
+#[test]
+fn identifying_and_verifying_give_the_gallerys_answers() {
+    let mut here = Entrants::new(&model()).unwrap();
+    let mut embedder = Network::new(model()).unwrap();
+    let (dark, bright) = ([9; PIXELS], [200; PIXELS]);
+    let [dark_point, bright_point] = [&dark, &bright].map(|image| embedder.embed(image).unwrap());
+    assert_ne!(dark_point, bright_point);
+    here.enrol(3, &dark_point).unwrap();
+    here.enrol_exemplar(4, &bright_point).unwrap();
+
+    let mut parts = parts();
+    let mut core = core(&mut parts);
+    let nothing = ask(&mut core, tag(1), &Request::Identify { pixels: &dark });
+    assert!(matches!(nothing, Response::Identified(found) if found.answer.is_none()));
+    assert_eq!(ask(&mut core, tag(2), &Request::Open), Response::Opened);
+    ask(&mut core, tag(3), &ENROL);
+    let exemplar = Request::Enrol {
+        label: 4,
+        exemplar: true,
+        pixels: &bright,
+    };
+    ask(&mut core, tag(4), &exemplar);
+    for (pixels, point) in [(&dark, dark_point), (&bright, bright_point)] {
+        let found = ask(&mut core, tag(5), &Request::Identify { pixels });
+        let Response::Identified(found) = found else {
+            panic!("{found:?}");
+        };
+        assert_eq!((found.answer, found.ticks), (here.identify(&point), 5));
+        for label in [3, 4, 5] {
+            let expected = match here.verify(label, &point) {
+                Ok(verified) => Response::Verified(verified),
+                Err(error) => Response::Fault(Fault::Gallery(error)),
+            };
+            let request = Request::Verify { label, pixels };
+            assert_eq!(ask(&mut core, tag(6), &request), expected);
+        }
+    }
+}
+
+#[test]
+fn refusals_are_told_in_words() {
+    use siamese_core::gallery::LoadError;
+    let load = LoadError::Checksum;
+    assert_eq!(Refused::Load(load).to_string(), load.to_string());
+    assert!(Refused::Flash.to_string().contains("flash"));
+}
+
 #[cfg(feature = "async")]
 mod asynchronous {
     use core::future::{Future, pending};
