@@ -5,6 +5,7 @@
 //! sampling and the weighting differ. Each is run with several seeds, so that
 //! the spread of chance shows.
 
+use crate::dataset::{Class, class_slots};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -13,17 +14,17 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use crate::checkpoint::Plan;
+use crate::batch::pairs::Sampler;
 use crate::dataset::Dataset;
+use crate::embed::points::Points;
 use crate::evaluate::{Labelled, evaluate};
 use crate::files::{hex, write_atomic};
-use crate::finish::embed_float;
-use crate::fit::{Event, Outcome, fit};
-use crate::network::FoldedTensors;
-use crate::pairs::Sampler;
-use crate::points::Points;
-use crate::preset::Preset;
+use crate::pipeline::embed_float;
+use crate::recipe::Plan;
+use crate::recipe::Preset;
 use crate::recipe::{Optimiser, Pairing, Recipe, RecipeName, Sampling, Weighting};
+use crate::train::network::FoldedTensors;
+use crate::train::{Event, Outcome, fit};
 
 /// One way to train.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -256,7 +257,7 @@ pub struct Unevenness {
 /// # Errors
 /// As [`Sampler::new`].
 pub fn unevenness(
-    labels: &[u8],
+    labels: &[Class],
     sampling: Sampling,
     images: usize,
     batches: u64,
@@ -264,13 +265,13 @@ pub fn unevenness(
     let sampler = Sampler::new(labels, images, sampling, Pairing::Drawn, 1)?;
     let mut shares = Vec::new();
     let mut most_to_least = 0.0;
-    let mut present = [false; 256];
+    let mut present = vec![false; class_slots(labels)];
     for &label in labels {
         present[usize::from(label)] = true;
     }
     for step in 0..batches {
-        let mut counts = [0u32; 256];
-        let classes: Vec<u8> = sampler
+        let mut counts = vec![0u32; class_slots(labels)];
+        let classes: Vec<Class> = sampler
             .draw(&mut sampler.generator(step))
             .into_iter()
             .map(|index| labels[index as usize])
@@ -284,8 +285,8 @@ pub fn unevenness(
         let known = || {
             counts
                 .iter()
-                .zip(present)
-                .filter(|(_, p)| *p)
+                .zip(&present)
+                .filter(|(_, present)| **present)
                 .map(|(&c, _)| c)
         };
         let (most, least) = (known().max().unwrap_or(0), known().min().unwrap_or(0));
@@ -318,7 +319,7 @@ mod tests {
 
     #[test]
     fn sampling_shows_in_the_batches() {
-        let labels: Vec<u8> = (0..1000u32).map(|i| (i % 10) as u8).collect();
+        let labels: Vec<Class> = (0..1000u32).map(|i| (i % 10) as Class).collect();
         let of = |sampling| unevenness(&labels, sampling, 200, 200).unwrap();
         let random = of(Sampling::Random);
         assert!((random.same_share - 0.1).abs() < 0.01, "{random:?}");

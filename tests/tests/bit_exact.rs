@@ -60,7 +60,7 @@ fn golden_vectors_are_varied() {
 mod with_libtorch {
     use super::*;
     use siamese_tests::test_images;
-    use siamese_train::golden::{TorchModel, adversarial_images};
+    use siamese_train::export::golden::{TorchModel, adversarial_images};
 
     #[test]
     fn all_test_images_match_at_every_layer() {

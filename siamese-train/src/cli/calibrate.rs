@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use siamese_train::calibrate::{Wanted, calibrate};
 use siamese_train::dataset::{Dataset, Split};
 use siamese_train::embed::{ModelFile, embed_images};
 use siamese_train::files::write_atomic;
+use siamese_train::gallery::calibrate::{Wanted, calibrate};
 
 use super::output::digits;
 use super::{Output, SourceArg};
@@ -46,7 +46,7 @@ pub struct Args {
     seed: u64,
     /// Classes to leave out, such as 7,8,9: those that the model was trained without
     #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
-    without: Vec<u8>,
+    without: Vec<siamese_train::dataset::Class>,
     /// Where the calibrated model goes [default: in place of the old one]
     #[arg(long, value_name = "FILE.siam")]
     out: Option<PathBuf>,

@@ -1,16 +1,17 @@
 //! What to train, and how: the options that `train` and `fewshot` have in common.
 
+use siamese_train::dataset::Class;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use clap::{ValueEnum, value_parser};
 use siamese_core::image::Pooling;
 use siamese_core::model::{MAX_DIM, MAX_NAME};
-use siamese_train::augment::Augmentation;
-use siamese_train::checkpoint::Plan;
 use siamese_train::dataset::Dataset;
 use siamese_train::files::hex;
-use siamese_train::preset::Preset;
+use siamese_train::recipe::Augmentation;
+use siamese_train::recipe::Plan;
+use siamese_train::recipe::Preset;
 use siamese_train::recipe::{
     Loss, Optimiser, Pairing, Recipe, RecipeName, Sampling, Schedule, Weighting,
 };
@@ -53,7 +54,7 @@ impl Choice {
         &self,
         recipe: RecipeName,
         train: &Dataset,
-        without: &BTreeSet<u8>,
+        without: &BTreeSet<Class>,
     ) -> Result<Plan> {
         let preset = self.preset.unwrap_or(recipe.preset());
         let dim = self.dim.map_or(recipe.dim(), usize::from);
@@ -81,7 +82,7 @@ pub fn model_name(recipe: RecipeName, plan: &Plan) -> String {
     if plan.without.is_empty() {
         return name;
     }
-    let classes: Vec<String> = plan.without.iter().map(u8::to_string).collect();
+    let classes: Vec<String> = plan.without.iter().map(Class::to_string).collect();
     let one_digit = plan.without.iter().all(|&class| class < 10);
     let full = format!(
         "{name}-without-{}",

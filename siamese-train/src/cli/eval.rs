@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use siamese_train::dataset::{Class, ClassNames};
 use siamese_train::dataset::{Dataset, Source, Split};
+use siamese_train::embed::points::Points;
 use siamese_train::embed::{ModelFile, embed_images};
 use siamese_train::evaluate::{Evaluation, Labelled, evaluate};
-use siamese_train::plot::ClassNames;
-use siamese_train::points::Points;
 
 use super::{Output, SourceArg};
 
@@ -38,7 +38,7 @@ pub struct Args {
     dataset: SourceArg,
     /// Classes to leave out, such as 7,8,9
     #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
-    without: Vec<u8>,
+    without: Vec<Class>,
     #[command(flatten)]
     files: Option<Files>,
 }

@@ -1,5 +1,6 @@
 //! `fewshot`: how well classes are known that training never saw.
 
+use siamese_train::dataset::Class;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 use siamese_train::dataset::Dataset;
 use siamese_train::embed::{ModelFile, embed_images};
-use siamese_train::few_shot::{Embedded, FewShot, Protocol, Spread};
+use siamese_train::evaluate::few_shot::{Embedded, FewShot, Protocol, Spread};
 #[cfg(feature = "torch")]
 use siamese_train::recipe::RecipeName;
 
@@ -53,7 +54,7 @@ pub struct Args {
         value_delimiter = ',',
         default_value = "7,8,9"
     )]
-    held_out: Vec<u8>,
+    held_out: Vec<Class>,
     /// Examples of each new class
     #[arg(
         long,
@@ -67,7 +68,7 @@ pub struct Args {
     draws: usize,
     /// Classes that take no part, neither in training nor in measuring
     #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
-    ignore: Vec<u8>,
+    ignore: Vec<Class>,
     /// Measure with a sixth of the training images, held out, instead of the test images
     #[arg(long)]
     spare_test: bool,
@@ -121,7 +122,7 @@ impl Training {
 #[derive(Serialize)]
 struct Report<'a> {
     model: &'a PathBuf,
-    held_out: &'a BTreeSet<u8>,
+    held_out: &'a BTreeSet<Class>,
     dim: usize,
     draws: usize,
     images: usize,
@@ -135,8 +136,8 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         !args.shots.is_empty() && !args.shots.contains(&0),
         "--shots are numbers of at least 1, such as 1,5,20"
     );
-    let held_out: BTreeSet<u8> = args.held_out.iter().copied().collect();
-    let ignored: BTreeSet<u8> = args.ignore.iter().copied().collect();
+    let held_out: BTreeSet<Class> = args.held_out.iter().copied().collect();
+    let ignored: BTreeSet<Class> = args.ignore.iter().copied().collect();
     let seed = args.training.seed();
     let (train, test, names) = args.data.load(seed)?;
     let (train, test) = if args.spare_test {
@@ -191,7 +192,7 @@ fn trained(
     args: &Args,
     train: &Dataset,
     test: &Dataset,
-    names: &siamese_train::plot::ClassNames,
+    names: &siamese_train::dataset::ClassNames,
     output: Output,
 ) -> Result<PathBuf> {
     let without = args.held_out.iter().chain(&args.ignore).copied().collect();
@@ -201,7 +202,8 @@ fn trained(
         choice,
     } = &args.training;
     let plan = choice.plan(*recipe, train, &without)?;
-    let files = siamese_train::finish::Files::new(out, &super::choice::model_name(*recipe, &plan));
+    let files =
+        siamese_train::pipeline::Files::new(out, &super::choice::model_name(*recipe, &plan));
     let path = files.model();
     if path.exists() && ModelFile::read(&path)?.model().header().training_digest == plan.digest() {
         output.note(&format!(
@@ -228,7 +230,7 @@ fn trained(
     _: &Args,
     _: &Dataset,
     _: &Dataset,
-    _: &siamese_train::plot::ClassNames,
+    _: &siamese_train::dataset::ClassNames,
     _: Output,
 ) -> Result<PathBuf> {
     anyhow::bail!("this build cannot train, which needs libtorch; give a trained --model")
@@ -237,7 +239,7 @@ fn trained(
 /// The report for people.
 fn table(report: &Report<'_>) -> Result<String> {
     let mut text = String::new();
-    let classes: Vec<String> = report.held_out.iter().map(u8::to_string).collect();
+    let classes: Vec<String> = report.held_out.iter().map(Class::to_string).collect();
     writeln!(
         text,
         "{} coordinates, {} test images, {} draws; classes {} never trained\n",

@@ -9,7 +9,7 @@ use siamese_core::gallery::{Decision, Thresholds};
 use siamese_core::model::Model;
 use siamese_train::embed::{ModelFile, embed_images};
 use siamese_train::files::write_atomic;
-use siamese_train::gallery_file::{
+use siamese_train::gallery::file::{
     AnyGallery, any_gallery, image_files, label_folders, load_images, read_gallery,
 };
 

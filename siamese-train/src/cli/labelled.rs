@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
+use siamese_train::dataset::ClassNames;
 use siamese_train::dataset::{Dataset, Source, Split};
-use siamese_train::plot::ClassNames;
 
 use super::SourceArg;
 

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use clap::ArgGroup;
 use serde_json::json;
+use siamese_train::dataset::ClassNames;
 use siamese_train::dataset::{Dataset, Source, Split};
+use siamese_train::embed::points::Points;
 use siamese_train::embed::{ModelFile, embed_images};
 use siamese_train::evaluate::neighbours::knn_leave_one_out;
 use siamese_train::evaluate::{Labelled, Verification, evaluate_leave_one_out};
-use siamese_train::plot::{self, ClassNames, Panel, write_maps};
-use siamese_train::points::Points;
+use siamese_train::plot::{self, Panel, write_maps};
 
 use super::{Output, SourceArg};
 

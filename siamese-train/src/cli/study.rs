@@ -1,5 +1,6 @@
 //! `study`: what optimiser and pair sampling do to the original's map.
 
+use siamese_train::dataset::Class;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::exit;
@@ -7,14 +8,15 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use serde::Serialize;
+use siamese_train::dataset::ClassNames;
 use siamese_train::dataset::{Dataset, Source, Split};
+use siamese_train::embed::points::Points;
 use siamese_train::evaluate::Labelled;
 use siamese_train::files::write_atomic;
-use siamese_train::fit::Event;
-use siamese_train::plot::{ClassNames, Panel, panels};
-use siamese_train::points::Points;
+use siamese_train::plot::{Panel, panels};
 use siamese_train::recipe::{RecipeName, Sampling};
 use siamese_train::study::{Arm, Run, Study, Unevenness, unevenness};
+use siamese_train::train::Event;
 
 use super::interrupt::{INTERRUPTED, stop_at_ctrl_c};
 use super::{Output, SourceArg};
@@ -142,7 +144,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
 }
 
 /// The maps of the first seed, three in a row.
-fn draw(args: &Args, labels: &[u8], rows: &[Row], names: &ClassNames) -> Result<()> {
+fn draw(args: &Args, labels: &[Class], rows: &[Row], names: &ClassNames) -> Result<()> {
     let texts: Vec<(String, String)> = rows
         .iter()
         .map(|row| {

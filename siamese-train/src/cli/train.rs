@@ -1,5 +1,6 @@
 //! `train`: from labelled images to a model, golden vectors and pictures.
 
+use siamese_train::dataset::Class;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -9,14 +10,14 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use siamese_core::model::MAX_NAME;
-use siamese_train::checkpoint::Plan;
+use siamese_train::dataset::ClassNames;
 use siamese_train::dataset::Dataset;
 use siamese_train::files::{hex, write_atomic};
-use siamese_train::finish::{Files, Report, finish};
-use siamese_train::fit::{Event, Outcome, fit};
-use siamese_train::history::Epoch;
-use siamese_train::plot::ClassNames;
+use siamese_train::pipeline::{Files, Report, finish};
+use siamese_train::recipe::Plan;
 use siamese_train::recipe::RecipeName;
+use siamese_train::train::history::Epoch;
+use siamese_train::train::{Event, Outcome, fit};
 use tch::Device;
 
 use super::Output;
@@ -50,7 +51,7 @@ pub struct Args {
     recipe: RecipeName,
     /// Classes to leave out, such as 7,8,9: their images are never seen
     #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
-    without: Vec<u8>,
+    without: Vec<Class>,
     /// The folder to write to
     #[arg(long, value_name = "DIR", default_value = "model")]
     out: PathBuf,
@@ -88,7 +89,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         tch::set_num_threads(threads.into());
     }
     let (train, test, names) = args.data.load(args.choice.seed())?;
-    let without: BTreeSet<u8> = args.without.iter().copied().collect();
+    let without: BTreeSet<Class> = args.without.iter().copied().collect();
     let train = train.without(&without);
     let plan = args.choice.plan(args.recipe, &train, &without)?;
     let name = args.name.clone();

@@ -5,6 +5,7 @@
 
 mod fetch;
 mod idx;
+mod names;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,6 +18,20 @@ use rand_chacha::ChaCha8Rng;
 
 pub use fetch::{Fetched, fetch};
 pub use idx::read_labels;
+pub use names::ClassNames;
+
+/// The number of a class. Its name is in [`ClassNames`].
+pub type Class = u16;
+
+/// The length of a table that has a place for each of these classes by its
+/// number: the largest, plus one.
+#[must_use]
+pub fn class_slots(labels: &[Class]) -> usize {
+    labels
+        .iter()
+        .max()
+        .map_or(0, |&class| usize::from(class) + 1)
+}
 
 /// Grey images of one size.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,7 +144,7 @@ pub struct Dataset {
     /// The images.
     pub images: Images,
     /// One class an image, in the images' order.
-    pub labels: Vec<u8>,
+    pub labels: Vec<Class>,
 }
 
 impl Dataset {
@@ -137,7 +152,7 @@ impl Dataset {
     ///
     /// # Errors
     /// If their numbers differ.
-    pub fn new(images: Images, labels: Vec<u8>) -> Result<Self> {
+    pub fn new(images: Images, labels: Vec<Class>) -> Result<Self> {
         ensure!(
             images.len() == labels.len(),
             "there are {} images and {} labels",
@@ -153,7 +168,7 @@ impl Dataset {
     /// As [`Images::read`] and [`read_labels`], and if the counts differ.
     pub fn read(images: &Path, labels: &Path) -> Result<Self> {
         let images_read = Images::read(images)?;
-        let labels_read = read_labels(labels)?;
+        let labels_read: Vec<Class> = read_labels(labels)?.into_iter().map(Class::from).collect();
         ensure!(
             images_read.len() == labels_read.len(),
             "{} holds {} images and {} holds {} labels; give the two files of one set",
@@ -201,7 +216,7 @@ impl Dataset {
 
     /// The images of all classes but these.
     #[must_use]
-    pub fn without(&self, classes: &BTreeSet<u8>) -> Self {
+    pub fn without(&self, classes: &BTreeSet<Class>) -> Self {
         let others: Vec<usize> = (0..self.len())
             .filter(|&index| !classes.contains(&self.labels[index]))
             .collect();
@@ -222,14 +237,9 @@ impl Dataset {
 
     /// The classes that occur, ascending.
     #[must_use]
-    pub fn classes(&self) -> Vec<u8> {
-        let mut present = [false; 256];
-        for &label in &self.labels {
-            present[usize::from(label)] = true;
-        }
-        (0..=u8::MAX)
-            .filter(|&class| present[usize::from(class)])
-            .collect()
+    pub fn classes(&self) -> Vec<Class> {
+        let present: BTreeSet<Class> = self.labels.iter().copied().collect();
+        present.into_iter().collect()
     }
 }
 
@@ -361,7 +371,14 @@ mod tests {
         let mut all = [others.labels.clone(), held_out.labels.clone()].concat();
         all.sort_unstable();
         assert_eq!(all, set.labels);
-        assert_eq!(held_out.images.pixels(), held_out.labels);
+        let pixels: Vec<Class> = held_out
+            .images
+            .pixels()
+            .iter()
+            .copied()
+            .map(Class::from)
+            .collect();
+        assert_eq!(pixels, held_out.labels);
         assert_ne!(held_out, set.hold_out(0.2, 4).1);
         assert_eq!(set.hold_out(0.0, 3).0, set);
     }

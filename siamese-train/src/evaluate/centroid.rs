@@ -1,16 +1,17 @@
 //! Classification by the nearest class mean, as a device with one prototype a
 //! class does it.
 
+use crate::dataset::{Class, class_slots};
 use anyhow::Result;
 
 use super::{Labelled, accuracy, check_dims};
-use crate::points::Points;
+use crate::embed::points::Points;
 
 /// The mean point of a class.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Centroid {
     /// The class.
-    pub class: u8,
+    pub class: Class,
     /// Its mean, one number a coordinate, in the points' own unit.
     pub mean: Vec<f64>,
 }
@@ -19,7 +20,7 @@ pub struct Centroid {
 #[must_use]
 pub fn centroids(points: Labelled<'_>) -> Vec<Centroid> {
     let dim = points.points().dim();
-    let mut sums = vec![(0u64, vec![0.0; dim]); 256];
+    let mut sums = vec![(0u64, vec![0.0; dim]); class_slots(points.labels())];
     for (point, &class) in points.points().iter().zip(points.labels()) {
         let (count, sum) = &mut sums[usize::from(class)];
         *count += 1;
@@ -27,7 +28,7 @@ pub fn centroids(points: Labelled<'_>) -> Vec<Centroid> {
             *sum += f64::from(coord);
         }
     }
-    (0..=u8::MAX)
+    (0..=Class::MAX)
         .zip(sums)
         .filter(|(_, (count, _))| *count > 0)
         .map(|(class, (count, sum))| Centroid {
@@ -42,7 +43,7 @@ pub fn centroids(points: Labelled<'_>) -> Vec<Centroid> {
 ///
 /// # Errors
 /// If the dimensions or scales differ.
-pub fn classify(gallery: Labelled<'_>, queries: &Points) -> Result<Vec<u8>> {
+pub fn classify(gallery: Labelled<'_>, queries: &Points) -> Result<Vec<Class>> {
     check_dims(gallery, queries)?;
     let centroids = centroids(gallery);
     let nearest = |point: &[f32]| {

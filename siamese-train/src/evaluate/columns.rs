@@ -1,6 +1,6 @@
 //! Points by coordinate, so that a loop over points runs in vector registers.
 
-use crate::points::Points;
+use crate::embed::points::Points;
 
 /// Points in double precision, one column a coordinate. Sums of squares of
 /// integer coordinates are exact in it: 64 squares below 2^32 stay below 2^53.

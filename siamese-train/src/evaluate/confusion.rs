@@ -1,12 +1,13 @@
 //! Which class was taken for which.
 
+use crate::dataset::{Class, class_slots};
 use serde::Serialize;
 
 /// How often each class was taken for each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Confusion {
     /// The classes that occur as a label or a prediction, ascending.
-    pub classes: Vec<u8>,
+    pub classes: Vec<Class>,
     /// `counts[i][j]`: how many of class `classes[i]` were taken for `classes[j]`.
     pub counts: Vec<Vec<u64>>,
 }
@@ -14,13 +15,13 @@ pub struct Confusion {
 impl Confusion {
     /// Counts labels against predictions of the same queries.
     #[must_use]
-    pub fn new(labels: &[u8], predictions: &[u8]) -> Self {
-        let mut place = [None; 256];
+    pub fn new(labels: &[Class], predictions: &[Class]) -> Self {
+        let mut place = vec![None; class_slots(labels).max(class_slots(predictions))];
         for &class in labels.iter().chain(predictions) {
             place[usize::from(class)] = Some(0);
         }
         let mut classes = Vec::new();
-        for (class, place) in (0..=u8::MAX).zip(&mut place) {
+        for (class, place) in (0..=Class::MAX).zip(&mut place) {
             if let Some(place) = place {
                 *place = classes.len();
                 classes.push(class);
@@ -39,7 +40,7 @@ impl Confusion {
     /// The pairs of classes that are mixed up, with the number of times, most
     /// frequent first: `(label, prediction, times)`.
     #[must_use]
-    pub fn mistakes(&self) -> Vec<(u8, u8, u64)> {
+    pub fn mistakes(&self) -> Vec<(Class, Class, u64)> {
         let mut mistakes: Vec<_> = self
             .counts
             .iter()

@@ -12,14 +12,16 @@
 pub mod centroid;
 mod columns;
 pub mod confusion;
+pub mod few_shot;
 pub mod neighbours;
 mod silhouette;
 pub mod verification;
 
+use crate::dataset::Class;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use crate::points::Points;
+use crate::embed::points::Points;
 
 pub use confusion::Confusion;
 pub use silhouette::silhouette;
@@ -29,7 +31,7 @@ pub use verification::Verification;
 #[derive(Debug, Clone, Copy)]
 pub struct Labelled<'a> {
     points: &'a Points,
-    labels: &'a [u8],
+    labels: &'a [Class],
 }
 
 impl<'a> Labelled<'a> {
@@ -37,7 +39,7 @@ impl<'a> Labelled<'a> {
     ///
     /// # Errors
     /// If their numbers differ or there are none.
-    pub fn new(points: &'a Points, labels: &'a [u8]) -> Result<Self> {
+    pub fn new(points: &'a Points, labels: &'a [Class]) -> Result<Self> {
         ensure!(
             points.len() == labels.len(),
             "there are {} points and {} labels",
@@ -56,7 +58,7 @@ impl<'a> Labelled<'a> {
 
     /// One class a point, in the points' order.
     #[must_use]
-    pub const fn labels(&self) -> &'a [u8] {
+    pub const fn labels(&self) -> &'a [Class] {
         self.labels
     }
 
@@ -135,9 +137,9 @@ pub fn evaluate_leave_one_out(points: Labelled<'_>) -> Result<Evaluation> {
 }
 
 /// Puts the numbers together; `knn` are the predictions for k = 1, 5 and 25.
-fn summarise(queries: Labelled<'_>, knn: &[Vec<u8>], centroid: &[u8]) -> Result<Evaluation> {
+fn summarise(queries: Labelled<'_>, knn: &[Vec<Class>], centroid: &[Class]) -> Result<Evaluation> {
     let verification = Verification::of(queries)?;
-    let right = |predictions: &[u8]| accuracy(predictions, queries.labels());
+    let right = |predictions: &[Class]| accuracy(predictions, queries.labels());
     let metrics = Metrics {
         knn1: right(&knn[0]),
         knn5: right(&knn[1]),
@@ -159,7 +161,7 @@ fn summarise(queries: Labelled<'_>, knn: &[Vec<u8>], centroid: &[u8]) -> Result<
 
 /// The fraction of predictions that are right; 0 if there are none.
 #[must_use]
-pub fn accuracy(predictions: &[u8], labels: &[u8]) -> f64 {
+pub fn accuracy(predictions: &[Class], labels: &[Class]) -> f64 {
     let right = predictions
         .iter()
         .zip(labels)
@@ -190,7 +192,7 @@ mod tests {
     #[test]
     fn a_perfect_map_has_perfect_numbers() {
         let steps: Vec<i16> = (0..300).flat_map(|i| [(i % 3) * 1000, i / 3]).collect();
-        let labels: Vec<u8> = (0..300).map(|i| (i % 3) as u8).collect();
+        let labels: Vec<Class> = (0..300).map(|i| (i % 3) as Class).collect();
         let points = Points::from_steps(2, 0.01, &steps).unwrap();
         let labelled = Labelled::new(&points, &labels).unwrap();
         for evaluation in [

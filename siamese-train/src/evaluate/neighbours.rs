@@ -1,11 +1,12 @@
 //! Classification by the vote of the k nearest gallery points, by brute force.
 
+use crate::dataset::Class;
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
 use super::columns::Columns;
 use super::{Labelled, accuracy, check_dims};
-use crate::points::Points;
+use crate::embed::points::Points;
 
 /// Gallery points that are compared at a time: their coordinates and distances
 /// stay in the nearest caches while a tile of queries passes over them.
@@ -47,7 +48,7 @@ pub fn knn_leave_one_out(points: Labelled<'_>, ks: &[usize]) -> Result<Vec<f64>>
 ///
 /// # Errors
 /// If a k is zero, or the dimensions or scales differ.
-pub fn classify(gallery: Labelled<'_>, queries: &Points, ks: &[usize]) -> Result<Vec<Vec<u8>>> {
+pub fn classify(gallery: Labelled<'_>, queries: &Points, ks: &[usize]) -> Result<Vec<Vec<Class>>> {
     check_dims(gallery, queries)?;
     search(gallery, queries, ks, false)
 }
@@ -56,7 +57,7 @@ pub fn classify(gallery: Labelled<'_>, queries: &Points, ks: &[usize]) -> Result
 ///
 /// # Errors
 /// If a k is zero, or there is only one point.
-pub fn classify_leave_one_out(points: Labelled<'_>, ks: &[usize]) -> Result<Vec<Vec<u8>>> {
+pub fn classify_leave_one_out(points: Labelled<'_>, ks: &[usize]) -> Result<Vec<Vec<Class>>> {
     ensure!(points.len() > 1, "one point alone has no neighbours");
     search(points, points.points(), ks, true)
 }
@@ -67,7 +68,7 @@ fn search(
     queries: &Points,
     ks: &[usize],
     leave_out: bool,
-) -> Result<Vec<Vec<u8>>> {
+) -> Result<Vec<Vec<Class>>> {
     ensure!(
         ks.iter().all(|&k| k > 0),
         "k nearest neighbours need a k of at least 1"
@@ -79,7 +80,7 @@ fn search(
     let columns = Columns::new(gallery.points());
     let mut predictions = vec![vec![0; queries.len()]; ks.len()];
     let dim = queries.dim();
-    let classes: Vec<Vec<u8>> = queries
+    let classes: Vec<Vec<Class>> = queries
         .coords()
         .par_chunks(TILE * dim)
         .enumerate()
@@ -153,17 +154,14 @@ impl Nearest {
     }
 
     /// The class with the most votes among the first `k`.
-    fn vote(&self, k: usize, labels: &[u8]) -> u8 {
+    fn vote(&self, k: usize, labels: &[Class]) -> Class {
         let voters = &self.found[..k.min(self.found.len())];
-        let mut votes = [0u32; 256];
-        for &(_, index) in voters {
-            votes[usize::from(labels[index])] += 1;
-        }
-        let most = votes.iter().copied().max().unwrap_or(0);
-        voters
-            .iter()
-            .map(|&(_, index)| labels[index])
-            .find(|&class| votes[usize::from(class)] == most)
+        let classes = || voters.iter().map(|&(_, index)| labels[index]);
+        let votes = |class: Class| classes().filter(|&other| other == class).count();
+        // Of equals `max_by_key` takes the last, and here the nearest wins.
+        classes()
+            .rev()
+            .max_by_key(|&class| votes(class))
             .unwrap_or(0)
     }
 }
@@ -175,7 +173,7 @@ mod tests {
     use super::*;
 
     /// The definition, word for word.
-    fn naive(gallery: Labelled<'_>, query: &[f32], k: usize, leave_out: Option<usize>) -> u8 {
+    fn naive(gallery: Labelled<'_>, query: &[f32], k: usize, leave_out: Option<usize>) -> Class {
         let mut order: Vec<(f64, usize)> = gallery
             .points()
             .iter()
@@ -191,11 +189,11 @@ mod tests {
             .collect();
         order.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         order.truncate(k);
-        let classes: Vec<u8> = order
+        let classes: Vec<Class> = order
             .iter()
             .map(|&(_, index)| gallery.labels()[index])
             .collect();
-        let votes = |class: u8| classes.iter().filter(|&&other| other == class).count();
+        let votes = |class: Class| classes.iter().filter(|&&other| other == class).count();
         let most = classes.iter().map(|&class| votes(class)).max().unwrap();
         *classes.iter().find(|&&class| votes(class) == most).unwrap()
     }
@@ -228,7 +226,7 @@ mod tests {
         fn as_the_naive_search(
             dim in 1usize..4,
             coords in prop::collection::vec(-4i8..4, 3 * 700),
-            labels in prop::collection::vec(0u8..4, 700),
+            labels in prop::collection::vec(0u16..4, 700),
         ) {
             let coords = coords.iter().map(|&coord| f32::from(coord)).take(700 * dim).collect();
             let points = Points::new(dim, coords).unwrap();

@@ -87,9 +87,10 @@ fn sum_of_distances(columns: &Columns, point: &[f32], start: usize, length: usiz
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::points::Points;
+    use crate::dataset::Class;
+    use crate::embed::points::Points;
 
-    fn of(coords: &[f32], labels: &[u8]) -> Result<f64> {
+    fn of(coords: &[f32], labels: &[Class]) -> Result<f64> {
         let points = Points::new(1, coords.to_vec()).unwrap();
         silhouette(Labelled::new(&points, labels).unwrap())
     }
@@ -119,7 +120,7 @@ mod tests {
     fn many_points_in_blocks() {
         // Two classes of 1300 points, each at one place: all silhouettes are 1.
         let coords: Vec<f32> = (0..2600).map(|i| (i % 2) as f32).collect();
-        let labels: Vec<u8> = (0..2600).map(|i| (i % 2) as u8).collect();
+        let labels: Vec<Class> = (0..2600).map(|i| (i % 2) as Class).collect();
         assert_eq!(of(&coords, &labels).unwrap(), 1.0);
     }
 }

@@ -1,6 +1,7 @@
 //! Same or different? A pair is said to be of one class if its distance is at
 //! most a threshold; every threshold gives one rate of each kind of error.
 
+use crate::dataset::Class;
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
@@ -62,7 +63,7 @@ impl Verification {
             let part: Vec<usize> = (0..MAX_POINTS)
                 .map(|i| i * points.len() / MAX_POINTS)
                 .collect();
-            let labels: Vec<u8> = part.iter().map(|&index| points.labels()[index]).collect();
+            let labels: Vec<Class> = part.iter().map(|&index| points.labels()[index]).collect();
             return Self::of(Labelled::new(&points.points().subset(&part), &labels)?);
         }
         let pairs = sorted_pairs(points);
@@ -219,9 +220,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::points::Points;
+    use crate::embed::points::Points;
 
-    fn of(coords: &[f32], labels: &[u8]) -> Result<Verification> {
+    fn of(coords: &[f32], labels: &[Class]) -> Result<Verification> {
         let points = Points::new(1, coords.to_vec()).unwrap();
         Verification::of(Labelled::new(&points, labels).unwrap())
     }
@@ -277,7 +278,7 @@ mod tests {
         #[test]
         fn as_the_definitions(
             coords in prop::collection::vec(-6i8..6, 12),
-            labels in prop::collection::vec(0u8..3, 12),
+            labels in prop::collection::vec(0u16..3, 12),
         ) {
             let coords: Vec<f32> = coords.into_iter().map(f32::from).collect();
             let (mut same, mut different) = (Vec::new(), Vec::new());

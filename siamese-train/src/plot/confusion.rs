@@ -1,8 +1,8 @@
 //! The confusion matrix as a picture.
 
-use super::ClassNames;
 use super::palette::{colour, hex, mix};
 use super::svg::{Anchor, Drawing, Picture, TextStyle, grouped};
+use crate::dataset::ClassNames;
 use crate::evaluate::Confusion;
 
 /// Draws the confusion matrix: a row a class, a column what its images were

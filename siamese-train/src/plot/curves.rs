@@ -3,7 +3,7 @@
 use super::axes::{Axes, Frame, range, round_step};
 use super::palette::{colour, hex};
 use super::svg::{Drawing, Picture, TextStyle};
-use crate::history::Epoch;
+use crate::train::history::Epoch;
 
 const WIDTH: u32 = 1400;
 const HEIGHT: u32 = 1180;

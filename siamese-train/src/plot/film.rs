@@ -1,18 +1,18 @@
 //! The map while it forms, as an animation.
 
+use crate::dataset::{Class, ClassNames};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use gif::{Encoder, Frame as GifFrame, Repeat};
 
-use super::ClassNames;
 use super::axes::{Axes, Frame};
 use super::labels::{self, Label, medians};
 use super::map::draw_points;
 use super::palette::{colour, ink, mix};
 use super::svg::Drawing;
 use crate::files::write_atomic;
-use crate::history::Film;
+use crate::train::history::Film;
 
 const SIDE: u32 = 480;
 /// Hundredths of a second that a picture stays, and the last one.
@@ -81,7 +81,7 @@ pub fn write_film(path: &Path, film: &Film, names: &ClassNames) -> Result<()> {
 }
 
 /// White, and every class's colours in some shades, as many as a GIF takes.
-fn palette(labels: &[u8]) -> Vec<[u8; 3]> {
+fn palette(labels: &[Class]) -> Vec<[u8; 3]> {
     let mut classes = labels.to_vec();
     classes.sort_unstable();
     classes.dedup();

@@ -2,22 +2,23 @@
 
 use super::palette::{hex, ink, mix};
 use super::svg::{Anchor, Drawing, TextStyle};
+use crate::dataset::{Class, class_slots};
 
 /// A name and where it should stand on the page.
 pub(super) struct Label {
-    pub class: u8,
+    pub class: Class,
     pub text: String,
     pub at: (f64, f64),
 }
 
 /// The median point of every class that occurs, classes ascending.
-pub(super) fn medians(points: &[(f64, f64)], labels: &[u8]) -> Vec<(u8, (f64, f64))> {
-    let mut members = vec![(Vec::new(), Vec::new()); 256];
+pub(super) fn medians(points: &[(f64, f64)], labels: &[Class]) -> Vec<(Class, (f64, f64))> {
+    let mut members = vec![(Vec::new(), Vec::new()); class_slots(labels)];
     for (&(x, y), &class) in points.iter().zip(labels) {
         members[usize::from(class)].0.push(x);
         members[usize::from(class)].1.push(y);
     }
-    (0..=u8::MAX)
+    (0..=Class::MAX)
         .zip(members)
         .filter(|(_, (xs, _))| !xs.is_empty())
         .map(|(class, (mut xs, mut ys))| (class, (median(&mut xs), median(&mut ys))))

@@ -1,11 +1,11 @@
 //! The map: every image a point in the colour of its class.
 
-use super::ClassNames;
 use super::axes::{Axes, Frame, round_step};
 use super::labels::{self, Label, medians};
 use super::palette::{colour, hex};
 use super::plane::Plane;
 use super::svg::{Anchor, Drawing, Picture, TextStyle, grouped};
+use crate::dataset::{Class, ClassNames, class_slots};
 use crate::evaluate::Labelled;
 
 const WIDTH: u32 = 1600;
@@ -72,7 +72,7 @@ pub(super) fn draw_points(
     drawing: &mut Drawing,
     axes: &Axes,
     points: &[(f64, f64)],
-    classes: &[u8],
+    classes: &[Class],
     size: f64,
 ) {
     // Fewer points are drawn larger.
@@ -81,12 +81,12 @@ pub(super) fn draw_points(
         r#"<g fill="none" stroke-width="{diameter:.1}" stroke-linecap="round" stroke-opacity="0.72">"#
     ));
     for layer in 0..LAYERS {
-        let mut paths = vec![String::new(); 256];
+        let mut paths = vec![String::new(); class_slots(classes)];
         for (&point, &class) in points.iter().zip(classes).skip(layer).step_by(LAYERS) {
             let (x, y) = axes.place(point);
             paths[usize::from(class)].push_str(&format!("M{x:.1} {y:.1}h0"));
         }
-        for (class, path) in (0..=u8::MAX)
+        for (class, path) in (0..=Class::MAX)
             .zip(paths)
             .filter(|(_, path)| !path.is_empty())
         {
@@ -100,12 +100,15 @@ pub(super) fn draw_points(
 }
 
 /// Draws which colour is which class, and how many images each has.
-fn draw_legend(drawing: &mut Drawing, classes: &[u8], names: &ClassNames) {
-    let mut counts = [0usize; 256];
+fn draw_legend(drawing: &mut Drawing, classes: &[Class], names: &ClassNames) {
+    let mut counts = vec![0usize; class_slots(classes)];
     for &class in classes {
         counts[usize::from(class)] += 1;
     }
-    let present = (0..=u8::MAX).filter(|&class| counts[usize::from(class)] > 0);
+    let present = (0..=Class::MAX)
+        .zip(&counts)
+        .filter(|(_, count)| **count > 0)
+        .map(|(class, _)| class);
     let left = FRAME.right() + 34.0;
     let mut y = FRAME.top + 22.0;
     for class in present {

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::dataset::{Images, Source};
+use crate::dataset::{ClassNames, Images};
 use crate::evaluate::Labelled;
 
 pub use confusion::confusion;
@@ -34,37 +34,6 @@ pub use map::map;
 pub use panels::{Panel, panels};
 pub use preview::preview;
 pub use svg::{Picture, Raster};
-
-/// The names that pictures give to classes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClassNames(Vec<String>);
-
-impl ClassNames {
-    /// Names by label; a label beyond them is shown as its number.
-    #[must_use]
-    pub fn new(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self(names.into_iter().map(Into::into).collect())
-    }
-
-    /// Every label is shown as its number.
-    #[must_use]
-    pub const fn numbers() -> Self {
-        Self(Vec::new())
-    }
-
-    /// The name of a class.
-    #[must_use]
-    pub fn get(&self, class: u8) -> String {
-        let name = self.0.get(usize::from(class));
-        name.cloned().unwrap_or_else(|| class.to_string())
-    }
-}
-
-impl From<Source> for ClassNames {
-    fn from(source: Source) -> Self {
-        Self::new(source.class_names())
-    }
-}
 
 /// Writes `embed.svg`, `embed.png` and `embed_preview.png` into a folder and
 /// returns their paths.
@@ -89,12 +58,13 @@ pub fn write_maps(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::Class;
+    use crate::embed::points::Points;
     use crate::evaluate::evaluate_leave_one_out;
-    use crate::points::Points;
 
     #[test]
     fn all_pictures_are_drawn_for_all_dimensions() {
-        let labels: Vec<u8> = (0..60).map(|i| i % 12 * 20).collect();
+        let labels: Vec<Class> = (0..60).map(|i| i % 12 * 20).collect();
         let images = Images::new(6, 9, (0..60 * 54).map(|i| i as u8).collect()).unwrap();
         for dim in [1, 2, 3, 16] {
             let steps: Vec<i16> = (0..60 * dim).map(|i| (i * 7919 % 4001) as i16).collect();

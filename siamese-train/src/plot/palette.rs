@@ -18,9 +18,10 @@ const COLOURS: [[u8; 3]; 10] = [
     [0x40, 0x00, 0x40],
 ];
 
+use crate::dataset::Class;
 /// The colour of a class. From the eleventh class on they repeat, and the
 /// names at the clusters tell the classes apart.
-pub(super) const fn colour(class: u8) -> [u8; 3] {
+pub(super) const fn colour(class: Class) -> [u8; 3] {
     COLOURS[class as usize % COLOURS.len()]
 }
 
@@ -36,7 +37,7 @@ pub(super) fn mix(a: [u8; 3], b: [u8; 3], part: f64) -> [u8; 3] {
 }
 
 /// The colour, darkened until it reads well as ink on white paper.
-pub(super) fn ink(class: u8) -> [u8; 3] {
+pub(super) fn ink(class: Class) -> [u8; 3] {
     let colour = colour(class);
     let [red, green, blue] = colour.map(f64::from);
     let brightness = (0.3 * red + 0.59 * green + 0.11 * blue) / 255.0;

@@ -1,11 +1,11 @@
 //! Several maps side by side.
 
-use super::ClassNames;
 use super::axes::{Axes, Frame, round_step};
 use super::labels::{self, Label, medians};
 use super::map::draw_points;
 use super::plane::Plane;
 use super::svg::{Drawing, Picture, TextStyle};
+use crate::dataset::ClassNames;
 use crate::evaluate::Labelled;
 
 /// Side of a panel's frame, and the room around it.

@@ -1,6 +1,6 @@
 //! Points of any dimension as points of the plane.
 
-use crate::points::Points;
+use crate::embed::points::Points;
 
 /// Points of the plane, in real units, and what its axes are.
 pub(super) struct Plane {

@@ -1,8 +1,8 @@
 //! The preview: the images themselves at their points.
 
+use crate::dataset::{Class, ClassNames};
 use anyhow::{Result, ensure};
 
-use super::ClassNames;
 use super::axes::{Axes, Frame};
 use super::labels::{self, Label, medians};
 use super::palette::{ink, mix};
@@ -112,8 +112,8 @@ pub fn preview(
 
 /// The names of the classes, at the upper rim of their clusters, where they
 /// cover fewer images than in the middle.
-fn above_clusters(places: &[(f64, f64)], classes: &[u8], names: &ClassNames) -> Vec<Label> {
-    let label = |(class, (x, _)): (u8, (f64, f64))| {
+fn above_clusters(places: &[(f64, f64)], classes: &[Class], names: &ClassNames) -> Vec<Label> {
+    let label = |(class, (x, _)): (Class, (f64, f64))| {
         let own = places
             .iter()
             .zip(classes)
@@ -212,7 +212,7 @@ impl Stamp {
     }
 
     /// Draws an image with its upper left corner at a pixel.
-    fn draw(&self, raster: &mut Raster, at: (u32, u32), image: &[u8], class: u8) {
+    fn draw(&self, raster: &mut Raster, at: (u32, u32), image: &[u8], class: Class) {
         let ink = ink(class);
         for y in 0..self.cell.1 {
             for x in 0..self.cell.0 {

@@ -1,141 +1,18 @@
 //! Float checkpoints: `safetensors` files with the training plan in their
 //! metadata.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use siamese_core::image::Input;
-use siamese_core::model::{LAYERS, MAX_DIM};
+use siamese_core::model::LAYERS;
 
-use crate::dataset::Dataset;
-use crate::files::{hex, write_atomic};
-use crate::float_network::{FloatNetwork, Linear};
-use crate::history::Epoch;
-use crate::preset::Preset;
-use crate::recipe::Recipe;
-
-/// All that a training run follows from, but the machine's arithmetic.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Plan {
-    /// The named sizes that it starts from.
-    pub preset: Preset,
-    /// Outputs of the two hidden layers, if not the preset's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hidden: Option<[usize; 2]>,
-    /// The coordinates of an embedding.
-    pub dim: usize,
-    /// The image that the network takes.
-    pub input: Input,
-    /// How it is trained.
-    pub recipe: Recipe,
-    /// The classes whose images were taken out before anything else.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub without: BTreeSet<u8>,
-    /// What everything random follows from.
-    pub seed: u64,
-    /// SHA-256 of the training images and labels, in hexadecimal.
-    pub data_digest: String,
-}
-
-impl Plan {
-    /// The plan to train `preset` with `dim` coordinates on `train`, all of it.
-    ///
-    /// # Errors
-    /// If the images are too large.
-    pub fn new(
-        preset: Preset,
-        dim: usize,
-        recipe: Recipe,
-        seed: u64,
-        train: &Dataset,
-    ) -> Result<Self> {
-        let side = |pixels: usize| {
-            u16::try_from(pixels)
-                .with_context(|| format!("images of {pixels} pixels a side are too large"))
-        };
-        let input = preset.input(
-            side(train.images.width())?,
-            side(train.images.height())?,
-            dim,
-        );
-        let digest = Sha256::new()
-            .chain_update(train.images.pixels())
-            .chain_update(&train.labels)
-            .finalize();
-        Ok(Self {
-            preset,
-            hidden: None,
-            dim,
-            input,
-            recipe,
-            without: BTreeSet::new(),
-            seed,
-            data_digest: hex(&digest),
-        })
-    }
-
-    /// Checks that a model file can hold the network.
-    ///
-    /// # Errors
-    /// One sentence on the layer that it can't.
-    pub fn check(&self) -> Result<()> {
-        let Input { width, height, .. } = self.input;
-        ensure!(
-            (1..=usize::from(u16::MAX)).contains(&self.input.activations()),
-            "images of {width}x{height} pixels don't fit the first layer, which takes 1 to {} inputs",
-            u16::MAX
-        );
-        ensure!(
-            !self.recipe.symmetries || width == height,
-            "only square images can be turned and mirrored, not {width}x{height} pixels; \
-             use --symmetries false"
-        );
-        for outputs in self.hidden() {
-            ensure!(
-                (1..=usize::from(u16::MAX)).contains(&outputs),
-                "a hidden layer of {outputs} units is not possible; it has 1 to {}",
-                u16::MAX
-            );
-        }
-        ensure!(
-            (1..=MAX_DIM).contains(&self.dim),
-            "an embedding of {} coordinates is not possible; it has 1 to {MAX_DIM}",
-            self.dim
-        );
-        Ok(())
-    }
-
-    /// SHA-256 of the plan's JSON: the training digest in a model's header.
-    ///
-    /// # Panics
-    /// Never: a plan is always writable as JSON.
-    #[must_use]
-    pub fn digest(&self) -> [u8; 32] {
-        let json = serde_json::to_vec(self).expect("a plan is writable as JSON");
-        Sha256::digest(json).into()
-    }
-
-    /// Outputs of the two hidden layers.
-    #[must_use]
-    pub fn hidden(&self) -> [usize; 2] {
-        self.hidden.unwrap_or(self.preset.hidden())
-    }
-
-    /// Inputs and outputs of the three layers.
-    #[must_use]
-    pub fn shapes(&self) -> [(usize, usize); LAYERS] {
-        let [first, second] = self.hidden();
-        [
-            (self.input.activations(), first),
-            (first, second),
-            (second, self.dim),
-        ]
-    }
-}
+use crate::files::write_atomic;
+use crate::recipe::Plan;
+use crate::train::float_network::{FloatNetwork, Linear};
+use crate::train::history::Epoch;
 
 /// Where a run stands that is not at its end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@
 
 use siamese_core::model::LAYERS;
 
-use crate::float_network::{FloatNetwork, Linear};
+use crate::train::float_network::{FloatNetwork, Linear};
 
 /// Units in a group at the end, the columns of the widest tile that a kernel
 /// skips.

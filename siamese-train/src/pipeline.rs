@@ -7,22 +7,24 @@ use serde::Serialize;
 use siamese_core::model::{LAYERS, Quality};
 use tch::{Device, Tensor};
 
-use crate::arrange::arrange;
-use crate::checkpoint::{self, Plan};
+use crate::batch::loader::inputs_of;
+use crate::dataset::ClassNames;
 use crate::dataset::{Dataset, Images};
+use crate::embed::points::Points;
 use crate::embed::{ModelFile, embed_images};
 use crate::evaluate::{Labelled, Metrics, evaluate};
+use crate::export::arrange::arrange;
+use crate::export::golden::{GoldenVectors, TorchModel, adversarial_images, write_golden};
+use crate::export::quantise::{Calibration, IntegerNetwork, quantise};
 use crate::export::to_model_bytes;
 use crate::files::write_atomic;
-use crate::fit::Trained;
-use crate::float_network::FloatNetwork;
-use crate::golden::{GoldenVectors, TorchModel, adversarial_images, write_golden};
-use crate::history::Epoch;
-use crate::loader::inputs_of;
-use crate::network::{FoldedTensors, to_vec};
-use crate::plot::{ClassNames, curves, write_film, write_maps};
-use crate::points::Points;
-use crate::quantise::{Calibration, IntegerNetwork, quantise};
+use crate::plot::{curves, write_film, write_maps};
+use crate::recipe::Plan;
+use crate::train::Trained;
+use crate::train::checkpoint;
+use crate::train::float_network::FloatNetwork;
+use crate::train::history::Epoch;
+use crate::train::network::{FoldedTensors, to_vec};
 
 /// Training images that the scales of the integers are fitted to.
 const CALIBRATION_IMAGES: usize = 5_000;

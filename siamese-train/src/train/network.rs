@@ -6,7 +6,7 @@ use siamese_core::image::Input;
 use siamese_core::model::LAYERS;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::float_network::{FloatNetwork, Linear};
+use crate::train::float_network::{FloatNetwork, Linear};
 
 /// The variance floor of batch normalisation.
 const EPSILON: f64 = 1e-5;
@@ -306,12 +306,12 @@ impl FoldedTensors {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::loader::inputs_of;
     use crate::dataset::Images;
     use crate::embed::ModelFile;
+    use crate::export::golden::TorchModel;
+    use crate::export::quantise::{Calibration, quantise};
     use crate::export::to_model_bytes;
-    use crate::golden::TorchModel;
-    use crate::loader::inputs_of;
-    use crate::quantise::{Calibration, quantise};
 
     const INPUT: Input = Input {
         width: 8,

@@ -1,6 +1,7 @@
 //! Thresholds that mean something: the distance up to which an embedding is
 //! taken for what is enrolled, found from images that were labelled.
 
+use crate::dataset::Class;
 use anyhow::{Result, ensure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -9,7 +10,7 @@ use siamese_core::embedding::distance_squared;
 use siamese_core::model::Calibration;
 
 use crate::embed::IntEmbeddings;
-use crate::prototypes::{by_class, draw, nearest, prototype};
+use crate::gallery::prototypes::{by_class, draw, nearest, prototype};
 
 /// What to calibrate for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,7 +56,7 @@ pub struct Errors {
 /// each, or the wanted rate is so low that no image could be accepted.
 pub fn calibrate(
     embeddings: &IntEmbeddings,
-    labels: &[u8],
+    labels: &[Class],
     wanted: &Wanted,
 ) -> Result<(Calibration, Rates)> {
     ensure!(
@@ -214,12 +215,12 @@ mod tests {
     use super::*;
 
     /// Three classes on a line, `apart`, each of 40 images at -20 to 19.
-    fn line(apart: i16) -> (IntEmbeddings, Vec<u8>) {
+    fn line(apart: i16) -> (IntEmbeddings, Vec<Class>) {
         let mut steps = Vec::new();
         let mut labels = Vec::new();
-        for class in 0..3u8 {
+        for class in 0..3 {
             for offset in -20..20i16 {
-                steps.push(apart * i16::from(class) + offset);
+                steps.push(apart * (class as i16) + offset);
                 labels.push(class);
             }
         }

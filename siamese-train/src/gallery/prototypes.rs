@@ -2,6 +2,7 @@
 //! as a device's [`Gallery`](siamese_core::Gallery) has after the same
 //! enrolments.
 
+use crate::dataset::{Class, class_slots};
 use rand::Rng;
 use rand::seq::SliceRandom;
 use siamese_core::embedding::distance_squared;
@@ -26,12 +27,8 @@ pub fn prototype(embeddings: &IntEmbeddings, examples: &[usize]) -> Vec<i16> {
 
 /// The images of each class, by label.
 #[must_use]
-pub fn by_class(labels: &[u8]) -> Vec<Vec<usize>> {
-    let classes = labels
-        .iter()
-        .max()
-        .map_or(0, |&label| usize::from(label) + 1);
-    let mut members = vec![Vec::new(); classes];
+pub fn by_class(labels: &[Class]) -> Vec<Vec<usize>> {
+    let mut members = vec![Vec::new(); class_slots(labels)];
     for (index, &label) in labels.iter().enumerate() {
         members[usize::from(label)].push(index);
     }

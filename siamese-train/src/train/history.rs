@@ -1,5 +1,6 @@
 //! What a training run was seen to do.
 
+use crate::dataset::Class;
 use serde::{Deserialize, Serialize};
 
 /// What was seen at the end of an epoch.
@@ -27,7 +28,7 @@ pub struct Epoch {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Film {
     /// The class of each image.
-    pub labels: Vec<u8>,
+    pub labels: Vec<Class>,
     /// For each picture the points of all images, `[images][2]`. The first are
     /// close in time, the last far apart.
     pub frames: Vec<Vec<f32>>,

@@ -1,15 +1,11 @@
 //! The state of a run: what its next step depends on, in memory and in a file.
 
-use std::path::Path;
+use tch::{Device, Tensor, no_grad};
 
-use anyhow::{Context, Result, ensure};
-use tch::{Device, Kind, Tensor, no_grad};
-
-use super::watch::Watch;
-use crate::checkpoint::{self, Checkpoint, NamedTensor, Plan, Progress};
-use crate::float_network::FloatNetwork;
-use crate::network::{Network, to_vec};
-use crate::optimiser::Optimiser;
+use crate::recipe::Plan;
+use crate::train::float_network::FloatNetwork;
+use crate::train::network::Network;
+use crate::train::optimiser::Optimiser;
 
 /// A run between two steps.
 #[derive(Debug)]
@@ -17,7 +13,7 @@ pub(super) struct Run {
     pub network: Network,
     pub optimiser: Optimiser,
     /// The moving average of the network's state, once it has begun.
-    average: Option<Vec<Tensor>>,
+    pub average: Option<Vec<Tensor>>,
     /// Steps taken.
     pub step: usize,
     /// The step at which the integer phase began.
@@ -108,92 +104,20 @@ impl Run {
     }
 
     /// Everything that the next step depends on.
-    fn state(&self) -> Vec<(String, &Tensor)> {
+    pub(super) fn state(&self) -> Vec<(String, &Tensor)> {
         let mut state = self.network.state();
         state.extend(self.optimiser.state());
         state.extend(numbered("average", self.average.iter().flatten()));
         state
     }
-
-    pub(super) fn save(&self, plan: &Plan, watch: &Watch, path: &Path) -> Result<()> {
-        let mut state = self.state();
-        state.extend(numbered(
-            "best",
-            watch.best().iter().flat_map(|(_, kept)| kept),
-        ));
-        let named = |(name, tensor): (String, &Tensor)| -> NamedTensor {
-            (name, shape(tensor), to_vec(tensor))
-        };
-        let mut tensors: Vec<NamedTensor> = state.into_iter().map(named).collect();
-        tensors.extend(watch.film.tensors());
-        let progress = Progress {
-            step: self.step,
-            tuning_from: self.tuning_from,
-            hidden_scales: self.network.hidden_scales(),
-            epoch_loss: watch.epoch_loss(),
-            best: watch.best().as_ref().map(|(knn25, _)| *knn25),
-            history: watch.history.clone(),
-        };
-        checkpoint::write(path, plan, Some(&progress), &tensors)
-    }
-
-    pub(super) fn restore(
-        &mut self,
-        plan: &Plan,
-        watch: &mut Watch,
-        checkpoint: &Checkpoint,
-    ) -> Result<()> {
-        let there = &checkpoint.plan;
-        ensure!(
-            there.preset == plan.preset && there.dim == plan.dim,
-            "it is of the preset {} with {} coordinates, not of {} with {}; \
-             use another --out, or --fresh to train from the start",
-            there.preset.name(),
-            there.dim,
-            plan.preset.name(),
-            plan.dim
-        );
-        ensure!(
-            there == plan,
-            "it was made with other options, another seed or other data; \
-             repeat those of that run, or use --fresh to train from the start"
-        );
-        let progress = checkpoint
-            .progress
-            .as_ref()
-            .context("it is of a run that has ended")?;
-        if let Some(scales) = progress.hidden_scales {
-            self.begin_tuning(scales);
-        }
-        self.step = progress.step;
-        self.tuning_from = progress.tuning_from;
-        let alike = || -> Vec<Tensor> { copies(&self.network.state()) };
-        let mut best = progress.best.map(|knn25| (knn25, alike()));
-        if checkpoint.tensors.contains_key("average.0") {
-            self.average = Some(alike());
-        }
-        let mut state = self.state();
-        state.extend(numbered("best", best.iter().flat_map(|(_, kept)| kept)));
-        no_grad(|| {
-            for (name, tensor) in state {
-                let values = checkpoint.tensor(&name, &shape(tensor))?;
-                let values = Tensor::from_slice(values)
-                    .reshape(tensor.size())
-                    .to_device(tensor.device());
-                tensor.detach().copy_(&values.to_kind(Kind::Float));
-            }
-            anyhow::Ok(())
-        })?;
-        watch.restore(progress, best.take(), checkpoint)
-    }
 }
 
-fn copies(state: &[(String, &Tensor)]) -> Vec<Tensor> {
+pub(super) fn copies(state: &[(String, &Tensor)]) -> Vec<Tensor> {
     let copy = |(_, tensor): &(String, &Tensor)| tensor.detach().copy();
     state.iter().map(copy).collect()
 }
 
-fn numbered<'a>(
+pub(super) fn numbered<'a>(
     name: &str,
     tensors: impl Iterator<Item = &'a Tensor>,
 ) -> impl Iterator<Item = (String, &'a Tensor)> {
@@ -202,6 +126,6 @@ fn numbered<'a>(
         .map(move |(index, tensor)| (format!("{name}.{index}"), tensor))
 }
 
-fn shape(tensor: &Tensor) -> Vec<usize> {
+pub(super) fn shape(tensor: &Tensor) -> Vec<usize> {
     tensor.size().iter().map(|&size| size as usize).collect()
 }

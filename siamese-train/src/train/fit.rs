@@ -1,12 +1,4 @@
-//! Training: the steps, what is seen meanwhile, and how a run is saved.
-//!
-//! A run has two phases. The first trains the float network by the recipe;
-//! the second, a small part of the steps, goes on with batch normalisation
-//! folded and every weight and activation rounded to what the integer model
-//! will hold, so that the network learns to live with it.
-
-mod run;
-mod watch;
+//! The steps of a run.
 
 use std::ops::Range;
 use std::path::Path;
@@ -17,16 +9,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use tch::{Device, Kind, Tensor};
 
-use crate::checkpoint::{Checkpoint, Plan};
+use crate::batch::loader::Loader;
+use crate::batch::pairs::Sampler;
 use crate::dataset::Dataset;
-use crate::float_network::FloatNetwork;
-use crate::history::{Epoch, Film};
-use crate::loader::Loader;
-use crate::loss::loss;
-use crate::pairs::Sampler;
+use crate::recipe::Plan;
+use crate::train::checkpoint::Checkpoint;
+use crate::train::float_network::FloatNetwork;
+use crate::train::history::{Epoch, Film};
+use crate::train::loss::loss;
 
-use run::Run;
-use watch::Watch;
+use super::resume;
+use super::run::Run;
+use super::watch::{Moment, Watch};
 
 /// Threads that make batches beside the training step.
 const LOADERS: usize = 2;
@@ -105,7 +99,7 @@ pub fn fit(
     let mut run = Run::new(plan, device);
     let mut watch = Watch::new(plan, &training, &validation, device)?;
     if partial.exists() {
-        run.restore(plan, &mut watch, &Checkpoint::read(partial)?)
+        resume::restore(&mut run, &mut watch, plan, &Checkpoint::read(partial)?)
             .with_context(|| format!("can't go on from {}", partial.display()))?;
     }
     let first_step = run.step;
@@ -227,14 +221,20 @@ impl Session<'_> {
             if watch.ends_epoch(run.step) || run.step == steps.end {
                 let each = start.elapsed().div_f64((run.step - first) as f64);
                 let left = each.mul_f64((all - run.step) as f64);
-                report(Event::Epoch(watch.end_epoch(run, left)?));
+                let moment = Moment {
+                    network: &run.outcome(),
+                    step: run.step,
+                    integers: run.tuning_from.is_some(),
+                    left,
+                };
+                report(Event::Epoch(watch.end_epoch(&moment, || run.kept())?));
                 if run.tuning_from.is_none() && watch.has_stalled(recipe.patience) {
                     return Ok(true);
                 }
             }
             let stopping = self.stop.load(Ordering::Relaxed);
             if run.step < steps.end && (stopping || saved.elapsed() > SAVE_EVERY) {
-                run.save(plan, watch, self.partial)?;
+                resume::save(run, watch, plan, self.partial)?;
                 saved = Instant::now();
                 if stopping {
                     return Ok(false);

@@ -1,5 +1,9 @@
 //! How a network is trained: every knob, and the named sets of them.
 
+pub mod augmentation;
+mod plan;
+mod preset;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -7,8 +11,9 @@ use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::augment::Augmentation;
-use crate::preset::Preset;
+pub use augmentation::Augmentation;
+pub use plan::Plan;
+pub use preset::Preset;
 
 /// Which images are drawn for a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]

@@ -1,21 +1,22 @@
 //! What is seen while a run goes on: the validation images, the hidden units,
 //! the loss, and the map as it forms.
 
+use crate::dataset::Class;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::run::Run;
-use crate::checkpoint::{Checkpoint, NamedTensor, Plan, Progress};
+use crate::batch::loader::inputs_of;
 use crate::dataset::{Dataset, Images};
+use crate::embed::points::Points;
 use crate::evaluate::{Labelled, neighbours};
-use crate::float_network::FloatNetwork;
-use crate::history::{Epoch, Film};
-use crate::loader::inputs_of;
-use crate::network::{FoldedTensors, Network, to_vec};
-use crate::points::Points;
-use crate::quantise::activation_scale;
+use crate::export::quantise::activation_scale;
+use crate::recipe::Plan;
+use crate::train::checkpoint::{Checkpoint, NamedTensor, Progress};
+use crate::train::float_network::FloatNetwork;
+use crate::train::history::{Epoch, Film};
+use crate::train::network::{FoldedTensors, Network, to_vec};
 
 /// Training images that validation images are compared with, and that the
 /// units of the integer phase are fitted to.
@@ -44,15 +45,28 @@ pub(super) struct Watch {
     pub film: Film,
 }
 
+/// Where a run stands when an epoch ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment<'a> {
+    /// The network that would come out if the run ended here.
+    pub network: &'a FloatNetwork,
+    /// Steps taken.
+    pub step: usize,
+    /// Whether the phase with rounded weights and activations has begun.
+    pub integers: bool,
+    /// The time that the rest is thought to take.
+    pub left: Duration,
+}
+
 /// Images as the first layer takes them.
 #[derive(Debug)]
 struct Watched {
     inputs: Tensor,
-    labels: Vec<u8>,
+    labels: Vec<Class>,
 }
 
 impl Watched {
-    fn new(plan: &Plan, images: &Images, labels: Vec<u8>, device: Device) -> Self {
+    fn new(plan: &Plan, images: &Images, labels: Vec<Class>, device: Device) -> Self {
         let inputs = Tensor::from_slice(&inputs_of(plan.input, images.pixels()));
         Self {
             inputs: inputs
@@ -113,10 +127,15 @@ impl Watch {
         step.is_multiple_of(self.epoch)
     }
 
-    /// Looks at the validation images. `left` is the time that the rest takes.
-    pub(super) fn end_epoch(&mut self, run: &Run, left: Duration) -> Result<&Epoch> {
-        let network = run.outcome();
-        let tensors = FoldedTensors::new(&network, self.gallery.inputs.device());
+    /// Looks at the validation images through the network that would come out
+    /// now. `kept` gives the tensors to keep if it is the best so far.
+    pub(super) fn end_epoch(
+        &mut self,
+        moment: &Moment<'_>,
+        kept: impl FnOnce() -> Vec<Tensor>,
+    ) -> Result<&Epoch> {
+        let Moment { network, .. } = *moment;
+        let tensors = FoldedTensors::new(network, self.gallery.inputs.device());
         let watched = self.validation.as_ref().unwrap_or(&self.gallery);
         let dim = network.layers[2].outputs;
         let [first, second, embeddings] = tensors.forward(&watched.inputs);
@@ -145,15 +164,15 @@ impl Watch {
         if let Some(knn25) = knn25.filter(|_| self.keeps_best)
             && self.best.as_ref().is_none_or(|(best, _)| knn25 > *best)
         {
-            self.best = Some((knn25, run.kept()));
+            self.best = Some((knn25, kept()));
         }
         self.history.push(Epoch {
-            epoch: run.step as f64 / self.epoch as f64,
+            epoch: moment.step as f64 / self.epoch as f64,
             loss: f64::from(sum) / count.max(1) as f64,
             knn25,
             active: [active(first), active(second)],
-            integers: run.tuning_from.is_some(),
-            seconds_left: left.as_secs_f64(),
+            integers: moment.integers,
+            seconds_left: moment.left.as_secs_f64(),
         });
         self.history.last().context("an epoch was just added")
     }

@@ -6,6 +6,7 @@
 //! (*shots*). Test images of all classes are then identified by the nearest
 //! prototype. All distances are those of a device's integers.
 
+use crate::dataset::Class;
 use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
@@ -15,7 +16,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::embed::IntEmbeddings;
-use crate::prototypes::{by_class, draw, nearest, prototype};
+use crate::gallery::prototypes::{by_class, draw, nearest, prototype};
 
 /// Embeddings and the class of each.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +24,7 @@ pub struct Embedded<'a> {
     /// The embeddings.
     pub embeddings: &'a IntEmbeddings,
     /// One class an embedding.
-    pub labels: &'a [u8],
+    pub labels: &'a [Class],
 }
 
 /// A mean and its standard deviation over the draws.
@@ -84,7 +85,7 @@ pub struct Protocol<'a> {
     /// The images that are identified.
     pub test: Embedded<'a>,
     /// The new classes.
-    pub held_out: &'a BTreeSet<u8>,
+    pub held_out: &'a BTreeSet<Class>,
 }
 
 impl Protocol<'_> {
@@ -116,7 +117,7 @@ impl Protocol<'_> {
             .iter()
             .enumerate()
             .map(|(class, members)| {
-                let trained = !members.is_empty() && !held_out.contains(&(class as u8));
+                let trained = !members.is_empty() && !held_out.contains(&(class as Class));
                 trained.then(|| prototype(train.embeddings, members))
             })
             .collect();
@@ -210,7 +211,7 @@ impl Fixture<'_> {
 
     /// How well images of the classes that the gallery knows are told from those
     /// of `unknown` ones by their distance to the nearest prototype.
-    fn auc_of(&self, gallery: &[Option<Vec<i16>>], unknown: &BTreeSet<u8>) -> f64 {
+    fn auc_of(&self, gallery: &[Option<Vec<i16>>], unknown: &BTreeSet<Class>) -> f64 {
         let test = self.protocol.test;
         let (mut known, mut strange) = (Vec::new(), Vec::new());
         for (index, label) in test.labels.iter().enumerate() {
@@ -250,12 +251,12 @@ mod tests {
     use super::*;
 
     /// Class `c` sits at `1000 * c`, with 30 images around it at ±14.
-    fn line(classes: u8, wide: i16) -> (IntEmbeddings, Vec<u8>) {
+    fn line(classes: Class, wide: i16) -> (IntEmbeddings, Vec<Class>) {
         let mut steps = Vec::new();
         let mut labels = Vec::new();
         for class in 0..classes {
             for offset in 0..30i16 {
-                steps.push(1000 * i16::from(class) + (offset - 15) * wide);
+                steps.push(1000 * (class as i16) + (offset - 15) * wide);
                 labels.push(class);
             }
         }
@@ -267,7 +268,7 @@ mod tests {
         (embeddings, labels)
     }
 
-    fn measure(wide: i16, held_out: &[u8], shots: &[usize]) -> Result<FewShot> {
+    fn measure(wide: i16, held_out: &[Class], shots: &[usize]) -> Result<FewShot> {
         let (embeddings, labels) = line(5, wide);
         let set = Embedded {
             embeddings: &embeddings,

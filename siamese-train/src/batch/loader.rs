@@ -7,9 +7,9 @@ use std::thread;
 
 use siamese_core::image::Input;
 
-use crate::augment::{Augmenter, SYMMETRIES, turn};
+use crate::batch::augment::{Augmenter, SYMMETRIES, turn};
+use crate::batch::pairs::Sampler;
 use crate::dataset::Dataset;
-use crate::pairs::Sampler;
 use crate::recipe::Recipe;
 
 /// The images of one step, ready for the first layer.

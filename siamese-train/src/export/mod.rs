@@ -1,9 +1,16 @@
-//! The integer network as a `.siam` model file.
+//! From a float network to the model file of a device: the order of the hidden
+//! units, the integers, the `.siam` file, and the golden vectors that the core
+//! must give.
+
+pub mod arrange;
+#[cfg(feature = "torch")]
+pub mod golden;
+pub mod quantise;
 
 use anyhow::{Context, Result};
 use siamese_core::model::{self, Header, LayerParts, Quality};
 
-use crate::quantise::IntegerNetwork;
+use crate::export::quantise::IntegerNetwork;
 
 /// The bytes of the model file.
 ///

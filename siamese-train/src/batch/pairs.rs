@@ -1,12 +1,13 @@
 //! Which images a training step sees: a pure function of seed and step, so
 //! that a resumed run continues with the very batches it would have had.
 
+use crate::dataset::{Class, class_slots};
 use anyhow::ensure;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::augment::SYMMETRIES;
+use crate::batch::augment::SYMMETRIES;
 use crate::recipe::{Pairing, Sampling};
 
 /// Draws the images of each step.
@@ -27,13 +28,13 @@ impl Sampler {
     /// # Errors
     /// If balanced sampling finds fewer than two classes.
     pub fn new(
-        labels: &[u8],
+        labels: &[Class],
         batch: usize,
         sampling: Sampling,
         pairing: Pairing,
         seed: u64,
     ) -> anyhow::Result<Self> {
-        let mut classes = vec![Vec::new(); 256];
+        let mut classes = vec![Vec::new(); class_slots(labels)];
         for (index, &label) in (0u32..).zip(labels) {
             classes[usize::from(label)].push(index);
         }
@@ -123,13 +124,13 @@ mod tests {
     use super::*;
 
     /// 1,000 labels: class 0 has 901 images, the classes 1 to 9 eleven each.
-    fn uneven_labels() -> Vec<u8> {
+    fn uneven_labels() -> Vec<Class> {
         (0..1000u32)
-            .map(|i| if i < 901 { 0 } else { (1 + i % 9) as u8 })
+            .map(|i| if i < 901 { 0 } else { (1 + i % 9) as Class })
             .collect()
     }
 
-    fn drawn(sampling: Sampling, pairing: Pairing, steps: u64) -> Vec<Vec<u8>> {
+    fn drawn(sampling: Sampling, pairing: Pairing, steps: u64) -> Vec<Vec<Class>> {
         let labels = uneven_labels();
         let sampler = Sampler::new(&labels, 100, sampling, pairing, 7).unwrap();
         (0..steps)

@@ -7,7 +7,7 @@ use siamese_core::Requantise;
 use siamese_core::image::Input;
 use siamese_core::model::{LAYERS, Scales};
 
-use crate::float_network::{FloatNetwork, Linear};
+use crate::train::float_network::{FloatNetwork, Linear};
 
 /// The largest integer weight and hidden activation.
 const MAX: f64 = 127.0;

@@ -4,8 +4,8 @@
 
 use tch::{Kind, Tensor, no_grad};
 
-use crate::network::Network;
 use crate::recipe::{self, Recipe};
+use crate::train::network::Network;
 
 /// Decay of Adam's first and second moment; Kingma and Ba, "Adam: A Method for
 /// Stochastic Optimization" (2015).

@@ -1,5 +1,7 @@
 //! From images to points, through the integer path of the core.
 
+pub mod points;
+
 use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,7 @@ use siamese_core::Model;
 use siamese_core::embedder::{Buffers, embed_into};
 
 use crate::dataset::Images;
-use crate::points::Points;
+use crate::embed::points::Points;
 
 /// A model file and where it came from.
 #[derive(Debug, Clone)]
