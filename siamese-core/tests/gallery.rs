@@ -727,6 +727,9 @@ fn a_prototype_of_one_example_is_still_a_prototype() {
     let entry = |number: usize| gallery.entries()[number];
     assert_eq!((entry(0).examples(), entry(0).is_exemplar()), (1, false));
     assert_eq!((entry(1).examples(), entry(1).is_exemplar()), (1, true));
+    let mut more = gallery.clone();
+    more.enrol(1, &Embedding([2])).unwrap();
+    assert_eq!(more.entries()[0].examples(), 2);
     assert!(gallery.verify(1, &Embedding([10])).unwrap().is_accepted());
     assert!(!gallery.verify(2, &Embedding([98])).unwrap().is_accepted());
 }

@@ -6,7 +6,7 @@ mod description;
 use description::{cobs, frame_of};
 use proptest::prelude::*;
 use siamese_core::checksum::checksum;
-use siamese_core::gallery::LoadError;
+use siamese_core::gallery::{GalleryError, LoadError};
 use siamese_link::{
     Embedded, Entries, Fault, FrameError, Kind, Listed, MAX_LISTED, Memory, Message, Notice,
     Refused, Request, Response, Tag, frame_capacity, open_frame, read_frame, write_frame,
@@ -277,6 +277,44 @@ fn bytes_after_the_checksum_are_refused() {
 }
 
 #[test]
+fn every_fault_says_what_it_is() {
+    let frames = [
+        (FrameError::Cobs, "COBS"),
+        (FrameError::Checksum, "checksum"),
+        (FrameError::Version { found: 9 }, "version 9"),
+        (FrameError::Message, "malformed"),
+        (FrameError::Capacity, "fit the buffer"),
+        (FrameError::Silence, "stopped"),
+    ];
+    for (error, words) in frames {
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    let size = Fault::ImageSize {
+        expected: 784,
+        found: 64,
+    };
+    let room = Fault::StorageSize {
+        needed: 900,
+        room: 512,
+    };
+    let faults = [
+        (Fault::Unsupported, "doesn't know"),
+        (Fault::TooLong, "longer than the device's buffer"),
+        (size, "64 pixels and the model takes 784"),
+        (Fault::Gallery(GalleryError::Full { capacity: 3 }), "all of its 3 entries"),
+        (Fault::NoStorage, "no flash"),
+        (room, "needs 900 bytes of flash and there are 512"),
+        (Fault::Storage, "could not be written"),
+        (Fault::NoSession, "restarted"),
+        (Fault::OtherSession, "another host"),
+        (Fault::Repeated, "again"),
+    ];
+    for (fault, words) in faults {
+        assert!(fault.to_string().contains(words), "{fault}");
+    }
+}
+
+#[test]
 fn other_versions_are_named() {
     // Version 2 asked for its Info with this message; a later one may look like
     // that.
@@ -285,6 +323,8 @@ fn other_versions_are_named() {
         (&[3, 0, 1], 2),
         (&[0x84, 9, 9], 4),
         (&[0xC5], 5),
+        // No version is 0, and this is none without a number.
+        (&[0x80, 1], 0),
     ] {
         assert_eq!(
             read_frame::<Request<'_>>(&mut frame_of(payload)),
