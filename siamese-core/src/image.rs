@@ -45,11 +45,6 @@ impl Input {
         (self.width as usize).saturating_mul(self.height as usize)
     }
 
-    /// [`pixels`](Self::pixels), if they can be counted.
-    pub(crate) const fn checked_pixels(&self) -> Option<usize> {
-        (self.width as usize).checked_mul(self.height as usize)
-    }
-
     /// The number of input activations of the first layer.
     #[must_use]
     pub const fn activations(&self) -> usize {

@@ -301,7 +301,10 @@ fn every_fault_says_what_it_is() {
         (Fault::Unsupported, "doesn't know"),
         (Fault::TooLong, "longer than the device's buffer"),
         (size, "64 pixels and the model takes 784"),
-        (Fault::Gallery(GalleryError::Full { capacity: 3 }), "all of its 3 entries"),
+        (
+            Fault::Gallery(GalleryError::Full { capacity: 3 }),
+            "all of its 3 entries",
+        ),
         (Fault::NoStorage, "no flash"),
         (room, "needs 900 bytes of flash and there are 512"),
         (Fault::Storage, "could not be written"),

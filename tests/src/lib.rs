@@ -211,11 +211,18 @@ pub fn write_dataset(folder: &Path, name: &str, data: &Dataset) -> [PathBuf; 2] 
     let images = &data.images;
     let shape = [images.len(), images.height(), images.width()].map(|size| size as u32);
     write_idx(&paths[0], &shape, images.pixels());
-    write_idx(&paths[1], &shape[..1], &data.labels);
+    let labels: Vec<u8> = data
+        .labels
+        .iter()
+        .map(|&label| u8::try_from(label).expect("an IDX file holds a label in a byte"))
+        .collect();
+    write_idx(&paths[1], &shape[..1], &labels);
     paths
 }
 
-/// The examples of the README, compiled and run.
+/// The examples of the README and of the pages, compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
-struct Readme;
+#[doc = include_str!("../../docs/getting-started.md")]
+#[doc = include_str!("../../docs/learning-in-the-field.md")]
+struct Pages;

@@ -12,6 +12,7 @@
 //! | [`panics`] | whether what a firmware calls can panic |
 //! | [`firmware`] | the firmware, built for a board with a model inside |
 //! | [`mod@bench`] | what an embedding costs on every core and here |
+//! | [`mod@pages`] | the tables of README.md and docs/, from the reports |
 //! | [`train_all`] | the committed models, trained anew |
 //! | [`demo`] | the whole way, from MNIST to the answers of an emulated board |
 //! | [`device_demo`] | an emulated board learns digits that it was not trained on |
@@ -25,6 +26,7 @@ mod firmware;
 mod images;
 mod lint;
 mod package;
+mod pages;
 mod panics;
 mod setup;
 mod shell;
@@ -87,6 +89,9 @@ enum Command {
     /// Build the firmware with a model inside
     #[command(after_help = firmware::HELP)]
     Firmware(firmware::Args),
+    /// Make the tables of README.md and docs/ anew from the reports
+    #[command(after_help = pages::HELP)]
+    Pages,
     /// Train the models of model/ anew
     #[command(after_help = train_all::HELP)]
     TrainAll(train_all::Args),
@@ -116,6 +121,7 @@ fn run(command: Command) -> Result<()> {
         Command::Package => package::run(&workspace),
         Command::Bench(args) => bench::run(&workspace, &args),
         Command::Firmware(args) => firmware::run(&workspace, &args),
+        Command::Pages => pages::write(workspace.root()),
         Command::TrainAll(args) => train_all::run(&workspace, &args),
     }
 }

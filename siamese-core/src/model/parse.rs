@@ -300,7 +300,9 @@ fn parse_header(bytes: &[u8]) -> Result<Header<'_>, ModelError> {
         return Err(ModelError::Header);
     }
     let Header { input, sizes, .. } = &header;
-    let fits = input.checked_pixels().is_some()
+    // Where a `usize` is small, the pixels are not always countable.
+    let pixels = usize::from(input.width).checked_mul(usize::from(input.height));
+    let fits = pixels.is_some()
         && (1..=usize::from(u16::MAX)).contains(&input.activations())
         && sizes.iter().all(|&size| size > 0)
         && usize::from(sizes[LAYERS - 1]) <= MAX_DIM;

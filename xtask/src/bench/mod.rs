@@ -2,7 +2,6 @@
 
 mod device;
 mod host;
-mod pages;
 mod worst;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use serde_json::Value;
 use siamese_device::firmware::Board;
 
 use crate::images::{self, TEST_IMAGES};
+use crate::pages;
 use crate::setup::{self, Need};
 use crate::shell;
 use crate::workspace::Workspace;
@@ -40,15 +40,15 @@ instructions or bytes:
 This machine's has: core (\"host\") machine model kernel batch ns_per_image
 
 --write puts what was measured into docs/bench.json, and the tables that follow from it into
-README.md; a test compares the two.
+the pages (`cargo xtask pages`); a test compares the two.
 
 Examples:
   cargo xtask bench
   cargo xtask bench --model small --core M4 --json";
 
-const MODELS: [&str; 5] = ["tiny", "small", "small-d16", "medium", "reference"];
+pub const MODELS: [&str; 5] = ["tiny", "small", "small-d16", "medium", "reference"];
 /// How this machine is called among the cores.
-const HOST: &str = "host";
+pub const HOST: &str = "host";
 /// MNIST's images.
 const PIXELS: usize = 28 * 28;
 
@@ -58,7 +58,7 @@ pub struct Args {
     /// Print one list of JSON objects
     #[arg(long)]
     json: bool,
-    /// Put what was measured into docs/bench.json and README.md
+    /// Put what was measured into docs/bench.json and the pages
     #[arg(long)]
     write: bool,
     /// Only this model of model/; may be given several times
@@ -69,7 +69,8 @@ pub struct Args {
     core: Vec<String>,
 }
 
-fn cores() -> Vec<&'static str> {
+/// The cores that can be measured, and this machine.
+pub fn cores() -> Vec<&'static str> {
     Board::one_a_core()
         .map(|board| board.core().short_name())
         .chain([HOST])
@@ -129,11 +130,11 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         Value::Array(rows)
     );
     if args.write {
-        pages::write(workspace.root(), &rows)?;
+        pages::write_bench(workspace.root(), &rows)?;
     } else if args.json {
         println!("{:#}", Value::Array(rows));
     } else {
-        println!("{}", pages::all(&rows));
+        println!("{}", pages::bench::all(&rows));
     }
     Ok(())
 }

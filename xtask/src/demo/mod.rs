@@ -12,6 +12,7 @@ use siamese_device::firmware::{Abi, Board};
 
 use crate::firmware;
 use crate::images::TEST_IMAGES;
+use crate::pages;
 use crate::setup::{self, Need};
 use crate::shell;
 use crate::workspace::Workspace;
@@ -32,6 +33,9 @@ pub struct Args {
     /// Forget the model that an earlier run trained (not what was set up or downloaded)
     #[arg(long)]
     fresh: bool,
+    /// Put what was measured into docs/demo.json and the pages
+    #[arg(long)]
+    write: bool,
 }
 
 const BOARD: Board = Board::Mps2An386;
@@ -61,7 +65,10 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let quality = demo.evaluate()?;
     demo.draw()?;
     let device = demo.on_the_board()?;
-    demo.report(&quality, &device)?;
+    let report = demo.report(&quality, &device)?;
+    if args.write {
+        pages::write_demo(workspace.root(), &report)?;
+    }
     shell::ready("Done", &format!("in {}", shell::elapsed(start.elapsed())));
     if device.mismatches > 0 {
         bail!(
@@ -197,8 +204,8 @@ impl<'a> Demo<'a> {
         })
     }
 
-    /// One screen, and the same for programs.
-    fn report(&self, quality: &Quality, device: &board::Outcome) -> Result<()> {
+    /// One screen, and the same for programs, which is returned.
+    fn report(&self, quality: &Quality, device: &board::Outcome) -> Result<Value> {
         let report = json!({
             "float_knn25": quality.float_knn25,
             "int8_knn25": quality.int8_knn25,
@@ -247,7 +254,7 @@ impl<'a> Demo<'a> {
             println!("  {name:<24}{}", self.shown(file));
         }
         println!();
-        Ok(())
+        Ok(report)
     }
 }
 

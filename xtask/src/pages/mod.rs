@@ -1,0 +1,182 @@
+//! The tables of `README.md` and of `docs/`: each follows from a report, and stands
+//! between marks. Nobody writes a figure into a page by hand.
+
+pub mod bench;
+mod demo;
+mod models;
+mod table;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::shell;
+
+/// What `cargo xtask pages --help` says in the end.
+pub const HELP: &str = "\
+The reports: docs/bench.json (`cargo xtask bench --write`), docs/demo.json (`cargo xtask demo
+--write`), and the report and the model file of each model in model/ (`cargo xtask train-all`).
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`. A test fails if a page and
+its reports disagree.";
+
+/// What was measured on the emulated cores and the host last.
+const BENCH: &str = "docs/bench.json";
+/// What the demo measured last.
+const DEMO: &str = "docs/demo.json";
+/// The model whose costs are told in full.
+const MODEL: &str = "small";
+
+/// All that tables are made of.
+#[derive(Clone)]
+struct Reports {
+    bench: Vec<Value>,
+    demo: Value,
+    models: Vec<models::Report>,
+}
+
+impl Reports {
+    fn read(root: &Path) -> Result<Self> {
+        let json = |name: &str| -> Result<Value> {
+            let text = fs::read_to_string(root.join(name));
+            let text = text.with_context(|| format!("can't read {name}"))?;
+            serde_json::from_str(&text).with_context(|| format!("{name} is no report"))
+        };
+        Ok(Self {
+            bench: rows(json(BENCH)?),
+            demo: json(DEMO)?,
+            models: models::read(&root.join("model"))?,
+        })
+    }
+}
+
+/// A page, the name in a table's marks, and how it is made.
+type Table = (&'static str, &'static str, fn(&Reports) -> String);
+/// All tables.
+const TABLES: [Table; 7] = [
+    ("README.md", "models", |reports| {
+        models::overview(&reports.models, &reports.bench)
+    }),
+    ("docs/benchmarks.md", "demo", |reports| {
+        demo::table(&reports.demo)
+    }),
+    ("docs/benchmarks.md", "models", |reports| {
+        models::in_full(&reports.models)
+    }),
+    ("docs/benchmarks.md", "instructions", |reports| {
+        bench::instructions(&reports.bench)
+    }),
+    ("docs/benchmarks.md", "costs", |reports| {
+        bench::costs(&reports.bench, MODEL)
+    }),
+    ("docs/benchmarks.md", "bytes", |reports| {
+        bench::bytes(&reports.bench, MODEL)
+    }),
+    ("docs/benchmarks.md", "host", |reports| {
+        bench::host(&reports.bench)
+    }),
+];
+
+/// Makes all tables anew.
+pub fn write(root: &Path) -> Result<()> {
+    let reports = Reports::read(root)?;
+    for page in pages() {
+        let path = root.join(page);
+        let text = fs::read_to_string(&path).with_context(|| format!("can't read {page}"))?;
+        let new = with_tables(page, &text, &reports)?;
+        if new != text {
+            fs::write(&path, new).with_context(|| format!("can't write {page}"))?;
+            shell::note(page);
+        }
+    }
+    Ok(())
+}
+
+/// Puts rows into the report on costs, in place of those for the same cores and
+/// models, and makes the tables anew.
+pub fn write_bench(root: &Path, rows: &[Value]) -> Result<()> {
+    let before = match fs::read_to_string(root.join(BENCH)) {
+        Ok(text) => serde_json::from_str(&text)
+            .with_context(|| format!("{BENCH} is no report; remove it"))?,
+        Err(_) => Vec::new(),
+    };
+    store(root, BENCH, &Value::Array(bench::merged(before, rows)))
+}
+
+/// Keeps what the demo measured, and makes the tables anew.
+pub fn write_demo(root: &Path, report: &Value) -> Result<()> {
+    store(root, DEMO, report)
+}
+
+fn store(root: &Path, name: &str, report: &Value) -> Result<()> {
+    fs::write(root.join(name), format!("{report:#}\n"))
+        .with_context(|| format!("can't write {name}"))?;
+    shell::note(name);
+    write(root)
+}
+
+fn rows(report: Value) -> Vec<Value> {
+    match report {
+        Value::Array(rows) => rows,
+        _ => Vec::new(),
+    }
+}
+
+/// The pages that have tables.
+fn pages() -> Vec<&'static str> {
+    let mut pages: Vec<&str> = TABLES.iter().map(|(page, ..)| *page).collect();
+    pages.dedup();
+    pages
+}
+
+/// A page with its tables made anew.
+fn with_tables(page: &str, text: &str, reports: &Reports) -> Result<String> {
+    let mut text = text.to_owned();
+    for (_, name, table) in TABLES.iter().filter(|(of, ..)| *of == page) {
+        let (start, end) = (format!("<!-- table: {name} -->\n"), "<!-- end -->");
+        let mark = || format!("{page} has no table between {start}and {end}");
+        let first = text.find(&start).with_context(mark)? + start.len();
+        let length = text[first..].find(end).with_context(mark)?;
+        text.replace_range(first..first + length, &format!("\n{}\n", table(reports)));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::Workspace;
+    use serde_json::json;
+
+    #[test]
+    fn the_pages_tables_are_those_of_the_reports() {
+        let root = Workspace::find().unwrap().root().to_owned();
+        let reports = Reports::read(&root).unwrap();
+        for page in pages() {
+            let text = fs::read_to_string(root.join(page)).unwrap();
+            let made = with_tables(page, &text, &reports).unwrap();
+            assert!(made == text, "{page} is old: run `cargo xtask pages`");
+            let marks = text.matches("<!-- table: ").count();
+            let known = TABLES.iter().filter(|(of, ..)| *of == page).count();
+            assert_eq!(marks, known, "a table of {page} that nothing makes");
+        }
+    }
+
+    #[test]
+    fn every_report_reaches_a_page() {
+        let root = Workspace::find().unwrap().root().to_owned();
+        let reports = Reports::read(&root).unwrap();
+        let text = fs::read_to_string(root.join("docs/benchmarks.md")).unwrap();
+        let changed = |change: fn(&mut Reports)| {
+            let mut other = reports.clone();
+            change(&mut other);
+            with_tables("docs/benchmarks.md", &text, &other).unwrap() != text
+        };
+        assert!(changed(|reports| {
+            reports.bench = vec![json!({"core": "M4", "model": "small"})];
+        }));
+        assert!(changed(|reports| reports.demo["int8_knn25"] = json!(0.5)));
+        assert!(changed(|reports| drop(reports.models.pop())));
+    }
+}

@@ -1,0 +1,124 @@
+//! The committed models, as tables: from the report and the model file of each.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use siamese_build::OwnedModel;
+use siamese_core::image::Pooling;
+
+use super::table::{grouped, table};
+use crate::bench::MODELS;
+
+/// What is known of a model.
+#[derive(Clone)]
+pub struct Report {
+    name: &'static str,
+    /// Its layers, as `checkerboard 392-128-64-2`.
+    layers: String,
+    /// Bytes of its weights.
+    weights: usize,
+    /// The training's report.
+    training: Value,
+}
+
+/// Reads all models that are measured.
+pub fn read(folder: &Path) -> Result<Vec<Report>> {
+    MODELS
+        .into_iter()
+        .map(|name| read_one(folder, name))
+        .collect()
+}
+
+fn read_one(folder: &Path, name: &'static str) -> Result<Report> {
+    let path = folder.join(format!("{name}.siam"));
+    let owned =
+        OwnedModel::read(&path).with_context(|| format!("can't read {}", path.display()))?;
+    let (input, sizes) = {
+        let model = owned.model();
+        (model.header().input, model.header().sizes.map(usize::from))
+    };
+    let inputs = input.activations();
+    let pooling = match input.pooling {
+        Pooling::None => "",
+        Pooling::Sum2x2 => "2x2-pooled ",
+        Pooling::Checkerboard => "checkerboard ",
+    };
+    let [first, second, dim] = sizes;
+    let path = folder.join(format!("{name}.json"));
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
+    Ok(Report {
+        name,
+        layers: format!("{pooling}{inputs}-{first}-{second}-{dim}"),
+        weights: inputs * first + first * second + second * dim,
+        training: serde_json::from_str(&text)
+            .with_context(|| format!("{} is no report", path.display()))?,
+    })
+}
+
+impl Report {
+    fn figure(&self, pointer: &str) -> f64 {
+        let value = self.training.pointer(pointer).and_then(Value::as_f64);
+        value.unwrap_or(f64::NAN)
+    }
+
+    fn size(&self) -> String {
+        format!("{:.0} KiB", self.weights as f64 / 1024.0)
+    }
+}
+
+/// Which model for whom: sizes, quality, and instructions on three cores.
+pub fn overview(models: &[Report], bench: &[Value]) -> String {
+    const CORES: [&str; 3] = ["M0", "M4", "M55"];
+    let head = ["model", "layers", "weights", "right", "equal error rate"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(CORES.map(|core| format!("instructions, {core}")));
+    let rows = models.iter().map(|model| {
+        let cost = |core: &str| {
+            let row = bench
+                .iter()
+                .find(|row| row["core"] == core && row["model"] == model.name);
+            let count = row.and_then(|row| row["instructions_per_image"].as_f64());
+            count.map_or("too large".to_owned(), grouped)
+        };
+        let about = [
+            format!("`{}`", model.name),
+            model.layers.clone(),
+            model.size(),
+            format!("{:.2} %", 100.0 * model.figure("/int8/knn25")),
+            format!("{:.2} %", 100.0 * model.figure("/int8/eer")),
+        ];
+        about.into_iter().chain(CORES.map(cost)).collect()
+    });
+    table(head.collect(), rows)
+}
+
+/// Quality with floats and with integers, and how long the training took.
+pub fn in_full(models: &[Report]) -> String {
+    let head = [
+        "model",
+        "layers",
+        "weights",
+        "knn25, float",
+        "knn25, int8",
+        "equal error rate, int8",
+        "seed",
+        "trained in",
+    ];
+    let rows = models.iter().map(|model| {
+        vec![
+            format!("`{}`", model.name),
+            model.layers.clone(),
+            model.size(),
+            format!("{:.4}", model.figure("/float/knn25")),
+            format!("{:.4}", model.figure("/int8/knn25")),
+            format!("{:.4}", model.figure("/int8/eer")),
+            format!("{:.0}", model.figure("/plan/seed")),
+            format!("{:.1} min", model.figure("/seconds") / 60.0),
+        ]
+    });
+    table(head.map(str::to_owned).to_vec(), rows)
+}
