@@ -12,6 +12,7 @@ use crate::embed::points::Points;
 use crate::embed::{ModelFile, embed_images};
 use crate::evaluate::{Labelled, Metrics, accuracy, centroid, evaluate, neighbours};
 use crate::export::arrange::arrange;
+use crate::export::equalise::equalise;
 use crate::export::golden::{GoldenVectors, TorchModel, write_golden};
 use crate::export::quantise::{Calibration, quantise};
 use crate::export::to_model_bytes;
@@ -112,9 +113,11 @@ pub fn convert(
     let calibration_images = spread(data.calibration(), CALIBRATION_IMAGES);
     let calibration = outputs(network, &calibration_images);
     let [first, second] = &calibration.hidden;
-    let network = &arrange(network, [first, second]);
+    let network = arrange(network, [first, second]);
+    let calibration = outputs(&network, &calibration_images);
 
     stage("quantising");
+    let network = &equalised(network, &calibration_images, calibration)?;
     let calibration = outputs(network, &calibration_images);
     let integers = quantise(network, &calibration, None)?;
     let name = files.name();
@@ -183,6 +186,43 @@ pub fn convert(
         Ok(serde_json::to_writer_pretty(out, &report)?)
     })?;
     Ok(report)
+}
+
+/// The network whose hidden units are brought nearer to each other's ranges as
+/// far as the integers' points come nearest to the floats', which are the same
+/// for all of them. `outputs` are the network's for the images.
+fn equalised(network: FloatNetwork, images: &Images, floats: Calibration) -> Result<FloatNetwork> {
+    const STRENGTHS: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
+    let mut best = network;
+    let mut calibration = floats;
+    let mut least = error_of(&best, images, &calibration)?;
+    for layer in 0..LAYERS - 1 {
+        let (base, activations) = (best.clone(), calibration.hidden[layer].clone());
+        for strength in STRENGTHS {
+            let candidate = equalise(&base, layer, &activations, strength);
+            let of_candidate = outputs(&candidate, images);
+            let error = error_of(&candidate, images, &of_candidate)?;
+            if error < least {
+                (best, calibration, least) = (candidate, of_candidate, error);
+            }
+        }
+    }
+    Ok(best)
+}
+
+/// The squared distance of the integers' points from the floats', over all
+/// images.
+fn error_of(network: &FloatNetwork, images: &Images, floats: &Calibration) -> Result<f64> {
+    let integers = quantise(network, floats, None)?;
+    let bytes = to_model_bytes("candidate", &integers, [0; 32], None)?;
+    let model = ModelFile::new("candidate".as_ref(), &bytes)?;
+    let found = embed_images(&model.model(), images)?;
+    let pairs = floats.embeddings.iter().zip(&found.steps);
+    let squared = pairs.map(|(&float, &step)| {
+        let integer = f64::from(step) * f64::from(found.scale);
+        (f64::from(float) - integer).powi(2)
+    });
+    Ok(squared.sum())
 }
 
 /// Refuses images that the network doesn't take.
