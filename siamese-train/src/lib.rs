@@ -15,6 +15,7 @@
 //! 6. [`evaluate`] says how good the points are, [`gallery`] enrols and identifies
 //!    with them, and [`plot`] draws them.
 //!
+//! [`import`] takes networks that were trained elsewhere to the same place.
 //! `pipeline` goes from the trained network to everything that a run leaves behind,
 //! and `study` compares ways to train. [`files`] and [`progress`] serve all of them.
 //! The command line around it lives in the program, not here.
@@ -28,6 +29,7 @@ pub mod evaluate;
 pub mod export;
 pub mod files;
 pub mod gallery;
+pub mod import;
 #[cfg(feature = "torch")]
 pub mod pipeline;
 pub mod plot;

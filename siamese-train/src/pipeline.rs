@@ -27,11 +27,11 @@ use crate::train::history::Epoch;
 use crate::train::network::{FoldedTensors, to_vec};
 
 /// Training images that the scales of the integers are fitted to.
-const CALIBRATION_IMAGES: usize = 5_000;
+pub(crate) const CALIBRATION_IMAGES: usize = 5_000;
 /// Test images among the golden vectors, besides the adversarial ones.
 const GOLDEN_IMAGES: usize = 112;
 /// Images that libtorch embeds at once.
-const CHUNK: usize = 2_000;
+pub(crate) const CHUNK: usize = 2_000;
 
 /// Where a run of one name writes.
 #[derive(Debug, Clone)]
@@ -270,7 +270,7 @@ fn draw(
 }
 
 /// Compares floats and integers layer by layer.
-fn precision(
+pub(crate) fn precision(
     network: &FloatNetwork,
     integers: &IntegerNetwork,
     floats: &Calibration,
@@ -321,14 +321,14 @@ fn decibels(values: &[f32], approximate: &[f32]) -> f64 {
 }
 
 /// At most `count` images, spread over the set.
-fn spread(images: &Images, count: usize) -> Images {
+pub(crate) fn spread(images: &Images, count: usize) -> Images {
     let step = images.len().div_ceil(count).max(1);
     let indices: Vec<usize> = (0..images.len()).step_by(step).collect();
     images.subset(&indices)
 }
 
 /// Images spread over the set, and the adversarial ones.
-fn golden_images(images: &Images) -> Result<Images> {
+pub(crate) fn golden_images(images: &Images) -> Result<Images> {
     let mut pixels = spread(images, GOLDEN_IMAGES).pixels().to_vec();
     pixels.extend(adversarial_images(images.width(), images.height())?.pixels());
     Images::new(images.width(), images.height(), pixels)

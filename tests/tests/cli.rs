@@ -23,7 +23,7 @@ fn every_command_explains_itself() {
         "repack",
     ];
     if cfg!(feature = "torch") {
-        commands.push("study");
+        commands.extend(["import", "study"]);
     }
     for command in commands {
         assert!(help.contains(command), "--help doesn't name {command}");

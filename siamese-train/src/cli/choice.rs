@@ -232,7 +232,7 @@ impl Augment {
 
 /// [`Pooling`] as an option's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum PoolingArg {
+pub enum PoolingArg {
     /// Every pixel
     None,
     /// The sums of 2x2 pixels: a quarter of the weights and of the time

@@ -8,6 +8,8 @@ mod embed;
 mod eval;
 mod few_shot;
 mod identify;
+#[cfg(feature = "torch")]
+mod import;
 mod inspect;
 #[cfg(feature = "torch")]
 mod interrupt;
@@ -71,6 +73,8 @@ enum Command {
     FewShot(Box<few_shot::Args>),
     Enrol(identify::EnrolArgs),
     Identify(identify::IdentifyArgs),
+    #[cfg(feature = "torch")]
+    Import(Box<import::Args>),
     Inspect(inspect::Args),
     Plot(plot::Args),
     Repack(repack::Args),
@@ -116,6 +120,8 @@ fn dispatch(command: Command, output: Output) -> Result<()> {
         Command::FewShot(args) => few_shot::run(&args, output),
         Command::Enrol(args) => identify::enrol(&args, output),
         Command::Identify(args) => identify::identify(&args, output),
+        #[cfg(feature = "torch")]
+        Command::Import(args) => import::run(&args, output),
         Command::Inspect(args) => inspect::run(&args, output),
         Command::Plot(args) => plot::run(&args, output),
         Command::Repack(args) => repack::run(&args, output),

@@ -11,7 +11,7 @@ use siamese_train::embed::points::Points;
 use siamese_train::embed::{ModelFile, embed_images};
 use siamese_train::evaluate::neighbours::knn_leave_one_out;
 use siamese_train::evaluate::{Labelled, Verification, evaluate_leave_one_out};
-use siamese_train::plot::{self, Panel, write_maps};
+use siamese_train::plot::{self, Panel, Projection, write_maps_by};
 
 use super::{Output, SourceArg};
 
@@ -63,6 +63,9 @@ pub struct Args {
     /// rate) and confusion.svg/.png (which class is taken for which, leave-one-out)
     #[arg(long)]
     report: bool,
+    /// How points of more than two coordinates come into the plane
+    #[arg(long, value_enum, default_value_t = Projection::Neighbours, conflicts_with = "compare")]
+    projection: Projection,
     /// The title; made from the model's name or the file's if not given
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
@@ -110,8 +113,16 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         .clone()
         .unwrap_or_else(|| format!("{subject}{what}"));
     let labelled = Labelled::new(&points, &set.labels)?;
-    let mut paths = write_maps(&args.out_dir, labelled, &set.images, &names, &title)
-        .with_context(|| format!("cannot draw into {}", args.out_dir.display()))?;
+    let mut paths = write_maps_by(
+        args.projection,
+        output.progress(),
+        &args.out_dir,
+        labelled,
+        &set.images,
+        &names,
+        &title,
+    )
+    .with_context(|| format!("cannot draw into {}", args.out_dir.display()))?;
     if args.report {
         let evaluation = evaluate_leave_one_out(labelled)?;
         let pictures = [

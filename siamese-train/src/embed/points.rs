@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
+use crate::dataset::{Class, ClassNames};
 use crate::files::write_atomic;
 
 /// Points with `dim` coordinates each, in an order that is that of the images
@@ -135,13 +136,56 @@ impl Points {
     /// # Errors
     /// As [`write_atomic`].
     pub fn write(&self, path: &Path) -> Result<()> {
+        self.write_text(path, " ")
+    }
+
+    /// Writes the points, in real units, in the form that the file's name asks
+    /// for: `.npy` for numpy, `[points, dim]` of 32-bit floats; `.tsv` for the
+    /// projector of TensorBoard, with tabs between the coordinates; anything
+    /// else as [`write`](Self::write). Returns the form.
+    ///
+    /// # Errors
+    /// As [`write_atomic`].
+    pub fn write_by_name(&self, path: &Path) -> Result<Form> {
+        let form = Form::of(path);
+        match form {
+            Form::Text => self.write(path)?,
+            Form::Numpy => self.write_numpy(path)?,
+            Form::Projector => self.write_text(path, "\t")?,
+        }
+        Ok(form)
+    }
+
+    /// One line a point.
+    fn write_text(&self, path: &Path, between: &str) -> Result<()> {
         write_atomic(path, |out| {
             for point in self {
                 for (axis, coord) in point.iter().enumerate() {
-                    let separator = if axis == 0 { "" } else { " " };
+                    let separator = if axis == 0 { "" } else { between };
                     write!(out, "{separator}{}", coord * self.unit)?;
                 }
                 writeln!(out)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Version 1.0 of numpy's format: a magic number, the header's length, the
+    /// header, padded so that the numbers begin at a multiple of 64 bytes.
+    fn write_numpy(&self, path: &Path) -> Result<()> {
+        const BEFORE: usize = 10;
+        let (count, dim) = (self.len(), self.dim);
+        let mut header =
+            format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, {dim}), }}");
+        let length = (BEFORE + header.len() + 1).next_multiple_of(64) - BEFORE;
+        header.extend(std::iter::repeat_n(' ', length - 1 - header.len()));
+        header.push('\n');
+        write_atomic(path, |out| {
+            out.write_all(b"\x93NUMPY\x01\x00")?;
+            out.write_all(&u16::try_from(length)?.to_le_bytes())?;
+            out.write_all(header.as_bytes())?;
+            for coord in &self.coords {
+                out.write_all(&(coord * self.unit).to_le_bytes())?;
             }
             Ok(())
         })
@@ -188,6 +232,52 @@ impl Points {
     }
 }
 
+/// The forms of a file of points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// One line a point, spaces between the coordinates.
+    Text,
+    /// An array for `numpy.load`.
+    Numpy,
+    /// One line a point, tabs between the coordinates.
+    Projector,
+}
+
+impl Form {
+    /// The form that a file's name asks for.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        let ending = path.extension().unwrap_or_default();
+        match ending.to_ascii_lowercase().to_str() {
+            Some("npy") => Self::Numpy,
+            Some("tsv") => Self::Projector,
+            _ => Self::Text,
+        }
+    }
+}
+
+/// Writes what TensorBoard's projector takes beside the points: one line a
+/// point, the name of its class. Returns the path, `points.metadata.tsv` beside
+/// `points.tsv`.
+///
+/// # Errors
+/// As [`write_atomic`].
+pub fn write_projector_labels(
+    points: &Path,
+    labels: &[Class],
+    names: &ClassNames,
+) -> Result<PathBuf> {
+    let path = points.with_extension("metadata.tsv");
+    write_atomic(&path, |out| {
+        for &label in labels {
+            // A tab would begin a column, and a line's end a point.
+            writeln!(out, "{}", names.get(label).replace(['\t', '\n', '\r'], " "))?;
+        }
+        Ok(())
+    })?;
+    Ok(path)
+}
+
 impl<'a> IntoIterator for &'a Points {
     type Item = &'a [f32];
     type IntoIter = std::slice::ChunksExact<'a, f32>;
@@ -213,6 +303,46 @@ mod tests {
         assert_eq!((read.len(), read.dim(), read.unit()), (3, 2, 1.0));
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().nth(1), Some("0 -0.0012345"));
+    }
+
+    #[test]
+    fn numpy_finds_the_same_numbers_in_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("points.NPY");
+        let points = Points::from_steps(3, 0.5, &[1, -2, 3, 4, 5, 6]).unwrap();
+        assert_eq!(points.write_by_name(&path).unwrap(), Form::Numpy);
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(bytes.starts_with(b"\x93NUMPY\x01\x00"));
+        let header = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+        assert!((10 + header).is_multiple_of(64));
+        let text = std::str::from_utf8(&bytes[10..10 + header]).unwrap();
+        assert_eq!(
+            text.trim_end(),
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
+        );
+        assert!(text.ends_with('\n'));
+        let (numbers, rest) = bytes[10 + header..].as_chunks::<4>();
+        let numbers: Vec<f32> = numbers
+            .iter()
+            .map(|&four| f32::from_le_bytes(four))
+            .collect();
+        assert_eq!(
+            (numbers, rest.len()),
+            (vec![0.5, -1.0, 1.5, 2.0, 2.5, 3.0], 0)
+        );
+    }
+
+    #[test]
+    fn the_projector_finds_a_line_a_point_in_both_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("points.tsv");
+        let points = Points::from_steps(2, 0.5, &[1, -2, 3, 4]).unwrap();
+        assert_eq!(points.write_by_name(&path).unwrap(), Form::Projector);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "0.5\t-1\n1.5\t2\n");
+        let names = ClassNames::new(["a\tcat"]);
+        let labels = write_projector_labels(&path, &[0, 7], &names).unwrap();
+        assert_eq!(labels, folder.path().join("points.metadata.tsv"));
+        assert_eq!(std::fs::read_to_string(labels).unwrap(), "a cat\n7\n");
     }
 
     #[test]

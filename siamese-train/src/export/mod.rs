@@ -3,6 +3,7 @@
 //! must give.
 
 pub mod arrange;
+pub mod equalise;
 #[cfg(feature = "torch")]
 pub mod golden;
 pub mod quantise;

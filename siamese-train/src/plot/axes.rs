@@ -127,12 +127,12 @@ impl Axes {
             anchor: Anchor::Middle,
             ..TextStyle::default()
         };
-        drawing.text((left + width / 2.0, bottom + 62.0), name, names.0);
+        drawing.fitted((left + width / 2.0, bottom + 62.0), name, names.0, width);
         let upright = TextStyle {
             rotation: -90.0,
             ..name
         };
-        drawing.text((left - 66.0, top + height / 2.0), upright, names.1);
+        drawing.fitted((left - 66.0, top + height / 2.0), upright, names.1, height);
     }
 }
 

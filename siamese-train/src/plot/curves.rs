@@ -25,7 +25,7 @@ pub fn curves(history: &[Epoch], title: &str) -> Picture {
         bold: true,
         ..TextStyle::default()
     };
-    drawing.text((LEFT, 58.0), heading, title);
+    drawing.fitted((LEFT, 58.0), heading, title, PANEL_WIDTH);
     let series = |value: &dyn Fn(&Epoch) -> Option<f64>| -> Vec<(f64, f64)> {
         let points = history.iter();
         points

@@ -40,7 +40,7 @@ pub fn distances(verification: &Verification, title: &str) -> Picture {
         bold: true,
         ..TextStyle::default()
     };
-    drawing.text((FRAME.left, 58.0), heading, title);
+    drawing.fitted((FRAME.left, 58.0), heading, title, FRAME.width);
     let remark = TextStyle {
         size: 20.0,
         fill: "#555555",
@@ -117,4 +117,26 @@ fn threshold(drawing: &mut Drawing, axes: &Axes, verification: &Verification) {
     let place = format!("at a distance of {:.3}", verification.eer_distance);
     drawing.text((x + offset, FRAME.top + 38.0), words, &rate);
     drawing.text((x + offset, FRAME.top + 66.0), words, &place);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embed::points::Points;
+    use crate::evaluate::Labelled;
+
+    #[test]
+    fn the_axis_is_in_real_units() {
+        // Two classes 1,000 steps of a hundredth apart: 10 real units.
+        let steps = [0, 0, 100, 0, 1_000, 0, 1_000, 100];
+        let points = Points::from_steps(2, 0.01, &steps).unwrap();
+        let labelled = Labelled::new(&points, &[0, 0, 1, 1]).unwrap();
+        let verification = Verification::of(labelled).unwrap();
+        let histogram = &verification.histogram;
+        let end = histogram.bin_width * histogram.same.len() as f64;
+        let farthest = 10.1; // 10.05, and what a last bin may add
+        assert!(end >= 10.04 && end <= farthest, "{end}");
+        let svg = distances(&verification, "title");
+        assert!(svg.svg().contains(">10</text>") && !svg.svg().contains(">1000</text>"));
+    }
 }

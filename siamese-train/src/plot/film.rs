@@ -18,8 +18,10 @@ const SIDE: u32 = 480;
 /// Hundredths of a second that a picture stays, and the last one.
 const DELAY: u16 = 8;
 const LAST_DELAY: u16 = 250;
-/// Shades between a colour and white in the animation's palette.
+/// Shades between a colour and white in the animation's palette, at most.
 const SHADES: usize = 6;
+/// Colours of a GIF besides white.
+const COLOURS: usize = 255;
 
 /// Writes a film as an animated GIF that repeats. All pictures have the axes
 /// of the last, whose scale is the same in both directions; points that lie
@@ -80,20 +82,26 @@ pub fn write_film(path: &Path, film: &Film, names: &ClassNames) -> Result<()> {
     write_atomic(path, |out| Ok(out.write_all(&bytes)?))
 }
 
-/// White, and every class's colours in some shades, as many as a GIF takes.
+/// White, and every class's colours in as many shades as a GIF has room for.
+/// Of more classes than that, some are shown in the nearest class's colour.
 fn palette(labels: &[Class]) -> Vec<[u8; 3]> {
     let mut classes = labels.to_vec();
     classes.sort_unstable();
     classes.dedup();
+    let shades = (COLOURS / (2 * classes.len()).max(1)).min(SHADES);
     let mut palette = vec![[255; 3]];
     for class in classes {
+        if shades == 0 {
+            palette.push(colour(class));
+            continue;
+        }
         let dark = mix(ink(class), [0; 3], 0.75);
         for base in [colour(class), dark] {
-            let shade = |step: usize| mix(base, [255; 3], (step + 1) as f64 / SHADES as f64);
-            palette.extend((0..SHADES).map(shade));
+            let shade = |step: usize| mix(base, [255; 3], (step + 1) as f64 / shades as f64);
+            palette.extend((0..shades).map(shade));
         }
     }
-    palette.truncate(256);
+    palette.truncate(1 + COLOURS);
     palette
 }
 
@@ -127,6 +135,18 @@ impl<'a> Nearest<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_class_has_its_colour_in_the_palette() {
+        for classes in [3, 10, 30, 100, 200] {
+            let labels: Vec<Class> = (0..classes).collect();
+            let palette = palette(&labels);
+            assert!(palette.len() <= 256);
+            for class in labels {
+                assert!(palette.contains(&colour(class)), "{class} of {classes}");
+            }
+        }
+    }
 
     #[test]
     fn a_film_has_all_its_pictures() {

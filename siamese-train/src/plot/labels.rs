@@ -30,8 +30,14 @@ fn median(values: &mut [f64]) -> f64 {
     *values.select_nth_unstable_by(middle, f64::total_cmp).1
 }
 
+/// Names that are set in full size; more are set smaller.
+const FULL_SIZE: f64 = 20.0;
+
 /// Draws the names, moved apart as far as needed so that none covers another.
+/// `size` is their height, in units of the drawing, where there are few.
 pub(super) fn draw(drawing: &mut Drawing, mut labels: Vec<Label>, size: f64) {
+    let crowd = (FULL_SIZE / labels.len().max(1) as f64).sqrt();
+    let size = size * crowd.clamp(0.4, 1.0);
     move_apart(&mut labels, size);
     for label in &labels {
         let fill = hex(mix(ink(label.class), [0; 3], 0.75));

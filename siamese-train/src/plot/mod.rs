@@ -13,6 +13,7 @@ mod distances;
 mod film;
 mod labels;
 mod map;
+mod neighbourhood;
 mod palette;
 mod panels;
 mod plane;
@@ -24,7 +25,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::dataset::{ClassNames, Images};
+use crate::embed::points::Points;
 use crate::evaluate::Labelled;
+use crate::progress::Progress;
+use plane::Plane;
 
 pub use confusion::confusion;
 pub use curves::curves;
@@ -35,8 +39,35 @@ pub use panels::{Panel, panels};
 pub use preview::preview;
 pub use svg::{Picture, Raster};
 
+/// How points of more than two coordinates come into the plane.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Projection {
+    /// So that neighbours stay neighbours (t-SNE)
+    #[default]
+    Neighbours,
+    /// Along the two directions in which they spread most
+    Plane,
+}
+
+impl Projection {
+    /// The points in the plane, with a bar where that takes long.
+    fn apply(self, points: &Points, progress: Progress) -> Plane {
+        match self {
+            Self::Neighbours if points.dim() > 2 => {
+                let rounds = neighbourhood::rounds() as u64;
+                let bar = progress.count("placing", "rounds", rounds);
+                let plane = neighbourhood::place(points, || bar.inc(1));
+                bar.finish_and_clear();
+                plane
+            }
+            Self::Neighbours | Self::Plane => Plane::new(points),
+        }
+    }
+}
+
 /// Writes `embed.svg`, `embed.png` and `embed_preview.png` into a folder and
-/// returns their paths.
+/// returns their paths. Points of more than two coordinates are placed so that
+/// neighbours stay neighbours.
 ///
 /// # Errors
 /// As [`preview`], and [`write_atomic`](crate::files::write_atomic).
@@ -47,11 +78,29 @@ pub fn write_maps(
     names: &ClassNames,
     title: &str,
 ) -> Result<Vec<PathBuf>> {
+    let (projection, progress) = (Projection::default(), Progress::default());
+    write_maps_by(projection, progress, dir, points, images, names, title)
+}
+
+/// [`write_maps`] by a projection of choice.
+///
+/// # Errors
+/// As [`write_maps`].
+pub fn write_maps_by(
+    projection: Projection,
+    progress: Progress,
+    dir: &Path,
+    points: Labelled<'_>,
+    images: &Images,
+    names: &ClassNames,
+    title: &str,
+) -> Result<Vec<PathBuf>> {
     let paths = ["embed.svg", "embed.png", "embed_preview.png"].map(|name| dir.join(name));
-    let map = map(points, names, title);
+    let (plane, classes) = (projection.apply(points.points(), progress), points.labels());
+    let map = map::map_on(&plane, classes, names, title);
     map.write_svg(&paths[0])?;
     map.write_png(&paths[1])?;
-    preview(points, images, names, title)?.write_png(&paths[2])?;
+    preview::preview_on(&plane, classes, images, names, title)?.write_png(&paths[2])?;
     Ok(paths.into())
 }
 
@@ -59,7 +108,6 @@ pub fn write_maps(
 mod tests {
     use super::*;
     use crate::dataset::Class;
-    use crate::embed::points::Points;
     use crate::evaluate::evaluate_leave_one_out;
 
     #[test]

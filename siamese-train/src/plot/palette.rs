@@ -19,10 +19,49 @@ const COLOURS: [[u8; 3]; 10] = [
 ];
 
 use crate::dataset::Class;
-/// The colour of a class. From the eleventh class on they repeat, and the
-/// names at the clusters tell the classes apart.
-pub(super) const fn colour(class: Class) -> [u8; 3] {
-    COLOURS[class as usize % COLOURS.len()]
+
+/// Lightness of the colours beyond the ten, one after the other, in OKLab.
+const LIGHTNESS: [f64; 4] = [0.74, 0.5, 0.84, 0.6];
+/// Their chroma.
+const CHROMA: f64 = 0.13;
+/// The turn of hue from one of them to the next, in degrees, after which no hue
+/// comes back.
+const TURN: f64 = 137.507_764;
+
+/// The colour of a class. Beyond the ten, colours differ by hue and lightness
+/// but can no longer be told apart by everybody, and the names at the clusters
+/// must help.
+pub(super) fn colour(class: Class) -> [u8; 3] {
+    let class = usize::from(class);
+    if let Some(&colour) = COLOURS.get(class) {
+        return colour;
+    }
+    let beyond = class - COLOURS.len();
+    let lightness = LIGHTNESS[beyond % LIGHTNESS.len()];
+    from_oklab(lightness, CHROMA, (beyond as f64 * TURN).to_radians())
+}
+
+/// The sRGB colour of a lightness, chroma and hue (radians) in OKLab (Ottosson,
+/// 2020); what sRGB doesn't have is cut off.
+fn from_oklab(lightness: f64, chroma: f64, hue: f64) -> [u8; 3] {
+    let (a, b) = (chroma * hue.cos(), chroma * hue.sin());
+    let long = (lightness + 0.396_337_777_4 * a + 0.215_803_757_3 * b).powi(3);
+    let medium = (lightness - 0.105_561_345_8 * a - 0.063_854_172_8 * b).powi(3);
+    let short = (lightness - 0.089_484_177_5 * a - 1.291_485_548 * b).powi(3);
+    let linear = [
+        4.076_741_662_1 * long - 3.307_711_591_3 * medium + 0.230_969_929_2 * short,
+        -1.268_438_004_6 * long + 2.609_757_401_1 * medium - 0.341_319_396_5 * short,
+        -0.004_196_086_3 * long - 0.703_418_614_7 * medium + 1.707_614_701 * short,
+    ];
+    linear.map(|light| {
+        let light = light.clamp(0.0, 1.0);
+        let value = if light <= 0.003_130_8 {
+            12.92 * light
+        } else {
+            1.055 * light.powf(1.0 / 2.4) - 0.055
+        };
+        (255.0 * value).round() as u8
+    })
 }
 
 /// The colour for SVG.
@@ -127,8 +166,27 @@ mod tests {
     }
 
     #[test]
+    fn a_hundred_classes_have_a_hundred_colours() {
+        let colours: Vec<[u8; 3]> = (0..100).map(colour).collect();
+        let mut nearest = u32::MAX;
+        for (i, a) in colours.iter().enumerate() {
+            for b in &colours[..i] {
+                let parts = a.iter().zip(b);
+                let difference: u32 = parts.map(|(&a, &b)| u32::from(a.abs_diff(b)).pow(2)).sum();
+                nearest = nearest.min(difference);
+            }
+        }
+        // The farthest two are 441 apart.
+        assert!(
+            nearest >= 8 * 8,
+            "two colours differ by {}",
+            f64::from(nearest).sqrt()
+        );
+    }
+
+    #[test]
     fn ink_is_dark() {
-        for class in 0..10 {
+        for class in 0..100 {
             let [r, g, b] = ink(class).map(f64::from);
             assert!(0.3 * r + 0.59 * g + 0.11 * b < 110.0);
         }

@@ -54,13 +54,13 @@ pub fn panels(maps: &[Panel<'_>], columns: usize, names: &ClassNames) -> Picture
             bold: true,
             ..TextStyle::default()
         };
-        drawing.text((frame.left, frame.top - 40.0), title, panel.title);
+        drawing.fitted((frame.left, frame.top - 40.0), title, panel.title, SIDE);
         let remark = TextStyle {
             size: 18.0,
             fill: "#555555",
             ..TextStyle::default()
         };
-        drawing.text((frame.left, frame.top - 14.0), remark, panel.remark);
+        drawing.fitted((frame.left, frame.top - 14.0), remark, panel.remark, SIDE);
         let step = round_step(axes.x.1 - axes.x.0, 5.0);
         axes.draw(&mut drawing, (step, step), ("", ""));
         draw_points(

@@ -6,6 +6,10 @@ use crate::embed::points::Points;
 pub(super) struct Plane {
     pub points: Vec<(f64, f64)>,
     pub axes: [String; 2],
+    /// Whether the axes have units; a map of neighbourhoods has none.
+    pub units: bool,
+    /// What must be known so as not to read more into the map than it shows.
+    pub caution: String,
 }
 
 impl Plane {
@@ -23,6 +27,8 @@ impl Plane {
                     "embedding".into(),
                     "(one-dimensional: no second coordinate)".into(),
                 ],
+                units: true,
+                caution: String::new(),
             },
             2 => Self {
                 points: points
@@ -30,6 +36,8 @@ impl Plane {
                     .map(|point| (f64::from(point[0]) * unit, f64::from(point[1]) * unit))
                     .collect(),
                 axes: ["first coordinate".into(), "second coordinate".into()],
+                units: true,
+                caution: String::new(),
             },
             dim => Self::principal(points, unit, dim),
         }
@@ -64,12 +72,16 @@ impl Plane {
         let onto = |point: &[f64], axis: &[f64]| -> f64 {
             point.iter().zip(axis).map(|(a, b)| a * b).sum::<f64>() * unit
         };
-        let name = |rank: usize| {
-            let share = if total > 0.0 {
+        let share = |rank: usize| {
+            if total > 0.0 {
                 100.0 * components[rank].0 / total
             } else {
                 0.0
-            };
+            }
+        };
+        let shown = share(0) + share(1);
+        let name = |rank: usize| {
+            let share = share(rank);
             format!(
                 "principal component {} of {dim} coordinates ({share:.0} % of the variance)",
                 rank + 1
@@ -87,6 +99,11 @@ impl Plane {
                 })
                 .collect(),
             axes: [name(0), name(1)],
+            units: true,
+            caution: format!(
+                "seen along the two widest of {dim} directions, {shown:.0} % of the variance: \
+                 heaps that overlap here may lie apart"
+            ),
         }
     }
 }
@@ -165,6 +182,7 @@ mod tests {
         }
         let plane = Plane::new(&Points::new(4, coords).unwrap());
         assert!(plane.axes[0].contains("(90 %"), "{}", plane.axes[0]);
+        assert!(plane.caution.contains("100 % of the variance"));
         for (step, &(x, y)) in plane.points.iter().enumerate() {
             let angle = step as f64 * 0.0628;
             assert!((x - 3.0 * angle.cos()).abs() < 0.02, "{x} at {step}");

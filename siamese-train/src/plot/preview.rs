@@ -35,13 +35,29 @@ pub fn preview(
     names: &ClassNames,
     title: &str,
 ) -> Result<Raster> {
+    preview_on(
+        &Plane::new(points.points()),
+        points.labels(),
+        images,
+        names,
+        title,
+    )
+}
+
+/// [`preview`] of points that are in the plane already.
+pub(super) fn preview_on(
+    plane: &Plane,
+    classes: &[Class],
+    images: &Images,
+    names: &ClassNames,
+    title: &str,
+) -> Result<Raster> {
     ensure!(
-        images.len() == points.len(),
+        images.len() == plane.points.len(),
         "there are {} images and {} points",
         images.len(),
-        points.len()
+        plane.points.len()
     );
-    let plane = Plane::new(points.points());
     let stamp = Stamp::new(images);
     let frame = Frame {
         left: 0.0,
@@ -67,45 +83,35 @@ pub fn preview(
             let columns = columns(frame, stamp.cell.0);
             let left = (cell % columns * stamp.cell.0) as u32;
             let top = TITLE + (cell / columns * stamp.cell.1) as u32;
-            stamp.draw(
-                &mut raster,
-                (left, top),
-                images.get(image),
-                points.labels()[image],
-            );
+            stamp.draw(&mut raster, (left, top), images.get(image), classes[image]);
         }
     }
 
     let mut over = Drawing::new(SIDE, height, "none");
-    over.text(
-        (28.0, 44.0),
-        TextStyle {
-            size: 30.0,
-            bold: true,
-            ..TextStyle::default()
-        },
-        title,
+    let width = f64::from(SIDE) - 2.0 * 28.0;
+    let heading = TextStyle {
+        size: 30.0,
+        bold: true,
+        ..TextStyle::default()
+    };
+    over.fitted((28.0, 44.0), heading, title, width);
+    let remark = TextStyle {
+        size: 19.0,
+        fill: "#555555",
+        ..TextStyle::default()
+    };
+    let about = if plane.caution.is_empty() {
+        format!("across: {}, up: {}", plane.axes[0], plane.axes[1])
+    } else {
+        plane.caution.clone()
+    };
+    let told = format!(
+        "{} of {} images, each where the network puts it; {about}",
+        grouped(count),
+        grouped(images.len())
     );
-    over.text(
-        (28.0, 74.0),
-        TextStyle {
-            size: 19.0,
-            fill: "#555555",
-            ..TextStyle::default()
-        },
-        &format!(
-            "{} of {} images, each where the network puts it; across: {}, up: {}",
-            grouped(count),
-            grouped(images.len()),
-            plane.axes[0],
-            plane.axes[1]
-        ),
-    );
-    labels::draw(
-        &mut over,
-        above_clusters(&places, points.labels(), names),
-        LABEL,
-    );
+    over.fitted((28.0, 74.0), remark, &told, width);
+    labels::draw(&mut over, above_clusters(&places, classes, names), LABEL);
     raster.draw(over.finish().svg())?;
     Ok(raster)
 }

@@ -98,12 +98,7 @@ impl Raster {
 
     /// Draws SVG over what is there.
     pub(super) fn draw(&mut self, svg: &str) -> Result<()> {
-        let options = Options {
-            font_family: FONT.to_owned(),
-            fontdb: fonts(),
-            ..Options::default()
-        };
-        let tree = Tree::from_str(svg, &options).context("cannot render a picture")?;
+        let tree = parse(svg)?;
         resvg::render(&tree, Transform::identity(), &mut self.pixmap.as_mut());
         Ok(())
     }
@@ -166,6 +161,53 @@ impl Default for TextStyle<'_> {
             rotation: 0.0,
         }
     }
+}
+
+/// The width that a text takes, in units of the drawing; 0 if there is nothing
+/// to see of it.
+pub(super) fn text_width(style: TextStyle<'_>, text: &str) -> f64 {
+    let mut drawing = Drawing::new(1, 1, "none");
+    let style = TextStyle {
+        halo: 0.0,
+        rotation: 0.0,
+        ..style
+    };
+    drawing.text((0.0, 0.0), style, text);
+    let tree = parse(&drawing.finish().svg);
+    tree.map_or(0.0, |tree| tree.root().abs_bounding_box().width().into())
+}
+
+/// A text cut, with an ellipsis at its end, until it takes no more than
+/// `width`.
+pub(super) fn cut(style: TextStyle<'_>, text: &str, width: f64) -> String {
+    if text_width(style, text) <= width {
+        return text.to_owned();
+    }
+    let characters: Vec<char> = text.chars().collect();
+    let shown = |count: usize| -> String {
+        let kept: String = characters[..count].iter().collect();
+        format!("{}\u{2026}", kept.trim_end())
+    };
+    let (mut fits, mut fails) = (0, characters.len());
+    while fits + 1 < fails {
+        let middle = usize::midpoint(fits, fails);
+        if text_width(style, &shown(middle)) <= width {
+            fits = middle;
+        } else {
+            fails = middle;
+        }
+    }
+    shown(fits)
+}
+
+/// SVG as a tree, with our fonts.
+fn parse(svg: &str) -> Result<Tree> {
+    let options = Options {
+        font_family: FONT.to_owned(),
+        fontdb: fonts(),
+        ..Options::default()
+    };
+    Tree::from_str(svg, &options).context("cannot render a picture")
 }
 
 /// A drawing in the making.
@@ -248,6 +290,18 @@ impl Drawing {
         ));
     }
 
+    /// A text that takes no more than `width`: set smaller, down to two thirds,
+    /// and cut where that is not enough.
+    pub(super) fn fitted(&mut self, at: (f64, f64), style: TextStyle<'_>, text: &str, width: f64) {
+        let needed = text_width(style, text);
+        let part = (width / needed.max(1.0)).clamp(2.0 / 3.0, 1.0);
+        let style = TextStyle {
+            size: (style.size * part * 10.0).floor() / 10.0,
+            ..style
+        };
+        self.text(at, style, &cut(style, text, width));
+    }
+
     pub(super) fn finish(self) -> Picture {
         let Self {
             width,
@@ -300,6 +354,20 @@ mod tests {
             [0, 999, 1000, 1234567].map(grouped),
             ["0", "999", "1,000", "1,234,567"]
         );
+    }
+
+    #[test]
+    fn long_texts_are_made_to_fit() {
+        let style = TextStyle::default();
+        let (short, long) = (text_width(style, "word"), text_width(style, "word word"));
+        assert!(short > 30.0 && long > 2.0 * short && long < 2.5 * short);
+        assert_eq!(cut(style, "word", 100.0), "word");
+        for width in [40.0, 80.0, 300.0] {
+            let cut = cut(style, &"many words ".repeat(9), width);
+            assert!(cut.ends_with('\u{2026}'), "{cut}");
+            let found = text_width(style, &cut);
+            assert!(found <= width && found > width - 25.0, "{found} of {width}");
+        }
     }
 
     #[test]
