@@ -61,11 +61,12 @@ impl Histogram {
     }
 }
 
-/// The border's grey values, as they come from the dark side.
+/// The border's grey values at some ranks from the dark side, and from the bright side.
 struct Border {
-    eighth: u8,
-    median: u8,
-    seventh: u8,
+    dark_eighth: u8,
+    dark_half: u8,
+    bright_half: u8,
+    bright_eighth: u8,
 }
 
 impl Border {
@@ -82,9 +83,10 @@ impl Border {
         }
         let total = histogram.total();
         Self {
-            eighth: histogram.from_dark(total / 8),
-            median: histogram.from_dark(total / 2),
-            seventh: histogram.from_bright(total / 8),
+            dark_eighth: histogram.from_dark(total / 8),
+            dark_half: histogram.from_dark(total / 2),
+            bright_half: histogram.from_bright(total / 2),
+            bright_eighth: histogram.from_bright(total / 8),
         }
     }
 }
@@ -112,18 +114,18 @@ impl Levels {
             histogram.from_dark(total / DUST),
             histogram.from_bright(total / DUST),
         );
-        let ground = border.median;
-        let (below, above) = (
-            ground.saturating_sub(darkest),
-            brightest.saturating_sub(ground),
-        );
+        let above = brightest.saturating_sub(border.dark_half);
+        let below = border.bright_half.saturating_sub(darkest);
         // What lies on the ink's side of the ground may be ink; the other side is noise.
-        let (ink, contrast, spread) = match ink {
-            Ink::Auto if below > above => (Ink::Dark, below, border.seventh.abs_diff(ground)),
-            Ink::Dark => (Ink::Dark, below, border.seventh.abs_diff(ground)),
-            _ => (Ink::Bright, above, border.eighth.abs_diff(ground)),
+        let dark = (ink == Ink::Auto && below > above) || ink == Ink::Dark;
+        let (ink, ground, contrast, quiet_side) = if dark {
+            (Ink::Dark, border.bright_half, below, border.bright_eighth)
+        } else {
+            (Ink::Bright, border.dark_half, above, border.dark_eighth)
         };
-        if contrast < LEAST_CONTRAST || u16::from(contrast) < CONTRAST_PER_SPREAD * u16::from(spread)
+        let spread = quiet_side.abs_diff(ground);
+        if contrast < LEAST_CONTRAST
+            || u16::from(contrast) < CONTRAST_PER_SPREAD * u16::from(spread)
         {
             return Err(PictureError::Blank);
         }

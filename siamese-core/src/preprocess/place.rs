@@ -34,10 +34,10 @@ pub fn centre(
         moment_y += of_row * u64::from(y);
     }
     let twice = NonZeroU64::new(mass * 2)?;
-    // floor((side - 1) / 2 - moment / mass + 1 / 2): the pixel whose centre is nearest to
-    // where the box's first one belongs.
+    // floor(side / 2 - moment / mass + 1 / 2): the mean of the ink's column numbers, the
+    // first being 0, comes nearest to half the side, which is 14 in MNIST.
     let offset = |side: u16, moment: u64, length: u16| {
-        let numerator = (u64::from(side) * mass).saturating_sub(2 * moment);
+        let numerator = ((u64::from(side) + 1) * mass).saturating_sub(2 * moment);
         let free = side.saturating_sub(length);
         (numerator / twice).min(free.into()) as usize
     };

@@ -86,7 +86,12 @@ pub fn average(
                 let row = rows.row(ink.top.saturating_add(y));
                 let row = row.get(usize::from(ink.left)..).unwrap_or_default();
                 for (sum, column) in sums.iter_mut().zip(start..columns) {
-                    let mean = mean(row, levels, Span::new(column, ink.width, columns), ink.width);
+                    let mean = mean(
+                        row,
+                        levels,
+                        Span::new(column, ink.width, columns),
+                        ink.width,
+                    );
                     // All marks together are the box's height: at most 65280 * 65535.
                     *sum = sum.saturating_add(mean.saturating_mul(marks));
                 }
