@@ -21,6 +21,7 @@ pub mod image;
 )]
 pub mod kernel;
 pub mod model;
+pub mod preprocess;
 pub mod preset;
 pub mod requantise;
 

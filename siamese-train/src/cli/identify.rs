@@ -7,10 +7,11 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use siamese_core::gallery::{Decision, Thresholds};
 use siamese_core::model::Model;
+use siamese_train::dataset::pictures::{self, Ink, Pictures};
 use siamese_train::embed::{ModelFile, embed_images};
 use siamese_train::files::write_atomic;
 use siamese_train::gallery::file::{
-    AnyGallery, any_gallery, image_files, label_folders, load_images, read_gallery,
+    AnyGallery, any_gallery, label_folders, load_images, read_gallery,
 };
 
 use super::Output;
@@ -18,8 +19,8 @@ use super::Output;
 /// Enrol the images of folders in a gallery
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The folder holds one folder a label, named by its number, with the examples of it: PNG, JPEG, BMP
-or PNM, bright on dark. Five of each will often do. A gallery that is there already takes them up
+The folder holds one folder a label, named by its number, with the examples of it: PNG, JPEG,
+WebP, TIFF, BMP, PNM or GIF, bright on dark or dark on bright. Five of each will often do. A gallery that is there already takes them up
 in addition. Devices read the same file, if they run the same model.
 
 Examples:
@@ -32,9 +33,8 @@ pub struct EnrolArgs {
     /// The gallery to write
     #[arg(long, value_name = "FILE")]
     gallery: PathBuf,
-    /// The images are dark on bright
-    #[arg(long)]
-    invert: bool,
+    #[command(flatten)]
+    pictures: PictureArgs,
     /// The folder of folders named by label
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
@@ -62,12 +62,34 @@ pub struct IdentifyArgs {
     /// model's, for prototypes and exemplars each]
     #[arg(long, value_name = "DISTANCE")]
     threshold: Option<f64>,
-    /// The images are dark on bright
-    #[arg(long)]
-    invert: bool,
+    #[command(flatten)]
+    pictures: PictureArgs,
     /// Image files, and folders of them
     #[arg(value_name = "IMAGES", required = true)]
     images: Vec<PathBuf>,
+}
+
+/// How pictures are read.
+#[derive(Debug, clap::Args)]
+struct PictureArgs {
+    /// Whether the ink is brighter or darker than its ground
+    #[arg(long, value_enum, default_value_t, value_name = "INK")]
+    ink: Ink,
+    /// Go on without pictures that can't be used
+    #[arg(long)]
+    skip_bad: bool,
+    /// What `--ink dark` was once called
+    #[arg(long, hide = true, conflicts_with = "ink")]
+    invert: bool,
+}
+
+impl PictureArgs {
+    fn options(&self) -> pictures::Options {
+        pictures::Options {
+            ink: if self.invert { Ink::Dark } else { self.ink },
+            skip_bad: self.skip_bad,
+        }
+    }
 }
 
 pub fn enrol(args: &EnrolArgs, output: Output) -> Result<()> {
@@ -78,7 +100,13 @@ pub fn enrol(args: &EnrolArgs, output: Output) -> Result<()> {
     } else {
         new_gallery(&model)?
     };
-    enrol_folder(&model, gallery.as_mut(), &args.folder, args.invert, output)?;
+    enrol_folder(
+        &model,
+        gallery.as_mut(),
+        &args.folder,
+        &args.pictures,
+        output,
+    )?;
     let bytes = gallery.to_bytes();
     write_atomic(&args.gallery, |out| Ok(out.write_all(&bytes)?))?;
 
@@ -103,7 +131,13 @@ pub fn identify(args: &IdentifyArgs, output: Output) -> Result<()> {
     let model = file.model();
     let mut gallery = if args.gallery.is_dir() {
         let mut gallery = new_gallery(&model)?;
-        enrol_folder(&model, gallery.as_mut(), &args.gallery, args.invert, output)?;
+        enrol_folder(
+            &model,
+            gallery.as_mut(),
+            &args.gallery,
+            &args.pictures,
+            output,
+        )?;
         gallery
     } else {
         read_gallery(&model, &args.gallery)?
@@ -125,13 +159,18 @@ pub fn identify(args: &IdentifyArgs, output: Output) -> Result<()> {
         "{} is empty: enrol something first",
         args.gallery.display()
     );
-    let mut paths = Vec::new();
+    let mut remarks = Remarks::default();
+    let mut files = Vec::new();
     for path in &args.images {
-        paths.extend(image_files(path)?);
+        let found = pictures::find(path)?;
+        remarks.passed_over += found.passed_over;
+        files.extend(found.files);
     }
-    let (images, resized) = load_images(&model, &paths, args.invert)?;
-    note_resized(resized, output);
-    let embeddings = embed_images(&model, &images)?;
+    let read = load_images(&model, &files, &args.pictures.options())?;
+    remarks.take(&read);
+    remarks.note(output);
+    let paths = &read.paths;
+    let embeddings = embed_images(&model, &read.images)?;
 
     let width = paths.iter().map(|path| path.display().to_string().len());
     let width = width.max().unwrap_or(0);
@@ -193,29 +232,58 @@ fn enrol_folder(
     model: &Model<'_>,
     gallery: &mut dyn AnyGallery,
     folder: &Path,
-    invert: bool,
+    args: &PictureArgs,
     output: Output,
 ) -> Result<()> {
-    let mut resized = 0;
+    let mut remarks = Remarks::default();
     for (label, examples) in label_folders(folder)? {
-        let (images, others) = load_images(model, &image_files(&examples)?, invert)?;
-        resized += others;
-        let embeddings = embed_images(model, &images)?;
+        let found = pictures::find(&examples)?;
+        remarks.passed_over += found.passed_over;
+        let read = load_images(model, &found.files, &args.options())?;
+        remarks.take(&read);
+        let embeddings = embed_images(model, &read.images)?;
         for index in 0..embeddings.len() {
             gallery
                 .enrol(label, embeddings.get(index))
                 .with_context(|| format!("cannot enrol {}", examples.display()))?;
         }
     }
-    note_resized(resized, output);
+    remarks.note(output);
     Ok(())
 }
 
-fn note_resized(resized: usize, output: Output) {
-    if resized > 0 {
-        output.note(&format!(
-            "{resized} images were resized to the model's size; cut them as its training images \
-             are cut for good results"
-        ));
+/// What is worth a remark about pictures that were read.
+#[derive(Default)]
+struct Remarks {
+    passed_over: usize,
+    turned: usize,
+    read: usize,
+    bad: Vec<(PathBuf, String)>,
+}
+
+impl Remarks {
+    fn take(&mut self, read: &Pictures) {
+        self.turned += read.turned;
+        self.read += read.paths.len();
+        self.bad.extend(read.bad.iter().cloned());
+    }
+
+    fn note(&self, output: Output) {
+        for (path, why) in &self.bad {
+            output.note(&format!("skipped: {} {why}", path.display()));
+        }
+        if self.passed_over > 0 {
+            output.note(&format!(
+                "{} other files were passed over",
+                self.passed_over
+            ));
+        }
+        if self.turned > 0 {
+            output.note(&format!(
+                "{} of {} pictures are dark on bright by their borders and were turned; --ink \
+                 bright or --ink dark says it for all",
+                self.turned, self.read
+            ));
+        }
     }
 }

@@ -6,6 +6,7 @@
 mod fetch;
 mod idx;
 mod names;
+pub mod pictures;
 
 use std::collections::BTreeSet;
 use std::fmt;

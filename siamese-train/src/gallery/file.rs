@@ -4,13 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use image::imageops::{self, FilterType};
+use anyhow::{Result, anyhow, bail};
 use siamese_core::gallery::{Gallery, GalleryError, Identified, Label, LoadError, Thresholds};
 use siamese_core::model::Model;
 use siamese_core::{Embedding, SizeError};
 
-use crate::dataset::Images;
+use crate::dataset::pictures::{self, Options, Pictures};
 
 /// The entries that a gallery on the host has room for.
 pub const CAPACITY: usize = 256;
@@ -150,112 +149,29 @@ pub fn read_gallery(model: &Model<'_>, path: &Path) -> Result<Box<dyn AnyGallery
         .map_err(|error| anyhow!("cannot use {}: {error}", path.display()))
 }
 
-/// The image files in a folder, by name, or the file itself.
-///
-/// # Errors
-/// If there is no such file or folder, or the folder has no images.
-pub fn image_files(path: &Path) -> Result<Vec<PathBuf>> {
-    if path.is_file() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut files = Vec::new();
-    for entry in folder(path)? {
-        if entry.is_file() && image::ImageFormat::from_path(&entry).is_ok() {
-            files.push(entry);
-        }
-    }
-    ensure!(
-        !files.is_empty(),
-        "{} holds no images; PNG, JPEG, BMP and PNM are understood",
-        path.display()
-    );
-    Ok(files)
-}
-
 /// The folders in a folder that are named by a label, such as `7`.
 ///
 /// # Errors
 /// If there are none, or one has another name.
 pub fn label_folders(path: &Path) -> Result<Vec<(Label, PathBuf)>> {
     let mut folders = Vec::new();
-    for entry in folder(path)?.into_iter().filter(|entry| entry.is_dir()) {
-        let name = entry.file_name().unwrap_or_default().to_string_lossy();
+    for (name, folder) in pictures::class_folders(path)? {
         let Ok(label) = name.parse() else {
             bail!(
                 "{} is no label: name each folder by a number from 0 to 65535",
-                entry.display()
+                folder.display()
             );
         };
-        folders.push((label, entry));
+        folders.push((label, folder));
     }
-    ensure!(
-        !folders.is_empty(),
-        "{} holds no folders; put the examples of label 7 into {}",
-        path.display(),
-        path.join("7").display()
-    );
-    folders.sort();
     Ok(folders)
 }
 
-fn folder(path: &Path) -> Result<Vec<PathBuf>> {
-    let unreadable = || format!("cannot open {}; check the path", path.display());
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(path).with_context(unreadable)? {
-        entries.push(entry.with_context(unreadable)?.path());
-    }
-    entries.sort();
-    Ok(entries)
-}
-
-/// What was done to an image file to make it one for the model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loaded {
-    /// Its grey values, 0 = background.
-    pub pixels: Vec<u8>,
-    /// Its size in the file, if that is another.
-    pub resized_from: Option<(u32, u32)>,
-}
-
-/// Reads an image file as the model wants it: grey, of its size, bright on
-/// dark; `invert` if it is dark on bright.
+/// Reads picture files into images of the model's size.
 ///
 /// # Errors
-/// If it can't be read.
-pub fn load_image(model: &Model<'_>, path: &Path, invert: bool) -> Result<Loaded> {
-    let image =
-        image::open(path).map_err(|error| anyhow!("cannot read {}: {error}", path.display()))?;
-    let mut grey = image.into_luma8();
-    if invert {
-        imageops::invert(&mut grey);
-    }
+/// As [`pictures::read`].
+pub fn load_images(model: &Model<'_>, paths: &[PathBuf], options: &Options) -> Result<Pictures> {
     let input = model.header().input;
-    let wanted = (u32::from(input.width), u32::from(input.height));
-    let found = grey.dimensions();
-    let resized_from = (found != wanted).then_some(found);
-    if resized_from.is_some() {
-        grey = imageops::resize(&grey, wanted.0, wanted.1, FilterType::Triangle);
-    }
-    Ok(Loaded {
-        pixels: grey.into_raw(),
-        resized_from,
-    })
-}
-
-/// Reads image files, as [`load_image`]; the second value tells how many had
-/// another size.
-///
-/// # Errors
-/// As there, for the first that can't be read.
-pub fn load_images(model: &Model<'_>, paths: &[PathBuf], invert: bool) -> Result<(Images, usize)> {
-    let input = model.header().input;
-    let mut pixels = Vec::new();
-    let mut resized = 0;
-    for path in paths {
-        let loaded = load_image(model, path, invert)?;
-        resized += usize::from(loaded.resized_from.is_some());
-        pixels.extend(loaded.pixels);
-    }
-    let images = Images::new(input.width.into(), input.height.into(), pixels)?;
-    Ok((images, resized))
+    pictures::read(paths, input.width.into(), input.height.into(), options)
 }
