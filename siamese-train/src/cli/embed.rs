@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use siamese_train::dataset::Images;
+use siamese_train::dataset::{ClassNames, Images, pictures};
 use siamese_train::embed::{ModelFile, embed_images};
 
 use super::Output;
-use super::output::digits;
+use super::labelled::{PictureArgs, Reader, note_pictures};
+use super::output::{digits, shown};
 
 /// Embed images by the integer path of a model
 #[derive(Debug, clap::Args)]
@@ -22,17 +23,19 @@ pub struct Args {
     /// The quantised model
     #[arg(long, value_name = "FILE.siam")]
     model: PathBuf,
-    /// The images: IDX, raw or .gz
-    #[arg(long, value_name = "IDX")]
+    /// The images: IDX, raw or .gz; a folder of pictures, or one with a folder a class
+    #[arg(long, value_name = "IDX|FOLDER")]
     images: PathBuf,
     /// Where the points go
     #[arg(long, value_name = "FILE", default_value = "embed.txt")]
     out: PathBuf,
+    #[command(flatten)]
+    pictures: PictureArgs,
 }
 
 pub fn run(args: &Args, output: Output) -> Result<()> {
     let file = ModelFile::read(&args.model)?;
-    let images = Images::read(&args.images)?;
+    let (images, paths) = images(args, &file, output)?;
     let embeddings = embed_images(&file.model(), &images)
         .with_context(|| format!("cannot embed {}", args.images.display()))?;
     embeddings.to_points()?.write(&args.out)?;
@@ -46,7 +49,43 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         "images": embeddings.len(),
         "dim": embeddings.dim,
         "scale": digits(embeddings.scale),
-        "out": args.out,
+        "out": shown(&args.out),
+        "files": paths.iter().map(|path| shown(path)).collect::<Vec<_>>(),
     });
     output.report(&human, &json)
+}
+
+/// The images, and the files that they are from if each has one.
+fn images(args: &Args, file: &ModelFile, output: Output) -> Result<(Images, Vec<PathBuf>)> {
+    let path = &args.images;
+    let input = file.model().header().input;
+    let size = (usize::from(input.width), usize::from(input.height));
+    if !path.is_dir() {
+        return Ok((Images::read(path)?, Vec::new()));
+    }
+    if !pictures::class_folders(path)?.is_empty() {
+        let reader = Reader {
+            names: None,
+            size,
+            pictures: &args.pictures,
+            output,
+        };
+        let read = reader.folders(path, &ClassNames::numbers())?;
+        return Ok((read.set.images, read.paths));
+    }
+    let found = pictures::find(path)?;
+    ensure!(
+        !found.files.is_empty(),
+        "{} holds no pictures",
+        path.display()
+    );
+    let read = pictures::read(&found.files, size.0, size.1, &args.pictures.options())?;
+    note_pictures(
+        output,
+        found.passed_over,
+        read.turned,
+        &read.bad,
+        read.paths.len(),
+    );
+    Ok((read.images, read.paths))
 }
