@@ -18,6 +18,7 @@ fn every_command_explains_itself() {
         "fewshot",
         "enrol",
         "identify",
+        "gallery",
         "inspect",
         "plot",
         "repack",
@@ -326,7 +327,7 @@ mod train {
 
     /// Replaces the images of some digits in the run's own training and test
     /// files by noise.
-    fn spoil(folder: &Path, digits: [u8; 3]) {
+    fn spoil(folder: &Path, digits: [u16; 3]) {
         for (name, range) in [("train", 0..2000), ("test", 2000..2500)] {
             let mut set = test_images().subset(&range.collect::<Vec<_>>());
             let mut pixels = set.images.pixels().to_vec();

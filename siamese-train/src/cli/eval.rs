@@ -110,7 +110,13 @@ fn sets(args: &Args, file: &ModelFile, output: Output) -> Result<(Dataset, Datas
     let gallery = match (&args.gallery_images, set.source()) {
         (Some(images), _) => {
             let options = ["gallery-images", "gallery-labels"];
-            set.read(images, args.gallery_labels.as_deref(), options, input, output)?
+            set.read(
+                images,
+                args.gallery_labels.as_deref(),
+                options,
+                input,
+                output,
+            )?
         }
         (None, Some(_)) => set.load(Split::Train, input, output)?,
         (None, None) => bail!(

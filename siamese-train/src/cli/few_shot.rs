@@ -182,7 +182,10 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     let record = Record::beside(&path, &file.model());
     let seen = |&class: &Class| {
         let record = record.as_ref();
-        (class, record.and_then(|record| record.has_seen(class, &names.get(class))))
+        (
+            class,
+            record.and_then(|record| record.has_seen(class, &names.get(class))),
+        )
     };
     let seen = held_out.iter().map(seen).collect();
     let report = Report {
@@ -238,13 +241,7 @@ fn trained(
 }
 
 #[cfg(not(feature = "torch"))]
-fn trained(
-    _: &Args,
-    _: &Dataset,
-    _: &Dataset,
-    _: &ClassNames,
-    _: Output,
-) -> Result<PathBuf> {
+fn trained(_: &Args, _: &Dataset, _: &Dataset, _: &ClassNames, _: Output) -> Result<PathBuf> {
     anyhow::bail!("this build cannot train, which needs libtorch; give a trained --model")
 }
 
@@ -258,8 +255,14 @@ fn table(report: &Report<'_>) -> Result<String> {
     )?;
     for (seen, what) in [
         (Some(false), "never seen in training"),
-        (Some(true), "SEEN IN TRAINING, so that nothing here is about new classes"),
-        (None, "new as you say; what training saw is not recorded beside the model"),
+        (
+            Some(true),
+            "SEEN IN TRAINING, so that nothing here is about new classes",
+        ),
+        (
+            None,
+            "new as you say; what training saw is not recorded beside the model",
+        ),
     ] {
         let classes = report.seen_in_training.iter();
         let classes: Vec<String> = classes

@@ -292,7 +292,9 @@ pub fn note_pictures(
     read: usize,
 ) {
     if passed_over > 0 {
-        output.note(&format!("{passed_over} files that are no pictures were passed over"));
+        output.note(&format!(
+            "{passed_over} files that are no pictures were passed over"
+        ));
     }
     if turned > 0 {
         output.note(&format!(

@@ -7,6 +7,7 @@ mod data;
 mod embed;
 mod eval;
 mod few_shot;
+mod gallery;
 mod identify;
 mod inspect;
 #[cfg(feature = "torch")]
@@ -71,6 +72,7 @@ enum Command {
     FewShot(Box<few_shot::Args>),
     Enrol(identify::EnrolArgs),
     Identify(identify::IdentifyArgs),
+    Gallery(gallery::Args),
     Inspect(inspect::Args),
     Plot(plot::Args),
     Repack(repack::Args),
@@ -116,6 +118,7 @@ fn dispatch(command: Command, output: Output) -> Result<()> {
         Command::FewShot(args) => few_shot::run(&args, output),
         Command::Enrol(args) => identify::enrol(&args, output),
         Command::Identify(args) => identify::identify(&args, output),
+        Command::Gallery(args) => gallery::run(&args, output),
         Command::Inspect(args) => inspect::run(&args, output),
         Command::Plot(args) => plot::run(&args, output),
         Command::Repack(args) => repack::run(&args, output),

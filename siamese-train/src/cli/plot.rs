@@ -64,7 +64,10 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     let size = model.as_ref().map(|file| file.model().header().input);
     let set = args.set.load(Split::Test, size, output)?;
     let names = set.names.clone();
-    let what = args.set.source().map(|source| format!(" on {}", source.title()));
+    let what = args
+        .set
+        .source()
+        .map(|source| format!(" on {}", source.title()));
     let what = what.unwrap_or_default();
     if !args.compare.is_empty() {
         return compare(args, &set, &names, output);

@@ -136,6 +136,9 @@ mod tests {
         }
         picture(&folder.path().join("cat/a.png"), 255);
         let error = format!("{:#}", read().unwrap_err());
-        assert!(error.contains("\"7\"") && error.contains("\"07\""), "{error}");
+        assert!(
+            error.contains("\"7\"") && error.contains("\"07\""),
+            "{error}"
+        );
     }
 }

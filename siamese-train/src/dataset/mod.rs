@@ -423,7 +423,10 @@ mod tests {
         std::fs::write(folder.path().join("t10k-images.idx3-ubyte"), images).unwrap();
         std::fs::write(folder.path().join("t10k-labels-idx1-ubyte"), labels).unwrap();
         let set = Dataset::load(folder.path(), Source::FashionMnist, Split::Test).unwrap();
-        assert_eq!((set.images.pixels(), set.labels.as_slice()), (&[77][..], &[5][..]));
+        assert_eq!(
+            (set.images.pixels(), set.labels.as_slice()),
+            (&[77][..], &[5][..])
+        );
         assert_eq!(set.names.get(5), "sandal");
         assert_eq!(set.subset(&[0]).names.get(5), "sandal");
     }

@@ -310,7 +310,10 @@ mod tests {
         let path = folder.path().join("names.txt");
         fs::write(&path, "\u{feff}cat\r\n\r\n  big dog \n").unwrap();
         let names = ClassNames::read(&path).unwrap();
-        assert_eq!([0, 1, 2].map(|class| names.get(class)), ["cat", "1", "big dog"]);
+        assert_eq!(
+            [0, 1, 2].map(|class| names.get(class)),
+            ["cat", "1", "big dog"]
+        );
         for bytes in [b"cat\nCat\n".as_slice(), b"cat\n\xff\n"] {
             fs::write(&path, bytes).unwrap();
             let error = format!("{:#}", ClassNames::read(&path).unwrap_err());

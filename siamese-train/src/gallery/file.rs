@@ -1,19 +1,27 @@
-//! Galleries on the host: those of a device, for a model of any dimension, in
-//! files that a device can read.
+//! Galleries on the host: those of a device, for a model of any dimension, with
+//! the names of their labels, in files.
+//!
+//! A file is what a device stores, and behind it, where labels have names, the
+//! table of these ([`siamese_core::gallery::names`]).
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use image::imageops::{self, FilterType};
+use anyhow::{Context, Result, anyhow};
+use siamese_core::gallery::names::{self, Names};
 use siamese_core::gallery::{Gallery, GalleryError, Identified, Label, LoadError, Thresholds};
 use siamese_core::model::Model;
 use siamese_core::{Embedding, SizeError};
 
-use crate::dataset::Images;
+use crate::dataset::ClassNames;
+use crate::files::write_atomic;
 
-/// The entries that a gallery on the host has room for.
-pub const CAPACITY: usize = 256;
+/// The entries that a gallery on the host has room for: a thousand classes and
+/// as many again.
+pub const CAPACITY: usize = 2048;
+/// The bytes of a name in a gallery's file. Devices take as many as they have
+/// room for, 15 as a rule.
+pub const MAX_CLASS_NAME: usize = 63;
 
 /// A [`Gallery`] whose number of coordinates is known at run time only.
 /// Embeddings must have the coordinates of its model.
@@ -41,6 +49,20 @@ pub trait AnyGallery {
 
     /// Label and examples of each entry.
     fn entries(&self) -> Vec<(Label, u16)>;
+
+    /// Label and point of each entry, in steps.
+    fn points(&self) -> Vec<(Label, &[i16])>;
+
+    /// As [`Gallery::merge`], with what a file of the same model holds.
+    ///
+    /// # Errors
+    /// As there, and if the bytes are no gallery of this model.
+    fn merge_bytes(
+        &mut self,
+        model: &Model<'_>,
+        stored: &[u8],
+        label: &dyn Fn(Label) -> Label,
+    ) -> Result<()>;
 
     /// As [`Gallery::to_bytes`].
     fn to_bytes(&self) -> Vec<u8>;
@@ -76,6 +98,23 @@ impl<const D: usize> AnyGallery for Gallery<D, CAPACITY> {
         entries
             .map(|entry| (entry.label(), entry.examples()))
             .collect()
+    }
+
+    fn points(&self) -> Vec<(Label, &[i16])> {
+        let entries = Gallery::entries(self).iter();
+        entries
+            .map(|entry| (entry.label(), entry.coordinates().as_slice()))
+            .collect()
+    }
+
+    fn merge_bytes(
+        &mut self,
+        model: &Model<'_>,
+        stored: &[u8],
+        label: &dyn Fn(Label) -> Label,
+    ) -> Result<()> {
+        let other = Box::new(Self::from_bytes(model, stored)?);
+        Ok(self.merge(&other, label)?)
     }
 
     fn to_bytes(&self) -> Vec<u8> {
@@ -139,123 +178,123 @@ pub fn any_gallery(
     )
 }
 
-/// Reads the gallery of a file.
-///
-/// # Errors
-/// One sentence that names the file and says what is wrong with it.
-pub fn read_gallery(model: &Model<'_>, path: &Path) -> Result<Box<dyn AnyGallery>> {
+/// A gallery and the names of its labels.
+pub struct NamedGallery {
+    /// What is enrolled.
+    pub gallery: Box<dyn AnyGallery>,
+    /// What the labels are called.
+    pub names: ClassNames,
+}
+
+impl NamedGallery {
+    /// An empty one for a model's embeddings.
+    ///
+    /// # Errors
+    /// If the model has more coordinates than a gallery can have.
+    pub fn new(model: &Model<'_>) -> Result<Self> {
+        let gallery = any_gallery(model, None).context("cannot make a gallery for this model")?;
+        Ok(Self {
+            gallery,
+            names: ClassNames::numbers(),
+        })
+    }
+
+    /// Reads the gallery of a file, with the names if it has any.
+    ///
+    /// # Errors
+    /// One sentence that names the file and says what is wrong with it, such as
+    /// that another model made it.
+    pub fn read(model: &Model<'_>, path: &Path) -> Result<Self> {
+        let (gallery, stored_names) = parts(path)?;
+        let unusable = |why: String| anyhow!("cannot use {}: {why}", path.display());
+        let gallery = any_gallery(model, Some(&gallery));
+        let gallery = gallery.map_err(|error| unusable(error.to_string()))?;
+        let labels: Vec<Label> = gallery.entries().iter().map(|&(label, _)| label).collect();
+        // A label without a name is called by its number, which no other may be.
+        let mut names = ClassNames::numbers().of(&labels);
+        for (label, name) in &stored_names {
+            names
+                .set(*label, name)
+                .map_err(|error| unusable(error.to_string()))?;
+        }
+        Ok(Self { gallery, names })
+    }
+
+    /// Takes the gallery of another file of the same model in: labels of one
+    /// name are one, and a name that is new here gets a label of its own.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and if there is no room.
+    pub fn merge(&mut self, model: &Model<'_>, path: &Path) -> Result<()> {
+        let other = Self::read(model, path)?;
+        let context = || format!("cannot take in {}", path.display());
+        let (labels, called): (Vec<Label>, Vec<&str>) = other.names.iter().unzip();
+        let here = self.names.label_all(&called).with_context(context)?;
+        let (stored, _) = parts(path)?;
+        let place = |label: Label| labels.binary_search(&label).map(|place| here[place]);
+        self.gallery
+            .merge_bytes(model, &stored, &|label| place(label).unwrap_or(label))
+            .with_context(context)
+    }
+
+    /// Writes the file; its length.
+    ///
+    /// # Errors
+    /// If it can't be written, or a name is too long for it.
+    pub fn write(&self, path: &Path) -> Result<usize> {
+        let mut bytes = self.gallery.to_bytes();
+        let mut table = Box::new(Names::<CAPACITY, MAX_CLASS_NAME>::new());
+        for (label, _) in self.gallery.entries() {
+            if self.names.is_named(label) {
+                let name = self.names.get(label);
+                table
+                    .set(label, &name)
+                    .map_err(|error| anyhow!("cannot store the name {name:?}: {error}"))?;
+            }
+        }
+        if table.iter().next().is_some() {
+            let mut buffer = vec![0; Names::<CAPACITY, MAX_CLASS_NAME>::STORED_MAX];
+            bytes.extend_from_slice(table.to_bytes(&mut buffer)?);
+        }
+        write_atomic(path, |out| Ok(out.write_all(&bytes)?))?;
+        Ok(bytes.len())
+    }
+
+    /// The labels, ascending.
+    #[must_use]
+    pub fn labels(&self) -> Vec<Label> {
+        let entries = self.gallery.entries();
+        let mut labels: Vec<Label> = entries.iter().map(|&(label, _)| label).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        labels
+    }
+
+    /// Pairs of labels whose points are the very same: no image can be told to
+    /// be one of them and not the other.
+    #[must_use]
+    pub fn identical(&self) -> Vec<(Label, Label)> {
+        let mut points = self.gallery.points();
+        points.sort_by(|(a, first), (b, second)| first.cmp(second).then(a.cmp(b)));
+        let pairs = points.windows(2);
+        pairs
+            .filter(|pair| pair[0].1 == pair[1].1 && pair[0].0 != pair[1].0)
+            .map(|pair| (pair[0].0, pair[1].0))
+            .collect()
+    }
+}
+
+/// The stored gallery of a file, and its names by label.
+fn parts(path: &Path) -> Result<(Vec<u8>, Vec<(Label, String)>)> {
     let bytes = fs::read(path)
         .map_err(|error| anyhow!("cannot open {} ({error}); check the path", path.display()))?;
-    any_gallery(model, Some(&bytes))
-        .map_err(|error| anyhow!("cannot use {}: {error}", path.display()))
-}
-
-/// The image files in a folder, by name, or the file itself.
-///
-/// # Errors
-/// If there is no such file or folder, or the folder has no images.
-pub fn image_files(path: &Path) -> Result<Vec<PathBuf>> {
-    if path.is_file() {
-        return Ok(vec![path.to_owned()]);
+    let unusable = |why: String| anyhow!("cannot use {}: {why}", path.display());
+    let (gallery, rest) = names::split(&bytes).map_err(|error| unusable(error.to_string()))?;
+    if rest.is_empty() {
+        return Ok((gallery.to_vec(), Vec::new()));
     }
-    let mut files = Vec::new();
-    for entry in folder(path)? {
-        if entry.is_file() && image::ImageFormat::from_path(&entry).is_ok() {
-            files.push(entry);
-        }
-    }
-    ensure!(
-        !files.is_empty(),
-        "{} holds no images; PNG, JPEG, BMP and PNM are understood",
-        path.display()
-    );
-    Ok(files)
-}
-
-/// The folders in a folder that are named by a label, such as `7`.
-///
-/// # Errors
-/// If there are none, or one has another name.
-pub fn label_folders(path: &Path) -> Result<Vec<(Label, PathBuf)>> {
-    let mut folders = Vec::new();
-    for entry in folder(path)?.into_iter().filter(|entry| entry.is_dir()) {
-        let name = entry.file_name().unwrap_or_default().to_string_lossy();
-        let Ok(label) = name.parse() else {
-            bail!(
-                "{} is no label: name each folder by a number from 0 to 65535",
-                entry.display()
-            );
-        };
-        folders.push((label, entry));
-    }
-    ensure!(
-        !folders.is_empty(),
-        "{} holds no folders; put the examples of label 7 into {}",
-        path.display(),
-        path.join("7").display()
-    );
-    folders.sort();
-    Ok(folders)
-}
-
-fn folder(path: &Path) -> Result<Vec<PathBuf>> {
-    let unreadable = || format!("cannot open {}; check the path", path.display());
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(path).with_context(unreadable)? {
-        entries.push(entry.with_context(unreadable)?.path());
-    }
-    entries.sort();
-    Ok(entries)
-}
-
-/// What was done to an image file to make it one for the model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loaded {
-    /// Its grey values, 0 = background.
-    pub pixels: Vec<u8>,
-    /// Its size in the file, if that is another.
-    pub resized_from: Option<(u32, u32)>,
-}
-
-/// Reads an image file as the model wants it: grey, of its size, bright on
-/// dark; `invert` if it is dark on bright.
-///
-/// # Errors
-/// If it can't be read.
-pub fn load_image(model: &Model<'_>, path: &Path, invert: bool) -> Result<Loaded> {
-    let image =
-        image::open(path).map_err(|error| anyhow!("cannot read {}: {error}", path.display()))?;
-    let mut grey = image.into_luma8();
-    if invert {
-        imageops::invert(&mut grey);
-    }
-    let input = model.header().input;
-    let wanted = (u32::from(input.width), u32::from(input.height));
-    let found = grey.dimensions();
-    let resized_from = (found != wanted).then_some(found);
-    if resized_from.is_some() {
-        grey = imageops::resize(&grey, wanted.0, wanted.1, FilterType::Triangle);
-    }
-    Ok(Loaded {
-        pixels: grey.into_raw(),
-        resized_from,
-    })
-}
-
-/// Reads image files, as [`load_image`]; the second value tells how many had
-/// another size.
-///
-/// # Errors
-/// As there, for the first that can't be read.
-pub fn load_images(model: &Model<'_>, paths: &[PathBuf], invert: bool) -> Result<(Images, usize)> {
-    let input = model.header().input;
-    let mut pixels = Vec::new();
-    let mut resized = 0;
-    for path in paths {
-        let loaded = load_image(model, path, invert)?;
-        resized += usize::from(loaded.resized_from.is_some());
-        pixels.extend(loaded.pixels);
-    }
-    let images = Images::new(input.width.into(), input.height.into(), pixels)?;
-    Ok((images, resized))
+    let table = Names::<CAPACITY, MAX_CLASS_NAME>::from_bytes(rest);
+    let table = table.map_err(|error| unusable(error.to_string()))?;
+    let names = table.iter().map(|(label, name)| (label, name.to_owned()));
+    Ok((gallery.to_vec(), names.collect()))
 }
