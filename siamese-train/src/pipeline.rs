@@ -106,6 +106,10 @@ pub struct Report {
     pub plan: Plan,
     /// SHA-256 of the plan, which the model's header holds.
     pub training_digest: String,
+    /// The classes that training saw, by label.
+    pub classes: ClassNames,
+    /// Those that were taken out of the set before it.
+    pub left_out: ClassNames,
     /// Version of this crate.
     pub version: &'static str,
     /// Version of libtorch.

@@ -18,6 +18,7 @@ fn every_command_explains_itself() {
         "fewshot",
         "enrol",
         "identify",
+        "gallery",
         "inspect",
         "plot",
         "repack",

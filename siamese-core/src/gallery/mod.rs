@@ -48,6 +48,7 @@
 //! was enrolled first.
 
 mod answer;
+pub mod names;
 #[cfg(any(feature = "storage", feature = "storage-async"))]
 pub mod store;
 pub mod stored;
@@ -103,6 +104,12 @@ impl<const D: usize> Entry<D> {
         Embedding(self.mean)
     }
 
+    /// The point's coordinates, in steps.
+    #[must_use]
+    pub const fn coordinates(&self) -> &[i16; D] {
+        &self.mean
+    }
+
     /// The examples that the point is the mean of; 1 for an exemplar.
     #[must_use]
     pub const fn examples(&self) -> u16 {
@@ -128,6 +135,28 @@ impl<const D: usize> Entry<D> {
             // of the count.
             *mean = rounded as i16;
             *remainder = (sum - rounded * after) as i16;
+        }
+        self.examples = count;
+        Ok(())
+    }
+
+    /// Takes all examples of another prototype into the mean.
+    fn join(&mut self, other: &Self) -> Result<(), GalleryError> {
+        let count = self.examples.checked_add(other.examples);
+        // Never 0: those are exemplars, which have no mean.
+        let count = count.filter(|&count| count > 0);
+        let count = count.ok_or(GalleryError::Examples)?;
+        let after = i32::from(count);
+        let sum = |entry: &Self, mean: i16, remainder: i16| {
+            i32::from(mean) * i32::from(entry.examples) + i32::from(remainder)
+        };
+        for axis in 0..D {
+            // Below 2^31 in magnitude, as there.
+            let both = sum(self, self.mean[axis], self.remainder[axis])
+                + sum(other, other.mean[axis], other.remainder[axis]);
+            let rounded = (both + after / 2).div_euclid(after);
+            self.mean[axis] = rounded as i16;
+            self.remainder[axis] = (both - rounded * after) as i16;
         }
         self.examples = count;
         Ok(())
@@ -283,6 +312,44 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
         };
         let full = GalleryError::Full { capacity: N };
         self.entries.push(entry).map_err(|_| full)
+    }
+
+    /// Takes the entries of another gallery of the same model in, each under the
+    /// label that `label` gives for its own. Prototypes of one label become the
+    /// mean of the examples of both, exactly as if all had been enrolled here;
+    /// exemplars are appended. The other's own thresholds are left alone.
+    ///
+    /// # Errors
+    /// [`GalleryError::OtherModel`] if the other's entries are embeddings of
+    /// another model: nothing changes then. [`GalleryError::Full`] and
+    /// [`GalleryError::Examples`] as [`enrol`](Self::enrol): what was taken in
+    /// until then stays.
+    pub fn merge<const M: usize>(
+        &mut self,
+        other: &Gallery<D, M>,
+        label: impl Fn(Label) -> Label,
+    ) -> Result<(), GalleryError> {
+        if other.fingerprint != self.fingerprint {
+            return Err(GalleryError::OtherModel);
+        }
+        for entry in &other.entries {
+            let entry = Entry {
+                label: label(entry.label),
+                ..*entry
+            };
+            let mut there = self.entries.iter_mut();
+            let twin = |there: &&mut Entry<D>| {
+                there.label == entry.label && !there.is_exemplar() && !entry.is_exemplar()
+            };
+            match there.find(twin) {
+                Some(there) => there.join(&entry)?,
+                None => {
+                    let full = GalleryError::Full { capacity: N };
+                    self.entries.push(entry).map_err(|_| full)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Removes all entries of a label; how many there were. The order of the
@@ -499,6 +566,8 @@ pub enum GalleryError {
         /// The label.
         label: Label,
     },
+    /// The other gallery's entries are embeddings of another model.
+    OtherModel,
 }
 
 impl fmt::Display for GalleryError {
@@ -512,6 +581,10 @@ impl fmt::Display for GalleryError {
                 "the prototype is the mean of 65,535 examples, and one more would change nothing",
             ),
             Self::NotEnrolled { label } => write!(f, "nothing was enrolled under label {label}"),
+            Self::OtherModel => f.write_str(
+                "the other gallery was made with another model, whose embeddings mean nothing to \
+                 this one",
+            ),
         }
     }
 }

@@ -475,7 +475,7 @@ pub(super) const fn record_len<const D: usize>(listed: usize) -> u32 {
 }
 
 /// The length that a record says that it has, from its first bytes.
-fn stated_len(bytes: &[u8]) -> Result<u32, LoadError> {
+pub(super) fn stated_len(bytes: &[u8]) -> Result<u32, LoadError> {
     if !bytes.starts_with(&MAGIC) {
         return Err(LoadError::NotAGallery);
     }

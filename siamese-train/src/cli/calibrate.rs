@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use siamese_train::dataset::{Dataset, Split};
+use siamese_train::dataset::Split;
 use siamese_train::embed::{ModelFile, embed_images};
 use siamese_train::files::write_atomic;
 use siamese_train::gallery::calibrate::{Wanted, calibrate};
 
-use super::output::digits;
-use super::{Output, SourceArg};
+use super::Output;
+use super::labelled::OneSet;
+use super::output::{digits, shown};
 
 /// Find the distances that a device decides by, and store them in the model
 #[derive(Debug, clap::Args)]
@@ -46,22 +47,12 @@ pub struct Args {
     seed: u64,
     /// Classes to leave out, such as 7,8,9: those that the model was trained without
     #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
-    without: Vec<siamese_train::dataset::Class>,
+    without: Vec<String>,
     /// Where the calibrated model goes [default: in place of the old one]
     #[arg(long, value_name = "FILE.siam")]
     out: Option<PathBuf>,
-    /// The folder of all data sets, or one with the files of this set
-    #[arg(long, value_name = "DIR", default_value = "data")]
-    data: PathBuf,
-    /// The set, whose test part is used
-    #[arg(long, value_enum, default_value_t = SourceArg(siamese_train::dataset::Source::Mnist))]
-    dataset: SourceArg,
-    /// Images of your own: IDX, raw or .gz
-    #[arg(long, value_name = "IDX", requires = "labels", conflicts_with_all = ["data", "dataset"])]
-    images: Option<PathBuf>,
-    /// Their labels
-    #[arg(long, value_name = "IDX", requires = "images")]
-    labels: Option<PathBuf>,
+    #[command(flatten)]
+    set: OneSet,
 }
 
 pub fn run(args: &Args, output: Output) -> Result<()> {
@@ -71,11 +62,10 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         args.far
     );
     let file = ModelFile::read(&args.model)?;
-    let images = match (&args.images, &args.labels) {
-        (Some(images), Some(labels)) => Dataset::read(images, labels)?,
-        _ => Dataset::load(&args.data, args.dataset.0, Split::Test)?,
-    };
-    let images = images.without(&args.without.iter().copied().collect());
+    let input = file.model().header().input;
+    let images = args.set.load(Split::Test, Some(input), output)?;
+    let without = images.names.find_all(&args.without)?;
+    let images = images.without(&without);
     output.note(&format!("embedding {} images", images.len()));
     let embeddings = embed_images(&file.model(), &images.images)?;
     let wanted = Wanted {
@@ -127,7 +117,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         "shots": args.shots,
         "images": images.len(),
         "unit": digits(embeddings.scale),
-        "out": out,
+        "out": shown(out),
     });
     output.report(&human, &json)
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde_json::json;
 use siamese_train::dataset::{Source, fetch};
 
+use super::output::shown;
 use super::{Output, SourceArg};
 
 /// Fetch a public data set and check it
@@ -41,7 +42,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         "dataset": source.name(),
         "files": files
             .iter()
-            .map(|file| json!({ "path": file.path, "origin": file.origin }))
+            .map(|file| json!({ "path": shown(&file.path), "origin": file.origin }))
             .collect::<Vec<_>>(),
     });
     output.report(

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use siamese_train::dataset::{Class, ClassNames, Images, read_labels};
+use siamese_train::dataset::{Class, ClassNames, Images, pictures, read_labels};
 use siamese_train::embed::points::{Form, write_projector_labels};
 use siamese_train::embed::{ModelFile, embed_images};
 
 use super::Output;
-use super::output::digits;
+use super::labelled::{PictureArgs, Reader, note_pictures};
+use super::output::{digits, shown};
 
 /// Embed images by the integer path of a model
 #[derive(Debug, clap::Args)]
@@ -24,8 +25,8 @@ pub struct Args {
     /// The quantised model
     #[arg(long, value_name = "FILE.siam")]
     model: PathBuf,
-    /// The images: IDX, raw or .gz
-    #[arg(long, value_name = "IDX")]
+    /// The images: IDX, raw or .gz; a folder of pictures, or one with a folder a class
+    #[arg(long, value_name = "IDX|FOLDER")]
     images: PathBuf,
     /// Their labels, for the projector: FILE.metadata.tsv beside FILE.tsv
     #[arg(long, value_name = "IDX")]
@@ -33,11 +34,13 @@ pub struct Args {
     /// Where the points go, the ending saying in which form: .txt, .npy or .tsv
     #[arg(long, value_name = "FILE", default_value = "embed.txt")]
     out: PathBuf,
+    #[command(flatten)]
+    pictures: PictureArgs,
 }
 
 pub fn run(args: &Args, output: Output) -> Result<()> {
     let file = ModelFile::read(&args.model)?;
-    let images = Images::read(&args.images)?;
+    let (images, paths) = images(args, &file, output)?;
     let embeddings = embed_images(&file.model(), &images)
         .with_context(|| format!("cannot embed {}", args.images.display()))?;
     let labels = args.labels.as_deref().map(read_labels).transpose()?;
@@ -56,8 +59,9 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         "images": embeddings.len(),
         "dim": embeddings.dim,
         "scale": digits(embeddings.scale),
-        "out": args.out,
-        "metadata": metadata,
+        "out": shown(&args.out),
+        "metadata": metadata.as_deref().map(shown),
+        "files": paths.iter().map(|path| shown(path)).collect::<Vec<_>>(),
     });
     output.report(&human, &json)
 }
@@ -75,4 +79,39 @@ fn projector_labels(args: &Args, form: Form, images: usize, labels: Vec<u8>) -> 
     );
     let labels: Vec<Class> = labels.into_iter().map(Class::from).collect();
     write_projector_labels(&args.out, &labels, &ClassNames::numbers())
+}
+
+/// The images, and the files that they are from if each has one.
+fn images(args: &Args, file: &ModelFile, output: Output) -> Result<(Images, Vec<PathBuf>)> {
+    let path = &args.images;
+    let input = file.model().header().input;
+    let size = (usize::from(input.width), usize::from(input.height));
+    if !path.is_dir() {
+        return Ok((Images::read(path)?, Vec::new()));
+    }
+    if !pictures::class_folders(path)?.is_empty() {
+        let reader = Reader {
+            names: None,
+            size,
+            pictures: &args.pictures,
+            output,
+        };
+        let read = reader.folders(path, &ClassNames::numbers())?;
+        return Ok((read.set.images, read.paths));
+    }
+    let found = pictures::find(path)?;
+    ensure!(
+        !found.files.is_empty(),
+        "{} holds no pictures",
+        path.display()
+    );
+    let read = pictures::read(&found.files, size.0, size.1, &args.pictures.options())?;
+    note_pictures(
+        output,
+        found.passed_over,
+        read.turned,
+        &read.bad,
+        read.paths.len(),
+    );
+    Ok((read.images, read.paths))
 }

@@ -4,82 +4,68 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
-use siamese_train::dataset::{Class, ClassNames};
-use siamese_train::dataset::{Dataset, Source, Split};
+use anyhow::{Context, Result, bail, ensure};
+use serde::Serialize;
+use siamese_train::dataset::{Class, ClassNames, Dataset, Record, Split};
 use siamese_train::embed::points::Points;
 use siamese_train::embed::{ModelFile, embed_images};
-use siamese_train::evaluate::{Evaluation, Labelled, evaluate};
+use siamese_train::evaluate::{Evaluation, Labelled, Metrics, evaluate};
 
-use super::{Output, SourceArg};
+use super::Output;
+use super::labelled::OneSet;
 
 /// Measure how good the map of a model is
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Every query image is classified by its nearest gallery images (the vote of 1, 5 and 25) and by
 the nearest class mean; every pair of query images is judged same or different by distance. The
-gallery is the training part of the set and the queries are its test part, unless four files are
-given. All by the integer path, so a device gets the same figures.
+gallery is the training part of the set and the queries are its test part, unless images of your
+own are given: folders with one folder of pictures a class, or IDX files. All by the integer path, so a device gets the same figures.
 
 Examples:
   siamese-train eval --model model/small.siam
   siamese-train eval --model model/small.siam --dataset fashion-mnist --json
+  siamese-train eval --model m.siam --gallery-images parts --images new-parts
   siamese-train eval --model m.siam --gallery-images gi.idx --gallery-labels gl.idx \\
       --images qi.idx.gz --labels ql.idx.gz")]
 pub struct Args {
     /// The quantised model
     #[arg(long, value_name = "FILE.siam")]
     model: PathBuf,
-    /// The folder of all data sets, or one with the four files of this set
-    #[arg(long, value_name = "DIR", default_value = "data")]
-    data: PathBuf,
-    /// The set
-    #[arg(long, value_enum, default_value_t = SourceArg(Source::Mnist))]
-    dataset: SourceArg,
-    /// Classes to leave out, such as 7,8,9
+    /// Classes to leave out, such as 7,8,9, or cat,dog
     #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
-    without: Vec<Class>,
+    without: Vec<String>,
+    /// Known images of your own, to go with --images: a folder with one folder a class, or IDX
+    #[arg(long, value_name = "FOLDER|IDX", requires = "images")]
+    gallery_images: Option<PathBuf>,
+    /// The labels of IDX gallery images
+    #[arg(long, value_name = "IDX", requires = "gallery_images")]
+    gallery_labels: Option<PathBuf>,
     #[command(flatten)]
-    files: Option<Files>,
+    set: OneSet,
 }
 
-/// Four files instead of a known set.
-#[derive(Debug, clap::Args)]
-#[group(multiple = true, conflicts_with_all = ["data", "dataset"])]
-struct Files {
-    /// Known images: IDX, raw or .gz
-    #[arg(long, value_name = "IDX", required = false, requires_all = ["gallery_labels", "images", "labels"])]
-    gallery_images: PathBuf,
-    /// Their labels
-    #[arg(long, value_name = "IDX", required = false, requires_all = ["gallery_images", "images", "labels"])]
-    gallery_labels: PathBuf,
-    /// The images that are asked about
-    #[arg(long, value_name = "IDX", required = false, requires_all = ["gallery_images", "gallery_labels", "labels"])]
-    images: PathBuf,
-    /// Their labels
-    #[arg(long, value_name = "IDX", required = false, requires_all = ["gallery_images", "gallery_labels", "images"])]
-    labels: PathBuf,
+/// The report: the numbers, and what the classes are called.
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    metrics: &'a Metrics,
+    /// The names of the classes of the queries, by label, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classes: Option<ClassNames>,
 }
 
 pub fn run(args: &Args, output: Output) -> Result<()> {
     let file = ModelFile::read(&args.model)?;
-    let (gallery, queries, names) = match &args.files {
-        Some(files) => (
-            Dataset::read(&files.gallery_images, &files.gallery_labels)?,
-            Dataset::read(&files.images, &files.labels)?,
-            ClassNames::numbers(),
-        ),
-        None => {
-            let source = args.dataset.0;
-            (
-                Dataset::load(&args.data, source, Split::Train)?,
-                Dataset::load(&args.data, source, Split::Test)?,
-                ClassNames::from(source),
-            )
-        }
-    };
-    let without = args.without.iter().copied().collect();
+    let (gallery, queries) = sets(args, &file, output)?;
+    // Those of the queries contain those of the gallery.
+    let names = queries.names.clone();
+    let without = names.find_all(&args.without)?;
     let (gallery, queries) = (gallery.without(&without), queries.without(&without));
+    ensure!(
+        !gallery.is_empty() && !queries.is_empty(),
+        "--without leaves no image; leave out fewer classes"
+    );
     let start = Instant::now();
     let embed = |set: &Dataset, what: &str| -> Result<Points> {
         embed_images(&file.model(), &set.images)
@@ -105,7 +91,54 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         gallery.len(),
         start.elapsed().as_secs_f64()
     )?;
-    output.report(&human, &evaluation.metrics)
+    let classes = queries.classes();
+    let named = classes.iter().any(|&class| names.is_named(class));
+    if let Some(remark) = training_remark(&file, &classes, &names) {
+        writeln!(human, "{remark}")?;
+    }
+    let report = Report {
+        metrics: &evaluation.metrics,
+        classes: named.then(|| names.of(&classes)),
+    };
+    output.report(&human, &report)
+}
+
+/// The gallery and the queries.
+fn sets(args: &Args, file: &ModelFile, output: Output) -> Result<(Dataset, Dataset)> {
+    let input = Some(file.model().header().input);
+    let set = &args.set;
+    let gallery = match (&args.gallery_images, set.source()) {
+        (Some(images), _) => {
+            let options = ["gallery-images", "gallery-labels"];
+            set.read(
+                images,
+                args.gallery_labels.as_deref(),
+                options,
+                input,
+                output,
+            )?
+        }
+        (None, Some(_)) => set.load(Split::Train, input, output)?,
+        (None, None) => bail!(
+            "give the images to compare with too, as --gallery-images: those that the model was \
+             trained with, for example"
+        ),
+    };
+    let queries = set.load_beside(Split::Test, input, &gallery.names, output)?;
+    Ok((gallery, queries))
+}
+
+/// What is recorded of the classes in training, if they are not all known from
+/// there.
+fn training_remark(file: &ModelFile, classes: &[Class], names: &ClassNames) -> Option<String> {
+    let record = Record::beside(file.path(), &file.model())?;
+    let never = |class: &&Class| record.has_seen(**class, &names.get(**class)) == Some(false);
+    let never: Vec<String> = classes
+        .iter()
+        .filter(never)
+        .map(|&class| names.get(class))
+        .collect();
+    (!never.is_empty()).then(|| format!("never seen in training: {}", never.join(", ")))
 }
 
 /// The evaluation for people.

@@ -1,13 +1,12 @@
 //! `fewshot`: how well classes are known that training never saw.
 
-use siamese_train::dataset::Class;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use serde::Serialize;
-use siamese_train::dataset::Dataset;
+use siamese_train::dataset::{Class, ClassNames, Dataset, Record};
 use siamese_train::embed::{ModelFile, embed_images};
 use siamese_train::evaluate::few_shot::{Embedded, FewShot, Protocol, Spread};
 #[cfg(feature = "torch")]
@@ -17,6 +16,7 @@ use super::Output;
 #[cfg(feature = "torch")]
 use super::choice::Choice;
 use super::labelled::Data;
+use super::output::shown;
 
 /// The part of the training images that `--spare-test` measures with.
 const VALIDATION: f64 = 1.0 / 6.0;
@@ -54,7 +54,7 @@ pub struct Args {
         value_delimiter = ',',
         default_value = "7,8,9"
     )]
-    held_out: Vec<Class>,
+    held_out: Vec<String>,
     /// Examples of each new class
     #[arg(
         long,
@@ -68,7 +68,7 @@ pub struct Args {
     draws: usize,
     /// Classes that take no part, neither in training nor in measuring
     #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
-    ignore: Vec<Class>,
+    ignore: Vec<String>,
     /// Measure with a sixth of the training images, held out, instead of the test images
     #[arg(long)]
     spare_test: bool,
@@ -121,8 +121,12 @@ impl Training {
 /// The report.
 #[derive(Serialize)]
 struct Report<'a> {
-    model: &'a PathBuf,
+    model: String,
     held_out: &'a BTreeSet<Class>,
+    /// The classes' names, by label.
+    classes: ClassNames,
+    /// Whether training saw each held-out class, where that is recorded.
+    seen_in_training: BTreeMap<Class, Option<bool>>,
     dim: usize,
     draws: usize,
     images: usize,
@@ -136,10 +140,10 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         !args.shots.is_empty() && !args.shots.contains(&0),
         "--shots are numbers of at least 1, such as 1,5,20"
     );
-    let held_out: BTreeSet<Class> = args.held_out.iter().copied().collect();
-    let ignored: BTreeSet<Class> = args.ignore.iter().copied().collect();
     let seed = args.training.seed();
-    let (train, test, names) = args.data.load(seed)?;
+    let (train, test, names) = args.data.load(seed, output)?;
+    let held_out = names.find_all(&args.held_out)?;
+    let ignored = names.find_all(&args.ignore)?;
     let (train, test) = if args.spare_test {
         train.hold_out(VALIDATION, seed)
     } else {
@@ -175,8 +179,19 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         held_out: &held_out,
     };
     let measured = protocol.measure(&args.shots, args.draws, seed)?;
+    let record = Record::beside(&path, &file.model());
+    let seen = |&class: &Class| {
+        let record = record.as_ref();
+        (
+            class,
+            record.and_then(|record| record.has_seen(class, &names.get(class))),
+        )
+    };
+    let seen = held_out.iter().map(seen).collect();
     let report = Report {
-        model: &path,
+        model: shown(&path),
+        classes: names.of(&test.classes()),
+        seen_in_training: seen,
         held_out: &held_out,
         dim: embeddings[0].dim,
         draws: args.draws,
@@ -192,10 +207,10 @@ fn trained(
     args: &Args,
     train: &Dataset,
     test: &Dataset,
-    names: &siamese_train::dataset::ClassNames,
+    names: &ClassNames,
     output: Output,
 ) -> Result<PathBuf> {
-    let without = args.held_out.iter().chain(&args.ignore).copied().collect();
+    let without = &names.find_all(&args.held_out)? | &names.find_all(&args.ignore)?;
     let Training {
         recipe,
         out,
@@ -226,28 +241,39 @@ fn trained(
 }
 
 #[cfg(not(feature = "torch"))]
-fn trained(
-    _: &Args,
-    _: &Dataset,
-    _: &Dataset,
-    _: &siamese_train::dataset::ClassNames,
-    _: Output,
-) -> Result<PathBuf> {
+fn trained(_: &Args, _: &Dataset, _: &Dataset, _: &ClassNames, _: Output) -> Result<PathBuf> {
     anyhow::bail!("this build cannot train, which needs libtorch; give a trained --model")
 }
 
 /// The report for people.
 fn table(report: &Report<'_>) -> Result<String> {
     let mut text = String::new();
-    let classes: Vec<String> = report.held_out.iter().map(Class::to_string).collect();
     writeln!(
         text,
-        "{} coordinates, {} test images, {} draws; classes {} never trained\n",
-        report.dim,
-        report.images,
-        report.draws,
-        classes.join(", ")
+        "{} coordinates, {} test images, {} draws",
+        report.dim, report.images, report.draws,
     )?;
+    for (seen, what) in [
+        (Some(false), "never seen in training"),
+        (
+            Some(true),
+            "SEEN IN TRAINING, so that nothing here is about new classes",
+        ),
+        (
+            None,
+            "new as you say; what training saw is not recorded beside the model",
+        ),
+    ] {
+        let classes = report.seen_in_training.iter();
+        let classes: Vec<String> = classes
+            .filter(|(_, found)| **found == seen)
+            .map(|(&class, _)| report.classes.get(class))
+            .collect();
+        if !classes.is_empty() {
+            writeln!(text, "  {}: {what}", classes.join(", "))?;
+        }
+    }
+    writeln!(text)?;
     writeln!(
         text,
         "  shots          all %          new %      trained %       open set"
@@ -274,6 +300,6 @@ fn table(report: &Report<'_>) -> Result<String> {
             "\n  before anything is enrolled, the trained are told from the new with an area of {auc:.4}"
         )?;
     }
-    writeln!(text, "\n  model     {}", report.model.display())?;
+    writeln!(text, "\n  model     {}", report.model)?;
     Ok(text)
 }

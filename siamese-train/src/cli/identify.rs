@@ -4,24 +4,25 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
-use siamese_core::gallery::{Decision, Thresholds};
+use serde::Serialize;
+use serde_json::{Value, json};
+use siamese_core::gallery::{Decision, Identified, Label, Thresholds};
 use siamese_core::model::Model;
-use siamese_train::dataset::pictures::{self, Ink, Pictures};
+use siamese_train::dataset::{ClassNames, Dataset, Folders, pictures};
 use siamese_train::embed::{ModelFile, embed_images};
-use siamese_train::files::write_atomic;
-use siamese_train::gallery::file::{
-    AnyGallery, any_gallery, label_folders, load_images, read_gallery,
-};
+use siamese_train::gallery::file::NamedGallery;
 
 use super::Output;
+use super::gallery::contents;
+use super::labelled::{PictureArgs, Reader, note_pictures};
+use super::output::shown;
 
 /// Enrol the images of folders in a gallery
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The folder holds one folder a label, named by its number, with the examples of it: PNG, JPEG,
-WebP, TIFF, BMP, PNM or GIF, bright on dark or dark on bright. Five of each will often do. A gallery that is there already takes them up
-in addition. Devices read the same file, if they run the same model.
+The folder holds one folder a class, named by it, with pictures of its examples. Five of each will
+often do. A gallery that is there already takes them up in addition. Devices read the same file, if
+they run the same model.
 
 Examples:
   siamese-train enrol --model model/small-fewshot.siam --gallery my.gallery examples
@@ -31,13 +32,22 @@ pub struct EnrolArgs {
     #[arg(long, value_name = "FILE.siam")]
     model: PathBuf,
     /// The gallery to write
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, alias = "out", value_name = "FILE")]
     gallery: PathBuf,
+    /// The folder of folders named by class
+    #[arg(value_name = "FOLDER", required_unless_present = "images")]
+    folder: Option<PathBuf>,
+    /// The same by an option, or IDX images, raw or .gz
+    #[arg(long, value_name = "FOLDER|IDX", conflicts_with = "folder")]
+    images: Option<PathBuf>,
+    /// The labels of IDX images
+    #[arg(long, value_name = "IDX", requires = "images")]
+    labels: Option<PathBuf>,
+    /// The names of the classes of IDX images: text, one a line, the first that of label 0
+    #[arg(long, value_name = "FILE", requires = "labels")]
+    names: Option<PathBuf>,
     #[command(flatten)]
     pictures: PictureArgs,
-    /// The folder of folders named by label
-    #[arg(value_name = "FOLDER")]
-    folder: PathBuf,
 }
 
 /// Say what images look like, by a gallery
@@ -47,6 +57,9 @@ Each image is identified as the nearest entry of the gallery, or as unknown wher
 farther than --threshold, than the gallery's own threshold if it has one, or than the model was
 calibrated for. Without any of them, the nearest is told and nothing is decided. The margin is how
 much farther the next label is. A device with the same gallery gives the same answers.
+
+A folder with one folder a class gives a score: how many are identified rightly, wrongly, or
+refused, in each class and in all.
 
 Examples:
   siamese-train identify --model model/small-fewshot.siam --gallery my.gallery unknown
@@ -64,84 +77,88 @@ pub struct IdentifyArgs {
     threshold: Option<f64>,
     #[command(flatten)]
     pictures: PictureArgs,
-    /// Image files, and folders of them
+    /// Image files, folders of them, or one folder with one folder a class
     #[arg(value_name = "IMAGES", required = true)]
     images: Vec<PathBuf>,
-}
-
-/// How pictures are read.
-#[derive(Debug, clap::Args)]
-struct PictureArgs {
-    /// Whether the ink is brighter or darker than its ground
-    #[arg(long, value_enum, default_value_t, value_name = "INK")]
-    ink: Ink,
-    /// Go on without pictures that can't be used
-    #[arg(long)]
-    skip_bad: bool,
-    /// What `--ink dark` was once called
-    #[arg(long, hide = true, conflicts_with = "ink")]
-    invert: bool,
-}
-
-impl PictureArgs {
-    fn options(&self) -> pictures::Options {
-        pictures::Options {
-            ink: if self.invert { Ink::Dark } else { self.ink },
-            skip_bad: self.skip_bad,
-        }
-    }
 }
 
 pub fn enrol(args: &EnrolArgs, output: Output) -> Result<()> {
     let file = ModelFile::read(&args.model)?;
     let model = file.model();
     let mut gallery = if args.gallery.is_file() {
-        read_gallery(&model, &args.gallery)?
+        NamedGallery::read(&model, &args.gallery)?
     } else {
-        new_gallery(&model)?
+        NamedGallery::new(&model)?
     };
-    enrol_folder(
-        &model,
-        gallery.as_mut(),
-        &args.folder,
-        &args.pictures,
-        output,
-    )?;
-    let bytes = gallery.to_bytes();
-    write_atomic(&args.gallery, |out| Ok(out.write_all(&bytes)?))?;
-
-    let entries = gallery.entries();
-    let mut human = format!("{} labels in {}\n", entries.len(), args.gallery.display());
-    for (label, examples) in &entries {
-        writeln!(human, "  {label:>5}  {examples} examples")?;
-    }
-    let json = json!({
-        "gallery": args.gallery,
-        "bytes": bytes.len(),
-        "labels": entries
-            .iter()
-            .map(|(label, examples)| json!({ "label": label, "examples": examples }))
-            .collect::<Vec<_>>(),
-    });
+    let images = args.images.as_ref().or(args.folder.as_ref());
+    let images = images.context("give the folder with the examples")?;
+    let reader = reader(&model, args.names.as_deref(), &args.pictures, output);
+    let labels = args.labels.as_deref();
+    let set = reader.read(images, labels, &gallery.names, ["images", "labels"])?;
+    take(&model, &mut gallery, set)?;
+    let bytes = gallery.write(&args.gallery)?;
+    let (human, mut json) = contents(&gallery, &shown(&args.gallery))?;
+    json["bytes"] = bytes.into();
     output.report(&human, &json)
+}
+
+/// Reads pictures of the model's size.
+const fn reader<'a>(
+    model: &Model<'_>,
+    names: Option<&'a Path>,
+    pictures: &'a PictureArgs,
+    output: Output,
+) -> Reader<'a> {
+    let input = model.header().input;
+    Reader {
+        names,
+        size: (input.width as usize, input.height as usize),
+        pictures,
+        output,
+    }
+}
+
+/// Enrols a set.
+fn take(model: &Model<'_>, gallery: &mut NamedGallery, set: Dataset) -> Result<()> {
+    let embeddings = embed_images(model, &set.images)?;
+    for (index, &label) in set.labels.iter().enumerate() {
+        gallery
+            .gallery
+            .enrol(label, embeddings.get(index))
+            .with_context(|| format!("cannot enrol {}", set.names.get(label)))?;
+    }
+    gallery.names = set.names;
+    Ok(())
+}
+
+/// What is asked about.
+struct Asked {
+    images: siamese_train::dataset::Images,
+    paths: Vec<PathBuf>,
+    /// The label of each, and the labels' names, if they are known.
+    classes: Option<(Vec<Label>, ClassNames)>,
+}
+
+/// An image and its answer.
+struct Answer {
+    path: String,
+    found: Identified,
+    label: Option<Label>,
+}
+
+impl Answer {
+    /// Whether another label is exactly as near.
+    fn is_tie(&self) -> bool {
+        let nearest = self.found.nearest.distance_squared;
+        let second = self.found.runner_up;
+        second.is_some_and(|second| second.distance_squared == nearest)
+    }
 }
 
 pub fn identify(args: &IdentifyArgs, output: Output) -> Result<()> {
     let file = ModelFile::read(&args.model)?;
     let model = file.model();
-    let mut gallery = if args.gallery.is_dir() {
-        let mut gallery = new_gallery(&model)?;
-        enrol_folder(
-            &model,
-            gallery.as_mut(),
-            &args.gallery,
-            &args.pictures,
-            output,
-        )?;
-        gallery
-    } else {
-        read_gallery(&model, &args.gallery)?
-    };
+    let mut gallery = gallery_of(args, &model, output)?;
     let unit = f64::from(model.header().scales.embedding);
     if let Some(distance) = args.threshold {
         ensure!(
@@ -149,141 +166,312 @@ pub fn identify(args: &IdentifyArgs, output: Output) -> Result<()> {
             "--threshold is a distance, 0 or more, not {distance}"
         );
         let squared_steps = Some((distance / unit).powi(2) as u64);
-        gallery.set_user_thresholds(Thresholds {
+        gallery.gallery.set_user_thresholds(Thresholds {
             prototype: squared_steps,
             pair: squared_steps,
         });
     }
+    let asked = asked(args, &model, &gallery.names, output)?;
+    let embeddings = embed_images(&model, &asked.images)?;
+    let mut answers = Vec::with_capacity(asked.paths.len());
+    for (index, path) in asked.paths.iter().enumerate() {
+        let found = gallery.gallery.identify(embeddings.get(index));
+        answers.push(Answer {
+            path: shown(path),
+            found: found.context("the gallery is empty")?,
+            label: asked.classes.as_ref().map(|(labels, _)| labels[index]),
+        });
+    }
+    let names = asked
+        .classes
+        .as_ref()
+        .map_or(&gallery.names, |(_, names)| names);
+    let score = asked
+        .classes
+        .as_ref()
+        .map(|_| Score::of(&answers, &gallery, names));
+    let mut human = match &score {
+        Some(score) => score.table()?,
+        None => lines(&answers, names, unit)?,
+    };
+    human.push_str(&remarks(&answers, &gallery));
+    let json: Vec<Value> = answers
+        .iter()
+        .map(|answer| told(answer, names, unit))
+        .collect();
+    match score {
+        Some(score) => output.report(&human, &json!({ "score": score, "answers": json })),
+        None => output.report(&human, &json),
+    }
+}
+
+/// The gallery of a file, or of a folder of examples.
+fn gallery_of(args: &IdentifyArgs, model: &Model<'_>, output: Output) -> Result<NamedGallery> {
+    let path = &args.gallery;
+    let gallery = if path.is_dir() {
+        let mut gallery = NamedGallery::new(model)?;
+        let read = reader(model, None, &args.pictures, output).folders(path, &gallery.names)?;
+        take(model, &mut gallery, read.set)?;
+        gallery
+    } else {
+        NamedGallery::read(model, path)?
+    };
     ensure!(
-        !gallery.entries().is_empty(),
+        !gallery.labels().is_empty(),
         "{} is empty: enrol something first",
-        args.gallery.display()
+        path.display()
     );
-    let mut remarks = Remarks::default();
-    let mut files = Vec::new();
+    Ok(gallery)
+}
+
+/// Reads what is asked about: one folder of folders, or files and folders of them.
+fn asked(
+    args: &IdentifyArgs,
+    model: &Model<'_>,
+    names: &ClassNames,
+    output: Output,
+) -> Result<Asked> {
+    let reader = reader(model, None, &args.pictures, output);
+    if let [folder] = args.images.as_slice()
+        && folder.is_dir()
+        && !pictures::class_folders(folder)?.is_empty()
+    {
+        let Folders { set, paths, .. } = reader.folders(folder, names)?;
+        return Ok(Asked {
+            images: set.images,
+            paths,
+            classes: Some((set.labels, set.names)),
+        });
+    }
+    let (mut files, mut passed_over) = (Vec::new(), 0);
     for path in &args.images {
         let found = pictures::find(path)?;
-        remarks.passed_over += found.passed_over;
+        ensure!(
+            !found.files.is_empty(),
+            "{} holds no pictures",
+            path.display()
+        );
         files.extend(found.files);
+        passed_over += found.passed_over;
     }
-    let read = load_images(&model, &files, &args.pictures.options())?;
-    remarks.take(&read);
-    remarks.note(output);
-    let paths = &read.paths;
-    let embeddings = embed_images(&model, &read.images)?;
+    let (width, height) = reader.size;
+    let read = pictures::read(&files, width, height, &args.pictures.options())?;
+    note_pictures(
+        output,
+        passed_over,
+        read.turned,
+        &read.bad,
+        read.paths.len(),
+    );
+    Ok(Asked {
+        images: read.images,
+        paths: read.paths,
+        classes: None,
+    })
+}
 
-    let width = paths.iter().map(|path| path.display().to_string().len());
+/// One line an image.
+fn lines(answers: &[Answer], names: &ClassNames, unit: f64) -> Result<String> {
+    let width = answers.iter().map(|answer| answer.path.chars().count());
     let width = width.max().unwrap_or(0);
     let mut human = String::new();
-    let mut answers = Vec::new();
-    let mut uncalibrated = false;
-    for (index, path) in paths.iter().enumerate() {
-        let found = gallery
-            .identify(embeddings.get(index))
-            .context("the gallery is empty")?;
+    for answer in answers {
+        let found = &answer.found;
         let real = |steps: u32| f64::from(steps) * unit;
-        let distance = real(found.nearest.distance());
-        let margin = found.margin().map(real);
-        let label = found.label();
-        let shown = match (label, found.decision) {
-            (Some(label), _) => label.to_string(),
+        let shown = match (found.label(), found.decision) {
+            (Some(label), _) => names.get(label),
             (None, Decision::Uncalibrated) => "?".to_owned(),
             (None, _) => "unknown".to_owned(),
         };
         write!(
             human,
-            "{:<width$}  {shown:>7}  at {distance:.3}",
-            path.display().to_string()
+            "{:<width$}  {shown:>7}  at {:.3}",
+            answer.path,
+            real(found.nearest.distance())
         )?;
-        if label.is_none() {
-            write!(human, ", nearest {}", found.nearest.label)?;
+        if found.label().is_none() {
+            write!(human, ", nearest {}", names.get(found.nearest.label))?;
         }
-        uncalibrated |= found.decision == Decision::Uncalibrated;
-        if let (Some(second), Some(margin)) = (found.runner_up, margin) {
-            write!(human, ", {} is {margin:.3} farther", second.label)?;
+        if let (Some(second), Some(margin)) = (found.runner_up, found.margin()) {
+            let second = names.get(second.label);
+            if answer.is_tie() {
+                write!(human, ", {second} is exactly as near")?;
+            } else {
+                write!(human, ", {second} is {:.3} farther", real(margin))?;
+            }
         }
         human.push('\n');
-        answers.push(json!({
-            "image": path,
-            "label": label,
-            "decision": found.decision.to_string(),
-            "nearest": found.nearest.label,
-            "distance": distance,
-            "distance_squared_steps": found.nearest.distance_squared,
-            "runner_up": found.runner_up.map(|second| second.label),
-            "margin": margin,
-        }));
     }
-    if uncalibrated {
-        human.push_str(
+    Ok(human)
+}
+
+/// What there is to say about all answers.
+fn remarks(answers: &[Answer], gallery: &NamedGallery) -> String {
+    let mut text = String::new();
+    let ties = answers.iter().filter(|answer| answer.is_tie()).count();
+    if ties > 0 {
+        text.push_str(&format!(
+            "{ties} of {} images are exactly as near to another label; the lower label was told\n",
+            answers.len()
+        ));
+    }
+    for (first, second) in gallery.identical() {
+        text.push_str(&format!(
+            "{} and {} are the same point in the gallery: look at their pictures\n",
+            gallery.names.get(first),
+            gallery.names.get(second)
+        ));
+    }
+    let undecided = |answer: &Answer| answer.found.decision == Decision::Uncalibrated;
+    if answers.iter().any(undecided) {
+        text.push_str(
             "?: the model is not calibrated, so that no distance is known to be near enough; use \
              siamese-train calibrate, or --threshold\n",
         );
     }
-    output.report(&human, &answers)
+    text
 }
 
-fn new_gallery(model: &Model<'_>) -> Result<Box<dyn AnyGallery>> {
-    any_gallery(model, None).context("cannot make a gallery for this model")
+/// An answer as JSON.
+fn told(answer: &Answer, names: &ClassNames, unit: f64) -> Value {
+    let found = &answer.found;
+    let real = |steps: u32| f64::from(steps) * unit;
+    let name = |label: Label| names.get(label);
+    let second = found.runner_up.map(|second| second.label);
+    let mut told = json!({
+        "image": answer.path,
+        "label": found.label(),
+        "name": found.label().map(name),
+        "decision": found.decision.to_string(),
+        "nearest": found.nearest.label,
+        "nearest_name": name(found.nearest.label),
+        "distance": real(found.nearest.distance()),
+        "distance_squared_steps": found.nearest.distance_squared,
+        "runner_up": second,
+        "runner_up_name": second.map(name),
+        "margin": found.margin().map(real),
+        "tie": answer.is_tie(),
+    });
+    if let Some(label) = answer.label {
+        told["class"] = name(label).into();
+    }
+    told
 }
 
-/// Enrols the examples in the folders of a folder.
-fn enrol_folder(
-    model: &Model<'_>,
-    gallery: &mut dyn AnyGallery,
-    folder: &Path,
-    args: &PictureArgs,
-    output: Output,
-) -> Result<()> {
-    let mut remarks = Remarks::default();
-    for (label, examples) in label_folders(folder)? {
-        let found = pictures::find(&examples)?;
-        remarks.passed_over += found.passed_over;
-        let read = load_images(model, &found.files, &args.options())?;
-        remarks.take(&read);
-        let embeddings = embed_images(model, &read.images)?;
-        for index in 0..embeddings.len() {
-            gallery
-                .enrol(label, embeddings.get(index))
-                .with_context(|| format!("cannot enrol {}", examples.display()))?;
+/// How the images of a class, or all, were identified.
+#[derive(Debug, Clone, Default, Serialize)]
+struct Tally {
+    /// What the class is called.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    name: String,
+    images: usize,
+    /// As their class; for a class that is not enrolled: refused.
+    right: usize,
+    /// As another class.
+    wrong: usize,
+    /// Not as any, though the class is enrolled.
+    refused: usize,
+    /// Whether the class is in the gallery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enrolled: Option<bool>,
+}
+
+/// How the images of known classes were identified.
+#[derive(Debug, Serialize)]
+struct Score {
+    #[serde(flatten)]
+    all: Tally,
+    /// Whether a threshold decided; if not, the nearest label counts.
+    decided: bool,
+    classes: Vec<Tally>,
+}
+
+impl Score {
+    fn of(answers: &[Answer], gallery: &NamedGallery, names: &ClassNames) -> Self {
+        let enrolled = gallery.labels();
+        let mut classes: std::collections::BTreeMap<Label, Tally> = Default::default();
+        let mut decided = true;
+        for answer in answers {
+            let Some(class) = answer.label else { continue };
+            let known = enrolled.contains(&class);
+            let uncalibrated = answer.found.decision == Decision::Uncalibrated;
+            decided &= !uncalibrated;
+            let told = if uncalibrated {
+                Some(answer.found.nearest.label)
+            } else {
+                answer.found.label()
+            };
+            let tally = classes.entry(class).or_insert_with(|| Tally {
+                name: names.get(class),
+                enrolled: Some(known),
+                ..Tally::default()
+            });
+            tally.images += 1;
+            match told {
+                Some(label) if label == class => tally.right += 1,
+                Some(_) => tally.wrong += 1,
+                None if known => tally.refused += 1,
+                None => tally.right += 1,
+            }
+        }
+        let classes: Vec<Tally> = classes.into_values().collect();
+        let sum = |of: fn(&Tally) -> usize| classes.iter().map(of).sum();
+        let all = Tally {
+            images: sum(|tally| tally.images),
+            right: sum(|tally| tally.right),
+            wrong: sum(|tally| tally.wrong),
+            refused: sum(|tally| tally.refused),
+            ..Tally::default()
+        };
+        Self {
+            all,
+            decided,
+            classes,
         }
     }
-    remarks.note(output);
-    Ok(())
-}
 
-/// What is worth a remark about pictures that were read.
-#[derive(Default)]
-struct Remarks {
-    passed_over: usize,
-    turned: usize,
-    read: usize,
-    bad: Vec<(PathBuf, String)>,
-}
-
-impl Remarks {
-    fn take(&mut self, read: &Pictures) {
-        self.turned += read.turned;
-        self.read += read.paths.len();
-        self.bad.extend(read.bad.iter().cloned());
-    }
-
-    fn note(&self, output: Output) {
-        for (path, why) in &self.bad {
-            output.note(&format!("skipped: {} {why}", path.display()));
+    fn table(&self) -> Result<String> {
+        let width = self.classes.iter().map(|tally| tally.name.chars().count());
+        let width = width.max().unwrap_or(0).max(5);
+        let mut text = format!(
+            "  {:<width$}   images    right    wrong  refused\n",
+            "class"
+        );
+        let mut stranger = false;
+        let mut line = |name: &str, tally: &Tally| {
+            let mark = if tally.enrolled == Some(false) {
+                stranger = true;
+                " *"
+            } else {
+                ""
+            };
+            writeln!(
+                text,
+                "  {name:<width$} {:>8} {:>8} {:>8} {:>8}{mark}",
+                tally.images, tally.right, tally.wrong, tally.refused
+            )
+        };
+        for tally in &self.classes {
+            line(&tally.name, tally)?;
         }
-        if self.passed_over > 0 {
-            output.note(&format!(
-                "{} other files were passed over",
-                self.passed_over
-            ));
+        line("all", &self.all)?;
+        let percent = |count: usize| 100.0 * count as f64 / self.all.images.max(1) as f64;
+        writeln!(
+            text,
+            "\n{:.2} % right, {:.2} % wrong, {:.2} % refused",
+            percent(self.all.right),
+            percent(self.all.wrong),
+            percent(self.all.refused)
+        )?;
+        if stranger {
+            writeln!(text, "*: not enrolled, so that to refuse is right")?;
         }
-        if self.turned > 0 {
-            output.note(&format!(
-                "{} of {} pictures are dark on bright by their borders and were turned; --ink \
-                 bright or --ink dark says it for all",
-                self.turned, self.read
-            ));
+        if !self.decided {
+            writeln!(
+                text,
+                "counted by the nearest label, as no threshold decides"
+            )?;
         }
+        Ok(text)
     }
 }

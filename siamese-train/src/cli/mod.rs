@@ -7,6 +7,7 @@ mod data;
 mod embed;
 mod eval;
 mod few_shot;
+mod gallery;
 mod identify;
 #[cfg(feature = "torch")]
 mod import;
@@ -75,6 +76,7 @@ enum Command {
     Identify(identify::IdentifyArgs),
     #[cfg(feature = "torch")]
     Import(Box<import::Args>),
+    Gallery(gallery::Args),
     Inspect(inspect::Args),
     Plot(plot::Args),
     Repack(repack::Args),
@@ -122,6 +124,7 @@ fn dispatch(command: Command, output: Output) -> Result<()> {
         Command::Identify(args) => identify::identify(&args, output),
         #[cfg(feature = "torch")]
         Command::Import(args) => import::run(&args, output),
+        Command::Gallery(args) => gallery::run(&args, output),
         Command::Inspect(args) => inspect::run(&args, output),
         Command::Plot(args) => plot::run(&args, output),
         Command::Repack(args) => repack::run(&args, output),

@@ -1,6 +1,8 @@
 //! What a command says, and where: the report on stdout, all else on stderr.
 
+use std::fmt::Display;
 use std::io::{ErrorKind, Write};
+use std::path::Path;
 use std::process::exit;
 
 use anyhow::Result;
@@ -27,7 +29,7 @@ impl Output {
     /// A remark about what is going on.
     pub fn note(self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            say(text);
         }
     }
 
@@ -48,8 +50,19 @@ impl Output {
 
     /// An error with its causes, in one sentence.
     pub fn error(self, error: &anyhow::Error) {
-        eprintln!("error: {error:#}");
+        say(format_args!("error: {error:#}"));
     }
+}
+
+/// Writes a line to stderr. Where nobody listens, as after `2>&1 | head` or on a
+/// full disk, the work goes on: what it leaves is worth more than what it says.
+fn say(text: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// A path for a report: text, whatever bytes its name has.
+pub fn shown(path: &Path) -> String {
+    path.display().to_string()
 }
 
 /// A number for JSON with the digits that an `f32` has, and no others.

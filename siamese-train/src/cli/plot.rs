@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use clap::ArgGroup;
 use serde_json::json;
-use siamese_train::dataset::ClassNames;
-use siamese_train::dataset::{Dataset, Source, Split};
+use siamese_train::dataset::{ClassNames, Dataset, Split};
 use siamese_train::embed::points::Points;
 use siamese_train::embed::{ModelFile, embed_images};
 use siamese_train::evaluate::neighbours::knn_leave_one_out;
 use siamese_train::evaluate::{Labelled, Verification, evaluate_leave_one_out};
 use siamese_train::plot::{self, Panel, Projection, write_maps_by};
 
-use super::{Output, SourceArg};
+use super::Output;
+use super::labelled::OneSet;
+use super::output::shown;
 
 /// Maps in a row of a comparison.
 const COLUMNS: usize = 3;
@@ -44,18 +45,8 @@ pub struct Args {
     /// Embeddings, one line an image, in the images' order
     #[arg(long, value_name = "FILE")]
     embeddings: Option<PathBuf>,
-    /// The images: IDX, raw or .gz
-    #[arg(long, value_name = "IDX", requires = "labels", conflicts_with_all = ["data", "dataset"])]
-    images: Option<PathBuf>,
-    /// Their labels
-    #[arg(long, value_name = "IDX", requires = "images")]
-    labels: Option<PathBuf>,
-    /// The folder of all data sets, or one with the files of this set
-    #[arg(long, value_name = "DIR", default_value = "data")]
-    data: PathBuf,
-    /// The set
-    #[arg(long, value_enum, default_value_t = SourceArg(Source::Mnist))]
-    dataset: SourceArg,
+    #[command(flatten)]
+    set: OneSet,
     /// Where the pictures go
     #[arg(long, value_name = "DIR", default_value = ".")]
     out_dir: PathBuf,
@@ -73,18 +64,14 @@ pub struct Args {
 
 pub fn run(args: &Args, output: Output) -> Result<()> {
     let model = args.model.as_deref().map(ModelFile::read).transpose()?;
-    let (set, names, what) = match (&args.images, &args.labels) {
-        (Some(images), Some(labels)) => (
-            Dataset::read(images, labels)?,
-            ClassNames::numbers(),
-            String::new(),
-        ),
-        _ => {
-            let source = args.dataset.0;
-            let set = Dataset::load(&args.data, source, Split::Test)?;
-            (set, source.into(), format!(" on {}", source.title()))
-        }
-    };
+    let size = model.as_ref().map(|file| file.model().header().input);
+    let set = args.set.load(Split::Test, size, output)?;
+    let names = set.names.clone();
+    let what = args
+        .set
+        .source()
+        .map(|source| format!(" on {}", source.title()));
+    let what = what.unwrap_or_default();
     if !args.compare.is_empty() {
         return compare(args, &set, &names, output);
     }
@@ -146,6 +133,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         .iter()
         .map(|path| format!("{}\n", path.display()))
         .collect();
+    let paths: Vec<String> = paths.iter().map(|path| shown(path)).collect();
     output.report(&human, &json!({ "pictures": paths }))
 }
 
@@ -184,5 +172,6 @@ fn compare(args: &Args, set: &Dataset, names: &ClassNames, output: Output) -> Re
         .each_ref()
         .map(|path| path.display().to_string())
         .join("\n");
+    let paths = paths.each_ref().map(|path| shown(path));
     output.report(&human, &json!({ "pictures": paths }))
 }

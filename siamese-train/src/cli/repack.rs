@@ -9,6 +9,7 @@ use siamese_build::Core;
 use siamese_train::embed::ModelFile;
 
 use super::Output;
+use super::output::shown;
 
 /// Put a model's weights in the order that a core is fastest with
 #[derive(Debug, clap::Args)]
@@ -66,7 +67,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         "core": args.core.name(),
         "layout": layout.name(),
         "bytes": packed.bytes().len(),
-        "out": args.out,
+        "out": shown(&args.out),
     });
     output.report(&human, &json)
 }

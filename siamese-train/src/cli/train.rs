@@ -1,7 +1,5 @@
 //! `train`: from labelled images to a model, golden vectors and pictures.
 
-use siamese_train::dataset::Class;
-use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::exit;
@@ -51,7 +49,7 @@ pub struct Args {
     recipe: RecipeName,
     /// Classes to leave out, such as 7,8,9: their images are never seen
     #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
-    without: Vec<Class>,
+    without: Vec<String>,
     /// The folder to write to
     #[arg(long, value_name = "DIR", default_value = "model")]
     out: PathBuf,
@@ -88,8 +86,8 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         ensure!(threads > 0, "--threads must be at least 1");
         tch::set_num_threads(threads.into());
     }
-    let (train, test, names) = args.data.load(args.choice.seed())?;
-    let without: BTreeSet<Class> = args.without.iter().copied().collect();
+    let (train, test, names) = args.data.load(args.choice.seed(), output)?;
+    let without = names.find_all(&args.without)?;
     let train = train.without(&without);
     let plan = args.choice.plan(args.recipe, &train, &without)?;
     let name = args.name.clone();
@@ -190,6 +188,8 @@ impl Job<'_> {
         let report = Report {
             name: files.name().to_owned(),
             training_digest: hex(&plan.digest()),
+            classes: names.of(&train.classes()),
+            left_out: names.of(&plan.without.iter().copied().collect::<Vec<_>>()),
             plan,
             version: env!("CARGO_PKG_VERSION"),
             libtorch: env!("SIAMESE_LIBTORCH"),

@@ -3,11 +3,11 @@
 //! after them.
 
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use super::Images;
 
@@ -16,6 +16,8 @@ use super::Images;
 const MAX_ITEMS: u64 = 1 << 31;
 /// Memory that is asked for before the items have been seen.
 const FIRST_ALLOCATION: u64 = 1 << 26;
+/// The type of the items that is read.
+const BYTES: u8 = 8;
 /// What a file packed by gzip starts with.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
@@ -62,7 +64,10 @@ fn read_idx<const AXES: usize>(path: &Path, what: &str) -> Result<([u32; AXES], 
 }
 
 /// [`read_idx`] from any source of bytes.
-fn parse_idx<const AXES: usize>(mut file: impl Read, what: &str) -> Result<([u32; AXES], Vec<u8>)> {
+fn parse_idx<const AXES: usize>(
+    mut file: impl BufRead,
+    what: &str,
+) -> Result<([u32; AXES], Vec<u8>)> {
     let mut start = Vec::new();
     file.by_ref()
         .take(GZIP.len() as u64)
@@ -70,7 +75,7 @@ fn parse_idx<const AXES: usize>(mut file: impl Read, what: &str) -> Result<([u32
     let packed = start == GZIP;
     let file = Cursor::new(start).chain(file);
     if packed {
-        parse_raw(MultiGzDecoder::new(file), what)
+        parse_raw(Members::new(file), what)
     } else {
         parse_raw(file, what)
     }
@@ -80,11 +85,11 @@ fn parse_idx<const AXES: usize>(mut file: impl Read, what: &str) -> Result<([u32
 fn parse_raw<const AXES: usize>(mut file: impl Read, what: &str) -> Result<([u32; AXES], Vec<u8>)> {
     let mut magic = [0; 4];
     fill(&mut file, &mut magic)?;
-    if magic != [0, 0, 8, AXES as u8] {
+    if magic != [0, 0, BYTES, AXES as u8] {
         bail!(
-            "it is no IDX file of {what}: it starts with {} instead of {}",
-            hex(magic),
-            hex([0, 0, 8, AXES as u8])
+            "{}; expected were {what}, {}",
+            described(magic),
+            kind(BYTES, AXES as u8)
         );
     }
     let mut axes = [0; AXES];
@@ -147,8 +152,87 @@ fn by(axes: &[u32]) -> String {
         .join(" x ")
 }
 
-fn hex(bytes: [u8; 4]) -> String {
-    format!("{:08x}", u32::from_be_bytes(bytes))
+/// What a file is that starts so, and is not what was looked for.
+fn described(magic: [u8; 4]) -> String {
+    match magic {
+        [0, 0, BYTES, 1] => "it is an IDX file of labels (bytes with one axis)".to_owned(),
+        [0, 0, BYTES, 3] => "it is an IDX file of images (bytes with three axes)".to_owned(),
+        [0, 0, items, axes] if item(items).is_some() && axes > 0 => {
+            format!("it is an IDX file of {}", kind(items, axes))
+        }
+        [axes, items, 0, 0] if item(items).is_some() && axes > 0 => format!(
+            "it is an IDX file of {} with its header's bytes in reverse order",
+            kind(items, axes)
+        ),
+        [0x89, b'P', b'N', b'G'] | [0xff, 0xd8, ..] | [b'G', b'I', b'F', b'8'] | [b'B', b'M', ..] => {
+            "it is a picture and no IDX file; pictures are given as a folder with one folder a class"
+                .to_owned()
+        }
+        _ => format!(
+            "it is no IDX file: it starts with {:08x}",
+            u32::from_be_bytes(magic)
+        ),
+    }
+}
+
+/// Items of a type with a number of axes, in words.
+fn kind(items: u8, axes: u8) -> String {
+    let plural = if axes == 1 { "axis" } else { "axes" };
+    format!("{} with {axes} {plural}", item(items).unwrap_or("items"))
+}
+
+/// The types of items that IDX has, in words.
+const fn item(number: u8) -> Option<&'static str> {
+    Some(match number {
+        BYTES => "bytes",
+        9 => "signed bytes",
+        0x0b => "16-bit integers",
+        0x0c => "32-bit integers",
+        0x0d => "32-bit floats",
+        0x0e => "64-bit floats",
+        _ => return None,
+    })
+}
+
+/// The unpacked content of a file packed by gzip: all of its members, one after
+/// the other, and then nothing but zeros, with which some tools fill the last
+/// block of a tape or an image.
+struct Members<R>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Members<R> {
+    fn new(file: R) -> Self {
+        Self(Some(GzDecoder::new(file)))
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(decoder) = &mut self.0 {
+            let count = decoder.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            let file = self.0.take().map(GzDecoder::into_inner);
+            self.0 = file.map(next_member).transpose()?.flatten();
+        }
+        Ok(0)
+    }
+}
+
+/// What follows a member: another one, or zeros up to the end.
+fn next_member<R: BufRead>(mut file: R) -> io::Result<Option<GzDecoder<R>>> {
+    let mut padded = false;
+    loop {
+        let rest = file.fill_buf()?;
+        let zeros = rest.iter().take_while(|&&byte| byte == 0).count();
+        match (rest.is_empty(), zeros == rest.len()) {
+            (true, _) => return Ok(None),
+            (_, true) => padded = true,
+            _ if padded || zeros > 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => return Ok(Some(GzDecoder::new(file))),
+        }
+        file.consume(zeros);
+    }
 }
 
 #[cfg(test)]
@@ -190,6 +274,23 @@ mod tests {
         // A packed file may consist of several packed parts.
         let parts = [gzip(&bytes[..9]), gzip(&bytes[9..])].concat();
         assert_eq!(images(&parts).unwrap(), read);
+        // Zeros that fill a last block are no content.
+        for zeros in [1, 511, 100_000] {
+            let padded = [gzip(&bytes), vec![0; zeros]].concat();
+            assert_eq!(images(&padded).unwrap(), read);
+        }
+    }
+
+    #[test]
+    fn images_in_place_of_labels_are_named() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&idx(&[2, 1, 3], &[1, 2, 3, 4, 5, 6]))
+            .unwrap();
+        let error = format!("{:#}", read_labels(file.path()).unwrap_err());
+        assert!(
+            error.contains("an IDX file of images") && error.contains("expected were labels"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -207,12 +308,39 @@ mod tests {
             (
                 "labels",
                 idx(&[3], &[0, 1, 2]),
-                "it is no IDX file of images",
+                "it is an IDX file of labels",
+            ),
+            ("text", b"hello, world".to_vec(), "it is no IDX file"),
+            (
+                "16-bit",
+                [&[0, 0, 0x0b, 3], &good[4..]].concat(),
+                "16-bit integers with 3 axes; expected were images, bytes with 3 axes",
             ),
             (
-                "text",
-                b"hello, world".to_vec(),
-                "it is no IDX file of images",
+                "floats",
+                [&[0, 0, 0x0d, 1], &good[4..]].concat(),
+                "32-bit floats with 1 axis",
+            ),
+            (
+                "signed",
+                [&[0, 0, 9, 3], &good[4..]].concat(),
+                "signed bytes with 3 axes",
+            ),
+            (
+                "colours",
+                idx(&[2, 1, 1, 3], &[1, 2, 3, 4, 5, 6]),
+                "bytes with 4 axes",
+            ),
+            (
+                "reverse",
+                [&[3, 8, 0, 0], &good[4..]].concat(),
+                "in reverse order",
+            ),
+            ("picture", b"\x89PNG\r\n".to_vec(), "it is a picture"),
+            (
+                "packed, zeros, then rubbish",
+                [packed.as_slice(), &[0, 0], b"rubbish"].concat(),
+                "something follows",
             ),
             ("cut off", good[..good.len() - 1].to_vec(), "5 of 6 bytes"),
             ("too long", longer.clone(), "bytes follow the 6"),

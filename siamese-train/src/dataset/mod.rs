@@ -1,12 +1,15 @@
-//! Labelled images: from IDX files, or from a public set that is known by name.
+//! Labelled images: from folders of pictures, from IDX files, or from a public set
+//! that is known by name.
 //!
 //! An IDX file is what MNIST comes in: a small header and raw bytes, often
 //! packed by gzip. [`Images::read`] and [`read_labels`] take both forms.
 
 mod fetch;
+mod folders;
 mod idx;
 mod names;
 pub mod pictures;
+mod record;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,8 +21,10 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 pub use fetch::{Fetched, fetch};
+pub use folders::Folders;
 pub use idx::read_labels;
 pub use names::ClassNames;
+pub use record::Record;
 
 /// The number of a class. Its name is in [`ClassNames`].
 pub type Class = u16;
@@ -146,10 +151,12 @@ pub struct Dataset {
     pub images: Images,
     /// One class an image, in the images' order.
     pub labels: Vec<Class>,
+    /// What the classes are called.
+    pub names: ClassNames,
 }
 
 impl Dataset {
-    /// Joins images and labels.
+    /// Joins images and labels; the classes are called by their numbers.
     ///
     /// # Errors
     /// If their numbers differ.
@@ -160,7 +167,17 @@ impl Dataset {
             images.len(),
             labels.len()
         );
-        Ok(Self { images, labels })
+        Ok(Self {
+            images,
+            labels,
+            names: ClassNames::numbers(),
+        })
+    }
+
+    /// The same with names for the classes.
+    #[must_use]
+    pub fn with_names(self, names: ClassNames) -> Self {
+        Self { names, ..self }
     }
 
     /// Reads an IDX file of images and the one of their labels, raw or `.gz`.
@@ -182,13 +199,15 @@ impl Dataset {
     }
 
     /// Loads one part of a known set. The files are looked for in
-    /// `dir/<source>/` and then in `dir` itself, each raw and then `.gz`.
+    /// `dir/<source>/` and then in `dir` itself, each raw and then `.gz`, and
+    /// under its other usual name, `train-images.idx3-ubyte`.
     ///
     /// # Errors
     /// As [`read`](Self::read); a missing file's message says how to get it.
     pub fn load(dir: &Path, source: Source, split: Split) -> Result<Self> {
         let [images, labels] = source.files(split);
-        Self::read(&find(dir, source, images)?, &find(dir, source, labels)?)
+        let set = Self::read(&find(dir, source, images)?, &find(dir, source, labels)?)?;
+        Ok(set.with_names(source.into()))
     }
 
     /// The number of images.
@@ -212,6 +231,7 @@ impl Dataset {
         Self {
             images: self.images.subset(indices),
             labels: indices.iter().map(|&index| self.labels[index]).collect(),
+            names: self.names.clone(),
         }
     }
 
@@ -247,10 +267,13 @@ impl Dataset {
 /// Where a file of a known set is.
 fn find(dir: &Path, source: Source, name: &str) -> Result<PathBuf> {
     let folder = dir.join(source.name());
+    let dotted = name.replace("-idx", ".idx");
     for place in [folder.as_path(), dir] {
-        for file in [place.join(name), place.join(format!("{name}.gz"))] {
-            if file.is_file() {
-                return Ok(file);
+        for name in [name, &dotted] {
+            for file in [place.join(name), place.join(format!("{name}.gz"))] {
+                if file.is_file() {
+                    return Ok(file);
+                }
             }
         }
     }
@@ -390,6 +413,22 @@ mod tests {
         assert!(Images::new(usize::MAX, 2, vec![1]).is_err());
         assert!(Images::new(2, 2, vec![1; 5]).is_err());
         assert!(Dataset::new(Images::new(1, 1, vec![0]).unwrap(), vec![]).is_err());
+    }
+
+    #[test]
+    fn a_set_is_found_under_both_of_its_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 77];
+        let labels = [0, 0, 8, 1, 0, 0, 0, 1, 5];
+        std::fs::write(folder.path().join("t10k-images.idx3-ubyte"), images).unwrap();
+        std::fs::write(folder.path().join("t10k-labels-idx1-ubyte"), labels).unwrap();
+        let set = Dataset::load(folder.path(), Source::FashionMnist, Split::Test).unwrap();
+        assert_eq!(
+            (set.images.pixels(), set.labels.as_slice()),
+            (&[77][..], &[5][..])
+        );
+        assert_eq!(set.names.get(5), "sandal");
+        assert_eq!(set.subset(&[0]).names.get(5), "sandal");
     }
 
     #[test]

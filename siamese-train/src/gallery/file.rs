@@ -1,18 +1,27 @@
-//! Galleries on the host: those of a device, for a model of any dimension, in
-//! files that a device can read.
+//! Galleries on the host: those of a device, for a model of any dimension, with
+//! the names of their labels, in files.
+//!
+//! A file is what a device stores, and behind it, where labels have names, the
+//! table of these ([`siamese_core::gallery::names`]).
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
+use siamese_core::gallery::names::{self, Names};
 use siamese_core::gallery::{Gallery, GalleryError, Identified, Label, LoadError, Thresholds};
 use siamese_core::model::Model;
 use siamese_core::{Embedding, SizeError};
 
-use crate::dataset::pictures::{self, Options, Pictures};
+use crate::dataset::ClassNames;
+use crate::files::write_atomic;
 
-/// The entries that a gallery on the host has room for.
-pub const CAPACITY: usize = 256;
+/// The entries that a gallery on the host has room for: a thousand classes and
+/// as many again.
+pub const CAPACITY: usize = 2048;
+/// The bytes of a name in a gallery's file. Devices take as many as they have
+/// room for, 15 as a rule.
+pub const MAX_CLASS_NAME: usize = 63;
 
 /// A [`Gallery`] whose number of coordinates is known at run time only.
 /// Embeddings must have the coordinates of its model.
@@ -40,6 +49,20 @@ pub trait AnyGallery {
 
     /// Label and examples of each entry.
     fn entries(&self) -> Vec<(Label, u16)>;
+
+    /// Label and point of each entry, in steps.
+    fn points(&self) -> Vec<(Label, &[i16])>;
+
+    /// As [`Gallery::merge`], with what a file of the same model holds.
+    ///
+    /// # Errors
+    /// As there, and if the bytes are no gallery of this model.
+    fn merge_bytes(
+        &mut self,
+        model: &Model<'_>,
+        stored: &[u8],
+        label: &dyn Fn(Label) -> Label,
+    ) -> Result<()>;
 
     /// As [`Gallery::to_bytes`].
     fn to_bytes(&self) -> Vec<u8>;
@@ -75,6 +98,23 @@ impl<const D: usize> AnyGallery for Gallery<D, CAPACITY> {
         entries
             .map(|entry| (entry.label(), entry.examples()))
             .collect()
+    }
+
+    fn points(&self) -> Vec<(Label, &[i16])> {
+        let entries = Gallery::entries(self).iter();
+        entries
+            .map(|entry| (entry.label(), entry.coordinates().as_slice()))
+            .collect()
+    }
+
+    fn merge_bytes(
+        &mut self,
+        model: &Model<'_>,
+        stored: &[u8],
+        label: &dyn Fn(Label) -> Label,
+    ) -> Result<()> {
+        let other = Box::new(Self::from_bytes(model, stored)?);
+        Ok(self.merge(&other, label)?)
     }
 
     fn to_bytes(&self) -> Vec<u8> {
@@ -138,40 +178,123 @@ pub fn any_gallery(
     )
 }
 
-/// Reads the gallery of a file.
-///
-/// # Errors
-/// One sentence that names the file and says what is wrong with it.
-pub fn read_gallery(model: &Model<'_>, path: &Path) -> Result<Box<dyn AnyGallery>> {
+/// A gallery and the names of its labels.
+pub struct NamedGallery {
+    /// What is enrolled.
+    pub gallery: Box<dyn AnyGallery>,
+    /// What the labels are called.
+    pub names: ClassNames,
+}
+
+impl NamedGallery {
+    /// An empty one for a model's embeddings.
+    ///
+    /// # Errors
+    /// If the model has more coordinates than a gallery can have.
+    pub fn new(model: &Model<'_>) -> Result<Self> {
+        let gallery = any_gallery(model, None).context("cannot make a gallery for this model")?;
+        Ok(Self {
+            gallery,
+            names: ClassNames::numbers(),
+        })
+    }
+
+    /// Reads the gallery of a file, with the names if it has any.
+    ///
+    /// # Errors
+    /// One sentence that names the file and says what is wrong with it, such as
+    /// that another model made it.
+    pub fn read(model: &Model<'_>, path: &Path) -> Result<Self> {
+        let (gallery, stored_names) = parts(path)?;
+        let unusable = |why: String| anyhow!("cannot use {}: {why}", path.display());
+        let gallery = any_gallery(model, Some(&gallery));
+        let gallery = gallery.map_err(|error| unusable(error.to_string()))?;
+        let labels: Vec<Label> = gallery.entries().iter().map(|&(label, _)| label).collect();
+        // A label without a name is called by its number, which no other may be.
+        let mut names = ClassNames::numbers().of(&labels);
+        for (label, name) in &stored_names {
+            names
+                .set(*label, name)
+                .map_err(|error| unusable(error.to_string()))?;
+        }
+        Ok(Self { gallery, names })
+    }
+
+    /// Takes the gallery of another file of the same model in: labels of one
+    /// name are one, and a name that is new here gets a label of its own.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and if there is no room.
+    pub fn merge(&mut self, model: &Model<'_>, path: &Path) -> Result<()> {
+        let other = Self::read(model, path)?;
+        let context = || format!("cannot take in {}", path.display());
+        let (labels, called): (Vec<Label>, Vec<&str>) = other.names.iter().unzip();
+        let here = self.names.label_all(&called).with_context(context)?;
+        let (stored, _) = parts(path)?;
+        let place = |label: Label| labels.binary_search(&label).map(|place| here[place]);
+        self.gallery
+            .merge_bytes(model, &stored, &|label| place(label).unwrap_or(label))
+            .with_context(context)
+    }
+
+    /// Writes the file; its length.
+    ///
+    /// # Errors
+    /// If it can't be written, or a name is too long for it.
+    pub fn write(&self, path: &Path) -> Result<usize> {
+        let mut bytes = self.gallery.to_bytes();
+        let mut table = Box::new(Names::<CAPACITY, MAX_CLASS_NAME>::new());
+        for (label, _) in self.gallery.entries() {
+            if self.names.is_named(label) {
+                let name = self.names.get(label);
+                table
+                    .set(label, &name)
+                    .map_err(|error| anyhow!("cannot store the name {name:?}: {error}"))?;
+            }
+        }
+        if table.iter().next().is_some() {
+            let mut buffer = vec![0; Names::<CAPACITY, MAX_CLASS_NAME>::STORED_MAX];
+            bytes.extend_from_slice(table.to_bytes(&mut buffer)?);
+        }
+        write_atomic(path, |out| Ok(out.write_all(&bytes)?))?;
+        Ok(bytes.len())
+    }
+
+    /// The labels, ascending.
+    #[must_use]
+    pub fn labels(&self) -> Vec<Label> {
+        let entries = self.gallery.entries();
+        let mut labels: Vec<Label> = entries.iter().map(|&(label, _)| label).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        labels
+    }
+
+    /// Pairs of labels whose points are the very same: no image can be told to
+    /// be one of them and not the other.
+    #[must_use]
+    pub fn identical(&self) -> Vec<(Label, Label)> {
+        let mut points = self.gallery.points();
+        points.sort_by(|(a, first), (b, second)| first.cmp(second).then(a.cmp(b)));
+        let pairs = points.windows(2);
+        pairs
+            .filter(|pair| pair[0].1 == pair[1].1 && pair[0].0 != pair[1].0)
+            .map(|pair| (pair[0].0, pair[1].0))
+            .collect()
+    }
+}
+
+/// The stored gallery of a file, and its names by label.
+fn parts(path: &Path) -> Result<(Vec<u8>, Vec<(Label, String)>)> {
     let bytes = fs::read(path)
         .map_err(|error| anyhow!("cannot open {} ({error}); check the path", path.display()))?;
-    any_gallery(model, Some(&bytes))
-        .map_err(|error| anyhow!("cannot use {}: {error}", path.display()))
-}
-
-/// The folders in a folder that are named by a label, such as `7`.
-///
-/// # Errors
-/// If there are none, or one has another name.
-pub fn label_folders(path: &Path) -> Result<Vec<(Label, PathBuf)>> {
-    let mut folders = Vec::new();
-    for (name, folder) in pictures::class_folders(path)? {
-        let Ok(label) = name.parse() else {
-            bail!(
-                "{} is no label: name each folder by a number from 0 to 65535",
-                folder.display()
-            );
-        };
-        folders.push((label, folder));
+    let unusable = |why: String| anyhow!("cannot use {}: {why}", path.display());
+    let (gallery, rest) = names::split(&bytes).map_err(|error| unusable(error.to_string()))?;
+    if rest.is_empty() {
+        return Ok((gallery.to_vec(), Vec::new()));
     }
-    Ok(folders)
-}
-
-/// Reads picture files into images of the model's size.
-///
-/// # Errors
-/// As [`pictures::read`].
-pub fn load_images(model: &Model<'_>, paths: &[PathBuf], options: &Options) -> Result<Pictures> {
-    let input = model.header().input;
-    pictures::read(paths, input.width.into(), input.height.into(), options)
+    let table = Names::<CAPACITY, MAX_CLASS_NAME>::from_bytes(rest);
+    let table = table.map_err(|error| unusable(error.to_string()))?;
+    let names = table.iter().map(|(label, name)| (label, name.to_owned()));
+    Ok((gallery.to_vec(), names.collect()))
 }

@@ -1,0 +1,93 @@
+//! What is recorded beside a model about the classes that it was trained with.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+use siamese_core::Model;
+
+use super::{Class, ClassNames};
+use crate::files::hex;
+
+/// The classes of a model's training, by the report that `train` writes beside
+/// it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    classes: Option<ClassNames>,
+    without: BTreeSet<Class>,
+}
+
+/// The part of a report that is read.
+#[derive(Deserialize)]
+struct Report {
+    training_digest: String,
+    #[serde(default)]
+    classes: Option<ClassNames>,
+    plan: Plan,
+}
+
+#[derive(Deserialize)]
+struct Plan {
+    #[serde(default)]
+    without: BTreeSet<Class>,
+}
+
+impl Record {
+    /// The record beside a model's file, `small.json` beside `small.siam`;
+    /// `None` if there is none, or one of another model.
+    #[must_use]
+    pub fn beside(path: &Path, model: &Model<'_>) -> Option<Self> {
+        let bytes = fs::read(path.with_extension("json")).ok()?;
+        let report: Report = serde_json::from_slice(&bytes).ok()?;
+        let digest = hex(&model.header().training_digest);
+        (report.training_digest == digest).then_some(Self {
+            classes: report.classes,
+            without: report.plan.without,
+        })
+    }
+
+    /// The classes that training saw with their names, if they are recorded.
+    #[must_use]
+    pub const fn classes(&self) -> Option<&ClassNames> {
+        self.classes.as_ref()
+    }
+
+    /// The classes that were taken out of the set before training.
+    #[must_use]
+    pub const fn without(&self) -> &BTreeSet<Class> {
+        &self.without
+    }
+
+    /// Whether training saw a class of this label and name: `None` if that is
+    /// not recorded. Reports of earlier versions tell only what was left out.
+    #[must_use]
+    pub fn has_seen(&self, class: Class, name: &str) -> Option<bool> {
+        if let Some(classes) = &self.classes {
+            return Some(classes.iter().any(|(_, known)| known == name));
+        }
+        self.without.contains(&class).then_some(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_is_known_by_name_and_otherwise_what_was_left_out() {
+        let classes = ClassNames::new(["cat", "dog"]);
+        let record = Record {
+            classes: Some(classes),
+            without: [2].into(),
+        };
+        assert_eq!(record.has_seen(7, "dog"), Some(true));
+        assert_eq!(record.has_seen(0, "cow"), Some(false));
+        let old = Record {
+            classes: None,
+            ..record
+        };
+        assert_eq!(old.has_seen(2, "cow"), Some(false));
+        assert_eq!(old.has_seen(0, "cat"), None);
+    }
+}
