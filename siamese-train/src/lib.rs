@@ -15,7 +15,8 @@
 //! 6. [`evaluate`] says how good the points are, [`gallery`] enrols and identifies
 //!    with them, and [`plot`] draws them.
 //!
-//! `pipeline` goes from the trained network to everything that a run leaves behind,
+//! `leave_out` trains shortly without some classes each time, so that thresholds hold
+//! for new ones. `pipeline` goes from the trained network to everything that a run leaves behind,
 //! and `study` compares ways to train. [`files`] and [`progress`] serve all of them.
 //! The command line around it lives in the program, not here.
 
@@ -28,6 +29,8 @@ pub mod evaluate;
 pub mod export;
 pub mod files;
 pub mod gallery;
+#[cfg(feature = "torch")]
+pub mod leave_out;
 #[cfg(feature = "torch")]
 pub mod pipeline;
 pub mod plot;

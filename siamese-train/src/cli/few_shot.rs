@@ -10,13 +10,17 @@ use serde::Serialize;
 use siamese_train::dataset::Dataset;
 use siamese_train::embed::{ModelFile, embed_images};
 use siamese_train::evaluate::few_shot::{Embedded, FewShot, Protocol, Spread};
+use siamese_train::recipe::Plan;
 #[cfg(feature = "torch")]
 use siamese_train::recipe::RecipeName;
+use siamese_train::train::checkpoint::Checkpoint;
 
 use super::Output;
 #[cfg(feature = "torch")]
 use super::choice::Choice;
 use super::labelled::Data;
+#[cfg(feature = "torch")]
+use super::train::{DeviceArg, device};
 
 /// The part of the training images that `--spare-test` measures with.
 const VALIDATION: f64 = 1.0 / 6.0;
@@ -36,7 +40,8 @@ the integers of a device.
              The area under the ROC curve of the distance to the nearest prototype.
 
 The trained model stays in OUT, and is used again when the same command is repeated. With --model,
-nothing is trained: say which classes that model never saw.
+nothing is trained: say which classes that model never saw. The plan beside it, in its report or
+checkpoint, tells whether that is true.
 
 To choose a recipe, use --spare-test: it measures with training images that were held out, and
 leaves the test images for the end. With --ignore, classes take no part at all.
@@ -91,6 +96,9 @@ struct Training {
     /// The folder for the trained model
     #[arg(long, value_name = "DIR", default_value = "model/few-shot")]
     out: PathBuf,
+    /// Where to train
+    #[arg(long, value_enum, default_value_t = DeviceArg::Cpu)]
+    device: DeviceArg,
     #[command(flatten)]
     choice: Choice,
 }
@@ -123,6 +131,9 @@ impl Training {
 struct Report<'a> {
     model: &'a PathBuf,
     held_out: &'a BTreeSet<Class>,
+    /// Of these, the classes that the model was trained with; `None` if its plan
+    /// isn't beside it, which alone could tell.
+    seen_in_training: Option<&'a BTreeSet<Class>>,
     dim: usize,
     draws: usize,
     images: usize,
@@ -175,15 +186,37 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         held_out: &held_out,
     };
     let measured = protocol.measure(&args.shots, args.draws, seed)?;
+    let seen = seen_in_training(&file, &held_out);
     let report = Report {
         model: &path,
         held_out: &held_out,
+        seen_in_training: seen.as_ref(),
         dim: embeddings[0].dim,
         draws: args.draws,
         images: test.len(),
         measured: &measured,
     };
     output.report(&table(&report)?, &report)
+}
+
+/// Those of the classes that a model was trained with, by the plan in the report
+/// or the checkpoint beside it; `None` if neither is there and of this model.
+fn seen_in_training(file: &ModelFile, classes: &BTreeSet<Class>) -> Option<BTreeSet<Class>> {
+    let digest = file.stored().model().header().training_digest;
+    let in_report = || -> Option<Plan> {
+        let text = std::fs::read(file.path().with_extension("json")).ok()?;
+        let mut report: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        serde_json::from_value(report.get_mut("plan")?.take()).ok()
+    };
+    let in_checkpoint = || -> Option<Plan> {
+        let path = file.path().with_extension("safetensors");
+        Some(Checkpoint::read(&path).ok()?.plan)
+    };
+    let of_this_model = |plan: &Plan| plan.digest() == digest;
+    let plan = in_report()
+        .filter(of_this_model)
+        .or_else(|| in_checkpoint().filter(of_this_model))?;
+    Some(classes.difference(&plan.without).copied().collect())
 }
 
 /// The model that was trained without the held-out classes, now or before.
@@ -200,7 +233,9 @@ fn trained(
         recipe,
         out,
         choice,
+        device: place,
     } = &args.training;
+    let place = device(*place)?;
     let plan = choice.plan(*recipe, train, &without)?;
     let files =
         siamese_train::pipeline::Files::new(out, &super::choice::model_name(*recipe, &plan));
@@ -218,7 +253,7 @@ fn trained(
         test,
         names,
         files,
-        device: tch::Device::Cpu,
+        device: place,
         fresh: false,
     };
     job.run(output)?;
@@ -239,14 +274,28 @@ fn trained(
 /// The report for people.
 fn table(report: &Report<'_>) -> Result<String> {
     let mut text = String::new();
-    let classes: Vec<String> = report.held_out.iter().map(Class::to_string).collect();
+    let list = |classes: &BTreeSet<Class>| {
+        let classes: Vec<String> = classes.iter().map(Class::to_string).collect();
+        classes.join(", ")
+    };
+    let trained = match report.seen_in_training {
+        Some(seen) if seen.is_empty() => "never trained".to_owned(),
+        Some(seen) => format!(
+            "enrolled as if they were new, though training HAS SEEN {}: what follows says nothing \
+             about new classes",
+            list(seen)
+        ),
+        None => "enrolled as if they were new; whether training has seen them is not known, since \
+                 neither the report nor the checkpoint lies beside the model"
+            .to_owned(),
+    };
     writeln!(
         text,
-        "{} coordinates, {} test images, {} draws; classes {} never trained\n",
+        "{} coordinates, {} test images, {} draws; classes {} {trained}\n",
         report.dim,
         report.images,
         report.draws,
-        classes.join(", ")
+        list(report.held_out),
     )?;
     writeln!(
         text,
