@@ -12,7 +12,7 @@ use siamese_train::embed::IntEmbeddings;
 use siamese_train::embed::{ModelFile, embed_images};
 use siamese_train::files::write_atomic;
 use siamese_train::gallery::calibrate::{Errors, Rates, Record, Strangers, Wanted, calibrate};
-use siamese_train::gallery::folds::apply;
+use siamese_train::gallery::folds::{Reach, apply};
 
 use super::output::digits;
 use super::{Output, SourceArg};
@@ -66,6 +66,11 @@ pub struct Args {
     /// is in NAME.calibration.json beside the model, for this number and the rate of --far
     #[arg(long, value_name = "N", conflicts_with = "new", value_parser = clap::value_parser!(u16).range(1..))]
     enrolled: Option<u16>,
+    /// Train shortly without some classes each time, as at the end of `train`, to learn how near
+    /// new classes come; needs the plan beside the model and its training images
+    #[cfg(feature = "torch")]
+    #[arg(long, conflicts_with_all = ["new", "images"])]
+    leave_out: bool,
     /// Where the calibrated model goes [default: in place of the old one]
     #[arg(long, value_name = "FILE.siam")]
     out: Option<PathBuf>,
@@ -105,13 +110,18 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         unseen: args.new.iter().copied().collect(),
     };
     let fingerprint = file.model().fingerprint();
-    let (calibration, record) = match args.enrolled {
+    let classes = images.classes().len();
+    let enrolled = args.enrolled.map(usize::from);
+    #[cfg(feature = "torch")]
+    let enrolled = enrolled.or(args.leave_out.then_some(classes));
+    let (calibration, record) = match enrolled {
         None => by_images(&embeddings, &images.labels, &wanted, fingerprint)?,
         Some(enrolled) => by_folds(
             args,
+            &reach(args, &file, output)?,
             &embeddings,
             &images.labels,
-            enrolled.into(),
+            enrolled,
             fingerprint,
         )?,
     };
@@ -207,21 +217,14 @@ fn by_images(
 /// Thresholds by what classes that training left out have shown.
 fn by_folds(
     args: &Args,
+    reach: &Reach,
     embeddings: &IntEmbeddings,
     labels: &[Class],
     enrolled: usize,
     fingerprint: u32,
 ) -> Result<(Calibration, Record)> {
-    let record = Record::beside(&args.model, fingerprint);
-    let reach = record.and_then(|record| record.reach).with_context(|| {
-        format!(
-            "{} with what left-out classes have shown is not there, or is of another model; train \
-             the model again, or leave --enrolled out",
-            Record::path(&args.model).display()
-        )
-    })?;
     let (calibration, refused) = apply(
-        &reach, args.far, enrolled, embeddings, labels, args.draws, args.seed,
+        reach, args.far, enrolled, embeddings, labels, args.draws, args.seed,
     )?;
     let row = reach.at(args.far);
     let errors = |false_accept, false_reject| Errors {
@@ -240,7 +243,71 @@ fn by_folds(
         shots: reach.shots,
         prototype_threshold: calibration.prototype_threshold,
         pair_threshold: calibration.pair_threshold,
-        reach: Some(reach),
+        reach: Some(reach.clone()),
     };
     Ok((calibration, record))
+}
+
+/// What left-out classes have shown: now, or when the model was trained.
+fn reach(args: &Args, file: &ModelFile, output: Output) -> Result<Reach> {
+    #[cfg(feature = "torch")]
+    if args.leave_out {
+        return learn(args, file, output);
+    }
+    let _ = output;
+    let record = Record::beside(&args.model, file.model().fingerprint());
+    record.and_then(|record| record.reach).with_context(|| {
+        format!(
+            "{} with what left-out classes have shown is not there, or is of another model; add \
+             --leave-out, train the model again, or leave --enrolled out",
+            Record::path(&args.model).display()
+        )
+    })
+}
+
+/// Trains without some classes each time.
+#[cfg(feature = "torch")]
+fn learn(args: &Args, file: &ModelFile, output: Output) -> Result<Reach> {
+    use super::interrupt::{INTERRUPTED, stop_at_ctrl_c};
+    use siamese_train::leave_out::train_without_each;
+    use siamese_train::recipe::Plan;
+    use siamese_train::train::Event;
+
+    let plan = super::few_shot::plan_beside(file).with_context(|| {
+        format!(
+            "neither the report nor the checkpoint of {} lies beside it, which say how to train",
+            args.model.display()
+        )
+    })?;
+    let train = Dataset::load(&args.data, args.dataset.0, Split::Train)?.without(&plan.without);
+    let here = Plan::new(
+        plan.preset,
+        plan.dim,
+        plan.recipe.clone(),
+        plan.seed,
+        &train,
+    )?;
+    ensure!(
+        here.data_digest == plan.data_digest,
+        "{} was trained with other images; give them with --data and --dataset",
+        args.model.display()
+    );
+    let stop = stop_at_ctrl_c()?;
+    output.note("training without some classes each time");
+    let bar = output.progress().count("thresholds", "steps", 0);
+    let count = siamese_train::leave_out::groups(&train.classes()).len();
+    let told = |number: usize, event: Event<'_>| {
+        if let Event::Steps { done, all, .. } = event {
+            bar.set_length((count * all) as u64);
+            bar.set_position((number * all + done) as u64);
+        }
+    };
+    let partial = args.model.with_extension("calibration.partial.safetensors");
+    let folds = train_without_each(&plan, &train, tch::Device::Cpu, &partial, &stop, told)?;
+    bar.finish_and_clear();
+    let Some(folds) = folds else {
+        output.note("stopped; the same command goes on from here");
+        std::process::exit(INTERRUPTED);
+    };
+    Reach::measure(&folds, args.shots, args.draws, args.seed)
 }

@@ -199,9 +199,16 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     output.report(&table(&report)?, &report)
 }
 
-/// Those of the classes that a model was trained with, by the plan in the report
-/// or the checkpoint beside it; `None` if neither is there and of this model.
+/// Those of the classes that a model was trained with; `None` if no plan is beside
+/// it.
 fn seen_in_training(file: &ModelFile, classes: &BTreeSet<Class>) -> Option<BTreeSet<Class>> {
+    let plan = plan_beside(file)?;
+    Some(classes.difference(&plan.without).copied().collect())
+}
+
+/// What a model was trained by, from the report or the checkpoint beside it;
+/// `None` if neither is there and of this model.
+pub fn plan_beside(file: &ModelFile) -> Option<Plan> {
     let digest = file.stored().model().header().training_digest;
     let in_report = || -> Option<Plan> {
         let text = std::fs::read(file.path().with_extension("json")).ok()?;
@@ -213,10 +220,9 @@ fn seen_in_training(file: &ModelFile, classes: &BTreeSet<Class>) -> Option<BTree
         Some(Checkpoint::read(&path).ok()?.plan)
     };
     let of_this_model = |plan: &Plan| plan.digest() == digest;
-    let plan = in_report()
+    in_report()
         .filter(of_this_model)
-        .or_else(|| in_checkpoint().filter(of_this_model))?;
-    Some(classes.difference(&plan.without).copied().collect())
+        .or_else(|| in_checkpoint().filter(of_this_model))
 }
 
 /// The model that was trained without the held-out classes, now or before.

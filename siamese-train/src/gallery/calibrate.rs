@@ -396,6 +396,115 @@ mod tests {
     }
 
     #[test]
+    fn prototypes_and_pairs_have_thresholds_of_their_own() {
+        // Half of the images, at -20, -18, ..., 18, set the thresholds; their mean
+        // is at -1. The nearest of another class is 981 from it, and the nearest
+        // two of different classes are 962 apart.
+        let (embeddings, labels) = line(1000);
+        let (calibration, _) = calibrate(&embeddings, &labels, &wanted(0.0)).unwrap();
+        assert_eq!(calibration.prototype_threshold, 981 * 981 - 1);
+        assert_eq!(calibration.pair_threshold, 962 * 962 - 1);
+    }
+
+    #[test]
+    fn rates_are_those_of_the_images_that_set_no_threshold() {
+        // The second half of class 1 lies on class 0, a class of its own in the
+        // first half.
+        let (mut embeddings, labels) = line(1000);
+        for image in (41..80).step_by(2) {
+            embeddings.steps[image] -= 1000;
+        }
+        let (_, rates) = calibrate(&embeddings, &labels, &wanted(0.0)).unwrap();
+        // A third of the images is accepted as class 0, and refused as class 1.
+        assert!(
+            (rates.prototype.false_accept - 1.0 / 3.0).abs() < 0.02,
+            "{rates:?}"
+        );
+        assert!(
+            (rates.prototype.false_reject - 1.0 / 3.0).abs() < 0.02,
+            "{rates:?}"
+        );
+        // Two thirds of the images make one heap: of the 1,200 different pairs a
+        // third.
+        assert!(
+            (rates.pair.false_accept - 1.0 / 3.0).abs() < 0.02,
+            "{rates:?}"
+        );
+        assert_eq!(rates.pair.false_reject, 0.0);
+    }
+
+    #[test]
+    fn more_draws_see_more_prototypes() {
+        let (embeddings, labels) = line(60);
+        let threshold = |draws| {
+            let few = Wanted {
+                shots: 1,
+                draws,
+                ..wanted(0.0)
+            };
+            let (found, _) = calibrate(&embeddings, &labels, &few).unwrap();
+            found.prototype_threshold
+        };
+        // The nearest of many draws is nearer than that of one: in the end, the
+        // nearest two images.
+        assert!(threshold(200) < threshold(1));
+        assert_eq!(threshold(200), 22 * 22 - 1);
+    }
+
+    #[test]
+    fn classes_that_were_never_trained_alone_are_unknown() {
+        // The classes 0 and 1 are 60 apart, and 2 is 1000 away.
+        let (mut embeddings, labels) = line(60);
+        for step in &mut embeddings.steps[80..] {
+            *step += 1000;
+        }
+        let of_new = |unseen: &[Class]| {
+            let new = Wanted {
+                unseen: unseen.iter().copied().collect(),
+                ..wanted(0.0)
+            };
+            calibrate(&embeddings, &labels, &new)
+        };
+        let (calibration, rates) = of_new(&[2]).unwrap();
+        // From 1120 - 20 to the mean of class 1, at 59; and to its farthest image.
+        assert_eq!(calibration.prototype_threshold, 1041 * 1041 - 1);
+        assert_eq!(calibration.pair_threshold, 1022 * 1022 - 1);
+        assert_eq!(rates.prototype.false_reject, 0.0);
+        for unseen in [&[0, 1, 2][..], &[7]] {
+            let error = of_new(unseen).unwrap_err().to_string();
+            assert!(error.contains("images of both"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_for_its_own_model_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("m.siam");
+        let (embeddings, labels) = line(1000);
+        let (calibration, measured) = calibrate(&embeddings, &labels, &wanted(0.0)).unwrap();
+        let record = Record {
+            fingerprint: 5,
+            wanted: 0.01,
+            measured,
+            strangers: Strangers::EachInTurn,
+            labels: 2,
+            shots: 20,
+            prototype_threshold: calibration.prototype_threshold,
+            pair_threshold: calibration.pair_threshold,
+            reach: None,
+        };
+        record.write(&model).unwrap();
+        assert_eq!(Record::beside(&model, 5), Some(record.clone()));
+        assert_eq!(Record::beside(&model, 6), None);
+        assert!(record.explains(&calibration));
+        let other = Calibration {
+            pair_threshold: 1,
+            ..calibration
+        };
+        assert!(!record.explains(&other));
+    }
+
+    #[test]
     fn too_little_is_refused_in_words() {
         let (embeddings, labels) = line(1000);
         let error = calibrate(&embeddings, &vec![0; labels.len()], &wanted(0.1)).unwrap_err();

@@ -347,3 +347,135 @@ fn quantile(values: &[f64], rate: f64) -> f64 {
     let below = index.checked_sub(1).and_then(|index| values.get(index));
     below.copied().unwrap_or(0.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A plane in which every class of 60 images has a spread of 100 squared
+    /// steps times `unit` squared; class `c` is at `at[c]`, in tens of `unit`.
+    fn fold(at: &[(i16, i16)], unseen: &[Class], unit: i16) -> Fold {
+        let mut steps = Vec::new();
+        let mut labels = Vec::new();
+        for (class, &(x, y)) in (0..).zip(at) {
+            for image in 0..60 {
+                // On a circle of a radius of 10.
+                let angle = f64::from(image) / 60.0 * std::f64::consts::TAU;
+                let place = |centre: i16, offset: f64| {
+                    (f64::from(unit) * (f64::from(10 * centre) + 10.0 * offset)).round() as i16
+                };
+                steps.extend([place(x, angle.cos()), place(y, angle.sin())]);
+                labels.push(class);
+            }
+        }
+        Fold {
+            embeddings: IntEmbeddings {
+                dim: 2,
+                scale: 1.0,
+                steps,
+            },
+            labels,
+            unseen: unseen.iter().copied().collect(),
+        }
+    }
+
+    const SQUARE: [(i16, i16); 5] = [(0, 0), (6, 0), (0, 6), (6, 6), (3, 3)];
+
+    fn reach(unit: i16) -> Reach {
+        // Who is unseen sits in the middle, whatever the scale of the network.
+        let folds = [fold(&SQUARE, &[4], unit), fold(&SQUARE, &[4], 3 * unit)];
+        Reach::measure(&folds, 20, 10, 1).unwrap()
+    }
+
+    #[test]
+    fn what_carries_over_is_the_distance_over_the_spread() {
+        let (small, large) = (reach(10), reach(30));
+        for (one, other) in small.rows.iter().zip(&large.rows) {
+            assert!(
+                (one.many - other.many).abs() < 0.02 * one.many,
+                "{one:?} {other:?}"
+            );
+            // The same geometry in both folds: the promise holds.
+            assert!(
+                (one.measured - one.wanted).abs() < 0.5 * one.wanted + 0.01,
+                "{one:?}"
+            );
+        }
+        // From the circle of the middle to the nearest corner, in radii: at least
+        // sqrt(18) - 1 squared.
+        let nearest = small.at(0.01).many;
+        assert!((8.0..13.0).contains(&nearest), "{nearest}");
+    }
+
+    #[test]
+    fn more_labels_and_lower_rates_give_smaller_thresholds() {
+        let reach = reach(10);
+        assert_eq!((reach.labels, reach.folds), (4, 2));
+        let row = reach.at(0.05);
+        assert!((reach.prototype(0.05, 1) - row.one).abs() < 1e-9);
+        assert!((reach.prototype(0.05, 4) - row.many).abs() < 1e-9);
+        for labels in 1..1000 {
+            let [fewer, more] = [labels, labels + 1].map(|n| reach.prototype(0.05, n));
+            assert!(more < fewer && more > 0.0, "{labels} labels");
+        }
+        for pair in RATES.windows(2) {
+            assert!(reach.prototype(pair[0], 4) <= reach.prototype(pair[1], 4));
+            let between = reach.at((pair[0] * pair[1]).sqrt());
+            let [low, high] = [pair[0], pair[1]].map(|rate| reach.at(rate));
+            assert!((between.many - f64::midpoint(low.many, high.many)).abs() < 1e-9);
+        }
+        assert_eq!(reach.at(1e-6).many, reach.rows[0].many);
+        assert_eq!(reach.at(0.5).many, reach.rows[5].many);
+    }
+
+    #[test]
+    fn the_measured_rate_is_that_of_the_fold_that_set_no_threshold() {
+        // In one fold the unseen class is far away, in the other on top of class 0.
+        let mut near = SQUARE;
+        near[4] = (0, 0);
+        let folds = [fold(&SQUARE, &[4], 10), fold(&near, &[4], 10)];
+        let row = Reach::measure(&folds, 20, 10, 1).unwrap().at(0.1);
+        // By the first one's threshold, all of the second are accepted; by the
+        // second one's, none of the first.
+        assert!((row.measured - 0.5).abs() < 0.01, "{row:?}");
+    }
+
+    #[test]
+    fn a_model_gets_the_thresholds_in_its_own_steps() {
+        let reach = reach(10);
+        let model = fold(&SQUARE[..4], &[], 20);
+        let (calibration, refused) =
+            apply(&reach, 0.05, 4, &model.embeddings, &model.labels, 3, 1).unwrap();
+        assert_eq!(refused.prototype, 0.0);
+        let over_spread = calibration.prototype_threshold as f64 / calibration.spread as f64;
+        assert!((over_spread - reach.prototype(0.05, 4)).abs() < 0.01);
+        assert!((calibration.spread as f64 - 40_000.0).abs() < 800.0);
+        // A circle's images are a spread from its middle: below that, all are refused.
+        let strict = Reach {
+            rows: reach
+                .rows
+                .iter()
+                .map(|row| Row {
+                    one: 0.5,
+                    many: 0.5,
+                    ..*row
+                })
+                .collect(),
+            ..reach
+        };
+        let (strict, refused) =
+            apply(&strict, 0.05, 4, &model.embeddings, &model.labels, 3, 1).unwrap();
+        assert!(refused.prototype > 0.99, "{refused:?}");
+        assert_eq!(strict.false_reject_rate, refused.prototype as f32);
+    }
+
+    #[test]
+    fn too_little_is_refused_in_words() {
+        let one = [fold(&SQUARE, &[4], 10)];
+        let error = Reach::measure(&one, 5, 1, 1).unwrap_err().to_string();
+        assert!(error.contains("two trainings"), "{error}");
+        let two = [fold(&SQUARE, &[4], 10), fold(&SQUARE, &[1, 2, 3, 4], 10)];
+        let error = Reach::measure(&two, 5, 1, 1).unwrap_err().to_string();
+        assert!(error.contains("two classes"), "{error}");
+    }
+}
