@@ -16,7 +16,8 @@
 //!    with them, and [`plot`] draws them.
 //!
 //! [`import`] takes networks that were trained elsewhere to the same place.
-//! `pipeline` goes from the trained network to everything that a run leaves behind,
+//! `leave_out` trains shortly without some classes each time, so that thresholds hold
+//! for new ones. `pipeline` goes from the trained network to everything that a run leaves behind,
 //! and `study` compares ways to train. [`files`] and [`progress`] serve all of them.
 //! The command line around it lives in the program, not here.
 
@@ -30,6 +31,8 @@ pub mod export;
 pub mod files;
 pub mod gallery;
 pub mod import;
+#[cfg(feature = "torch")]
+pub mod leave_out;
 #[cfg(feature = "torch")]
 pub mod pipeline;
 pub mod plot;

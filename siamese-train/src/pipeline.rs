@@ -1,5 +1,6 @@
 //! From a trained float network to everything that a run leaves behind.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -9,15 +10,17 @@ use tch::{Device, Tensor};
 
 use crate::batch::loader::inputs_of;
 use crate::dataset::ClassNames;
-use crate::dataset::{Dataset, Images};
+use crate::dataset::{Class, Dataset, Images};
 use crate::embed::points::Points;
-use crate::embed::{ModelFile, embed_images};
+use crate::embed::{IntEmbeddings, ModelFile, embed_images};
 use crate::evaluate::{Labelled, Metrics, evaluate};
 use crate::export::arrange::arrange;
 use crate::export::golden::{GoldenVectors, TorchModel, adversarial_images, write_golden};
 use crate::export::quantise::{Calibration, IntegerNetwork, quantise};
 use crate::export::to_model_bytes;
 use crate::files::write_atomic;
+use crate::gallery::calibrate::{Errors, Rates, Record, Strangers};
+use crate::gallery::folds::{Fold, Reach, apply};
 use crate::plot::{curves, write_film, write_maps};
 use crate::recipe::Plan;
 use crate::train::Trained;
@@ -126,6 +129,9 @@ pub struct Report {
     pub float: Metrics,
     /// The integer network on the test images.
     pub int8: Metrics,
+    /// The thresholds, with the wanted and the measured rates; `None` if the
+    /// classes or images were too few for any.
+    pub calibration: Option<Record>,
     /// What the integers lose, by layer.
     pub precision: [Precision; LAYERS],
     /// What was seen at the end of every epoch.
@@ -145,18 +151,69 @@ pub struct Precision {
 }
 
 /// What the evaluation of both networks on the test images gave.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Finished {
     /// The float network.
     pub float: Metrics,
     /// The integer network.
     pub int8: Metrics,
+    /// The thresholds, or why there are none.
+    pub calibration: std::result::Result<Record, String>,
     /// What the integers lose, by layer.
     pub precision: [Precision; LAYERS],
 }
 
+/// The wrong acceptances that a fresh model is calibrated for.
+const FALSE_ACCEPTS: f64 = 0.01;
+/// Examples of a prototype that it is calibrated for, and how often they are
+/// drawn to find out.
+const SHOTS: usize = 5;
+const DRAWS: usize = 20;
+
+/// The thresholds of a model by what its folds show, and what was measured.
+fn thresholds(
+    model: &ModelFile,
+    folds: &[Fold],
+    embeddings: &IntEmbeddings,
+    labels: &[Class],
+    seed: u64,
+) -> Result<(siamese_core::model::Calibration, Record)> {
+    let reach = Reach::measure(folds, SHOTS, DRAWS, seed)?;
+    let enrolled = labels.iter().collect::<BTreeSet<_>>().len();
+    let (calibration, refused) = apply(
+        &reach,
+        FALSE_ACCEPTS,
+        enrolled,
+        embeddings,
+        labels,
+        DRAWS,
+        seed,
+    )?;
+    let row = reach.at(FALSE_ACCEPTS);
+    let errors = |false_accept, false_reject| Errors {
+        false_accept,
+        false_reject,
+    };
+    let record = Record {
+        fingerprint: model.model().fingerprint(),
+        wanted: FALSE_ACCEPTS,
+        measured: Rates {
+            prototype: errors(row.measured, refused.prototype),
+            pair: errors(row.measured_pair, refused.pair),
+        },
+        strangers: Strangers::LeftOut,
+        labels: enrolled,
+        shots: SHOTS,
+        prototype_threshold: calibration.prototype_threshold,
+        pair_threshold: calibration.pair_threshold,
+        reach: Some(reach),
+    };
+    Ok((calibration, record))
+}
+
 /// Quantises, evaluates and writes everything but the report. Both networks
-/// are judged by `test`, with `train` as the gallery.
+/// are judged by `test`, with `train` as the gallery. `folds` are of shorter
+/// trainings that left classes out, and give the thresholds.
 ///
 /// # Errors
 /// If the network can't be quantised, core and libtorch disagree in any
@@ -164,8 +221,8 @@ pub struct Finished {
 pub fn finish(
     plan: &Plan,
     trained: &Trained,
-    train: &Dataset,
-    test: &Dataset,
+    [train, test]: [&Dataset; 2],
+    folds: &[Fold],
     names: &ClassNames,
     files: &Files,
     mut stage: impl FnMut(&str),
@@ -236,7 +293,17 @@ pub fn finish(
         int8_eer: int8.eer as f32,
     };
     let bytes = to_model_bytes(name, &integers, plan.digest(), Some(quality))?;
-    write_atomic(&path, |out| Ok(out.write_all(&bytes)?))?;
+    let model = ModelFile::new(&path, &bytes)?;
+    let found = thresholds(&model, folds, &embeddings, &test.labels, plan.seed);
+    let (calibration, record) = match found {
+        Ok((calibration, record)) => (Some(calibration), Ok(record)),
+        Err(error) => (None, Err(format!("{error:#}"))),
+    };
+    let calibrated = model.stored().calibrated(calibration)?;
+    write_atomic(&path, |out| Ok(out.write_all(calibrated.bytes())?))?;
+    if let Ok(record) = &record {
+        record.write(&path)?;
+    }
     queries.write(&files.pictures().join("embed.txt"))?;
     draw(
         trained,
@@ -250,6 +317,7 @@ pub fn finish(
     Ok(Finished {
         float,
         int8,
+        calibration: record,
         precision,
     })
 }

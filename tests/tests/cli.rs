@@ -1,6 +1,7 @@
 //! The command line from end to end.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use siamese_tests::{layers, model_path, siamese_train, succeed, test_images, write_dataset};
@@ -179,6 +180,124 @@ fn inspect_tells_the_sizes() {
     assert_eq!(report["macs"], 392 * 128 + 128 * 64 + 64 * 2, "{text}");
 }
 
+/// The first test images as a set of one's own.
+fn some_images(folder: &Path, name: &str, range: std::ops::Range<usize>) -> [PathBuf; 2] {
+    write_dataset(
+        folder,
+        name,
+        &test_images().subset(&range.collect::<Vec<_>>()),
+    )
+}
+
+#[test]
+fn calibrate_measures_on_new_classes_and_inspect_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    let [images, labels] = some_images(folder.path(), "some", 0..3000);
+    let out = folder.path().join("calibrated.siam");
+    let calibrate = |new: &str| {
+        let mut command = siamese_train();
+        command.args(["--json", "calibrate", "--far", "0.05", "--draws", "5"]);
+        command.arg("--model");
+        command.arg(model_path("small-fewshot-without-789.siam"));
+        command
+            .arg("--images")
+            .arg(&images)
+            .arg("--labels")
+            .arg(&labels);
+        command.arg("--out").arg(&out);
+        if !new.is_empty() {
+            command.args(["--new", new]);
+        }
+        let report: Value = serde_json::from_str(&succeed(&mut command)).unwrap();
+        report
+    };
+    let new = calibrate("7,8,9");
+    assert_eq!(
+        (&new["strangers"], &new["labels"]),
+        (&"new".into(), &7.into())
+    );
+    // About 450 images of new classes measure it.
+    let accepted = new["expected"]["prototype"]["false_accept"]
+        .as_f64()
+        .unwrap();
+    assert!((0.02..0.1).contains(&accepted), "{accepted}");
+
+    let mut inspect = siamese_train();
+    let text = succeed(inspect.args(["inspect", "--model"]).arg(&out));
+    assert!(
+        text.contains("5.00 % of what nobody enrolled was wanted"),
+        "{text}"
+    );
+    assert!(
+        text.contains("of classes that training never saw"),
+        "{text}"
+    );
+    let mut inspect = siamese_train();
+    let text = succeed(inspect.args(["--json", "inspect", "--model"]).arg(&out));
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        report["measured"]["measured"]["prototype"]["false_accept"],
+        new["expected"]["prototype"]["false_accept"]
+    );
+    assert_eq!(
+        report["calibration"]["prototype_threshold"],
+        new["prototype_threshold"]
+    );
+    assert_ne!(new["prototype_threshold"], new["pair_threshold"]);
+    // The embeddings are the same.
+    let fingerprint = |path: &Path| ModelFile::read(path).unwrap().model().fingerprint();
+    assert_eq!(
+        fingerprint(&out),
+        fingerprint(&model_path("small-fewshot-without-789.siam"))
+    );
+    // Classes that training has seen are told apart better, and the promise for
+    // them lets more new ones in.
+    let each = calibrate("");
+    assert_eq!(each["strangers"], "each-in-turn");
+}
+
+#[test]
+fn fewshot_tells_whether_training_has_seen_the_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let [images, labels] = some_images(folder.path(), "train", 0..1000);
+    let [test_images, test_labels] = some_images(folder.path(), "test", 1000..1500);
+    let fewshot = |model: &Path, held_out: &str| {
+        let mut command = siamese_train();
+        command.args([
+            "fewshot",
+            "--shots",
+            "5",
+            "--draws",
+            "2",
+            "--held-out",
+            held_out,
+        ]);
+        command.arg("--model").arg(model);
+        command
+            .arg("--images")
+            .arg(&images)
+            .arg("--labels")
+            .arg(&labels);
+        command.arg("--test-images").arg(&test_images);
+        command.arg("--test-labels").arg(&test_labels);
+        succeed(&mut command)
+    };
+    let model = model_path("small-fewshot-without-789.siam");
+    let text = fewshot(&model, "7,8,9");
+    assert!(text.contains("classes 7, 8, 9 never trained"), "{text}");
+    let text = fewshot(&model, "6,7");
+    assert!(text.contains("HAS SEEN 6:"), "{text}");
+    // Without its plan beside it, nobody knows.
+    let alone = folder.path().join("alone.siam");
+    fs::copy(&model, &alone).unwrap();
+    let text = fewshot(&alone, "7,8,9");
+    assert!(text.contains("is not known"), "{text}");
+    // Nor by the plan of another model.
+    let other = model_path("small-fewshot.json");
+    fs::copy(other, folder.path().join("alone.json")).unwrap();
+    assert!(fewshot(&alone, "7,8,9").contains("is not known"));
+}
+
 #[test]
 fn plot_draws_pictures_that_are_no_blanks() {
     let folder = tempfile::tempdir().unwrap();
@@ -234,7 +353,6 @@ fn plot_compares_models() {
 #[cfg(feature = "torch")]
 mod train {
     use std::io::{BufRead, BufReader};
-    use std::path::Path;
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -306,6 +424,31 @@ mod train {
             assert!(folder.path().join(&file).is_file(), "{file} is missing");
         }
         assert!(!folder.path().join("mine.partial.safetensors").exists());
+        assert!(
+            !folder
+                .path()
+                .join("without-0.mine.partial.safetensors")
+                .exists()
+        );
+        // It is calibrated, by classes that were left out.
+        let record = &report["calibration"];
+        assert_eq!(record["wanted"], 0.01);
+        assert_eq!(record["strangers"], "left-out");
+        let measured = record["measured"]["prototype"]["false_accept"].as_f64();
+        assert!(
+            measured.is_some_and(|rate| (0.0..0.1).contains(&rate)),
+            "{record}"
+        );
+        let mut inspect = siamese_train();
+        let text = succeed(
+            inspect
+                .args(["inspect", "--model"])
+                .arg(folder.path().join("mine.siam")),
+        );
+        assert!(
+            text.contains("measured, of classes that were left out"),
+            "{text}"
+        );
         let file = ModelFile::read(&folder.path().join("mine.siam")).unwrap();
         for (pixels, expected) in siamese_tests::golden_vectors(&file) {
             assert_eq!(layers(&file.model(), &pixels), expected);

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
+use rand::Rng;
 use siamese_core::image::Input;
 
 use crate::batch::augment::{Augmenter, SYMMETRIES, turn};
+use crate::batch::mixtures::Mixtures;
 use crate::batch::pairs::Sampler;
-use crate::dataset::Dataset;
+use crate::dataset::{Class, Dataset};
 use crate::recipe::Recipe;
 
 /// The images of one step, ready for the first layer.
@@ -63,6 +65,8 @@ impl Loader {
                     input.height.into(),
                 ),
                 symmetries: recipe.symmetries,
+                mixtures: recipe.mixtures,
+                other: vec![0; input.pixels()],
                 sampler: sampler.clone(),
                 image: vec![0; input.pixels()],
                 turned: vec![0; input.pixels()],
@@ -99,6 +103,8 @@ struct Maker {
     input: Input,
     augmenter: Augmenter,
     symmetries: bool,
+    mixtures: f64,
+    other: Vec<u8>,
     sampler: Sampler,
     image: Vec<u8>,
     turned: Vec<u8>,
@@ -131,26 +137,52 @@ impl Maker {
         } else {
             vec![0; images.len()]
         };
-        for (index, symmetry) in images.into_iter().zip(symmetries) {
-            let index = index as usize;
-            let source = self.data.images.get(index);
-            let label = i64::from(self.data.labels[index]);
-            self.augmenter
-                .distort(source, &mut self.image, &mut generator);
+        let label_of = |image: u32, symmetry: usize| {
+            let class = i64::from(self.data.labels[image as usize]);
             if self.symmetries {
-                let side = self.input.width.into();
-                turn(&self.image, side, symmetry, &mut self.turned);
-                std::mem::swap(&mut self.image, &mut self.turned);
-                batch
-                    .labels
-                    .push(label * SYMMETRIES as i64 + symmetry as i64);
+                class * SYMMETRIES as i64 + symmetry as i64
             } else {
-                batch.labels.push(label);
+                class
+            }
+        };
+        let drawn = images.iter().zip(&symmetries);
+        batch
+            .labels
+            .extend(drawn.map(|(&image, &symmetry)| label_of(image, symmetry)));
+        let mixtures = if self.mixtures > 0.0 {
+            let classes: Vec<(u32, Class)> = images
+                .iter()
+                .map(|&image| (image, self.data.labels[image as usize]))
+                .collect();
+            let ways = if self.symmetries { SYMMETRIES } else { 1 };
+            Mixtures::draw(&classes, &batch.labels, self.mixtures, ways, &mut generator)
+        } else {
+            Mixtures::default()
+        };
+        for (place, (image, symmetry)) in images.into_iter().zip(symmetries).enumerate() {
+            self.lay(image, symmetry, &mut generator);
+            if let Some((image, mixture)) = mixtures.partner(batch.labels[place], &mut generator) {
+                std::mem::swap(&mut self.image, &mut self.other);
+                self.lay(image, mixture.symmetry, &mut generator);
+                std::mem::swap(&mut self.image, &mut self.other);
+                mixture.mix(self.input.width.into(), &mut self.image, &self.other);
             }
             self.input.quantise(&self.image, &mut self.activations);
             batch
                 .inputs
                 .extend(self.activations.iter().map(|&a| real_input(a)));
+        }
+    }
+
+    /// Leaves a distorted copy of an image in `self.image`, laid in one of its
+    /// symmetries if the recipe has them.
+    fn lay(&mut self, image: u32, symmetry: usize, generator: &mut impl Rng) {
+        let source = self.data.images.get(image as usize);
+        self.augmenter.distort(source, &mut self.image, generator);
+        if self.symmetries {
+            let side = self.input.width.into();
+            turn(&self.image, side, symmetry, &mut self.turned);
+            std::mem::swap(&mut self.image, &mut self.turned);
         }
     }
 }

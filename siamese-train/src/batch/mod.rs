@@ -3,4 +3,5 @@
 
 pub mod augment;
 pub mod loader;
+pub mod mixtures;
 pub mod pairs;

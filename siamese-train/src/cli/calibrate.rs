@@ -1,13 +1,16 @@
 //! `calibrate`: the distances that a device decides by.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use siamese_train::dataset::Split;
-use siamese_train::embed::{ModelFile, embed_images};
+use siamese_core::model::Calibration;
+use siamese_train::dataset::{Class, Split};
+use siamese_train::embed::{IntEmbeddings, ModelFile, embed_images};
 use siamese_train::files::write_atomic;
-use siamese_train::gallery::calibrate::{Wanted, calibrate};
+use siamese_train::gallery::calibrate::{Errors, Rates, Record, Strangers, Wanted, calibrate};
+use siamese_train::gallery::folds::{Reach, apply};
 
 use super::Output;
 use super::labelled::OneSet;
@@ -20,14 +23,20 @@ A device takes an image for what is enrolled if its embedding is near enough to 
 How near is near enough? Every class of the images takes its turn as the one that nobody has
 enrolled: the threshold is the distance at which the wanted share of its images is taken for
 another class. Half of the images set the thresholds, the other half measures the errors. Images
-that training has not seen give honest thresholds, which is why the test part of the set is used
-unless files are given.
+that training has not seen are used, the test part of the set unless files are given.
+
+That holds for classes such as the images'. A network tells the classes that it was trained on apart
+far better than any new one. For a promise about new classes, name classes that training never saw
+with --new, or let --enrolled use what training has learnt from classes that it left out, as `train`
+itself does; it gives the threshold for any rate and any number of labels.
 
 The thresholds go to the model's header, from where the firmware's gallery takes them; the
 embeddings stay the same, and so do galleries made before.
 
 Examples:
   siamese-train calibrate --model model/small-d16.siam
+  siamese-train calibrate --model model/small-fewshot.siam --far 0.05 --enrolled 20
+  siamese-train calibrate --model model/small-fewshot-without-789.siam --new 7,8,9
   siamese-train calibrate --model m.siam --far 0.001 --images i.idx --labels l.idx --out m1.siam")]
 pub struct Args {
     /// The quantised model
@@ -48,6 +57,19 @@ pub struct Args {
     /// Classes to leave out, such as 7,8,9: those that the model was trained without
     #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
     without: Vec<String>,
+    /// Classes that training never saw, such as 7,8,9: they alone stand for what nobody enrolled,
+    /// and the thresholds hold for new classes
+    #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
+    new: Vec<String>,
+    /// Labels that will be enrolled: uses what the classes that training left out have shown, which
+    /// is in NAME.calibration.json beside the model, for this number and the rate of --far
+    #[arg(long, value_name = "N", conflicts_with = "new", value_parser = clap::value_parser!(u16).range(1..))]
+    enrolled: Option<u16>,
+    /// Train shortly without some classes each time, as at the end of `train`, to learn how near
+    /// new classes come; needs the plan beside the model and its training images
+    #[cfg(feature = "torch")]
+    #[arg(long, conflicts_with_all = ["new", "images"])]
+    leave_out: bool,
     /// Where the calibrated model goes [default: in place of the old one]
     #[arg(long, value_name = "FILE.siam")]
     out: Option<PathBuf>,
@@ -73,14 +95,32 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         shots: args.shots,
         draws: args.draws,
         seed: args.seed,
+        unseen: images.names.find_all(&args.new)?,
     };
-    let (calibration, rates) = calibrate(&embeddings, &images.labels, &wanted)?;
+    let fingerprint = file.model().fingerprint();
+    let classes = images.classes().len();
+    let enrolled = args.enrolled.map(usize::from);
+    #[cfg(feature = "torch")]
+    let enrolled = enrolled.or(args.leave_out.then_some(classes));
+    let (calibration, record) = match enrolled {
+        None => by_images(&embeddings, &images.labels, &wanted, fingerprint)?,
+        Some(enrolled) => by_folds(
+            args,
+            &reach(args, &file, output)?,
+            &embeddings,
+            &images.labels,
+            enrolled,
+            fingerprint,
+        )?,
+    };
+    let rates = record.measured;
     let calibrated = file
         .stored()
         .calibrated(Some(calibration))
         .context("cannot store the calibration")?;
     let out = args.out.as_ref().unwrap_or(&args.model);
     write_atomic(out, |file| Ok(file.write_all(calibrated.bytes())?))?;
+    record.write(out)?;
 
     let unit = f64::from(embeddings.scale);
     let real = |squared: u64| (squared as f64).sqrt() * unit;
@@ -93,7 +133,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
          \x20 accepted though different                {:>6.2} %\n\
          \x20 refused though the same                  {:>6.2} %\n\
          typical distance from a class's mean: {:.3}\n\
-         prototypes of {} examples; rates measured on the half of {} images that set no threshold\n\
+         {} labels of {} examples enrolled; {}\n\
          stored in {}",
         real(calibration.prototype_threshold),
         percent(rates.prototype.false_accept),
@@ -102,8 +142,17 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         percent(rates.pair.false_accept),
         percent(rates.pair.false_reject),
         real(calibration.spread),
-        args.shots,
-        images.len(),
+        record.labels,
+        record.shots,
+        match record.strangers {
+            Strangers::LeftOut => "wrong acceptances measured on classes that training left out",
+            Strangers::New =>
+                "rates measured on images, of classes never trained, that set no \
+                threshold",
+            Strangers::EachInTurn =>
+                "rates measured on images that set no threshold, and good for \
+                classes such as these: of others, more are accepted if training saw these",
+        },
         out.display(),
     );
     let json = json!({
@@ -114,10 +163,141 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         "pair_distance": real(calibration.pair_threshold),
         "spread": calibration.spread,
         "expected": rates,
-        "shots": args.shots,
+        "strangers": record.strangers,
+        "labels": record.labels,
+        "shots": record.shots,
         "images": images.len(),
         "unit": digits(embeddings.scale),
         "out": shown(out),
     });
     output.report(&human, &json)
+}
+
+/// Thresholds by the images alone.
+fn by_images(
+    embeddings: &IntEmbeddings,
+    labels: &[Class],
+    wanted: &Wanted,
+    fingerprint: u32,
+) -> Result<(Calibration, Record)> {
+    let (calibration, measured) = calibrate(embeddings, labels, wanted)?;
+    let classes = labels.iter().collect::<BTreeSet<_>>().len();
+    let (strangers, enrolled) = if wanted.unseen.is_empty() {
+        // Each class in turn meets the prototypes of all others.
+        (Strangers::EachInTurn, classes - 1)
+    } else {
+        (Strangers::New, classes - wanted.unseen.len())
+    };
+    let record = Record {
+        fingerprint,
+        wanted: wanted.false_accept_rate,
+        measured,
+        strangers,
+        labels: enrolled,
+        shots: wanted.shots,
+        prototype_threshold: calibration.prototype_threshold,
+        pair_threshold: calibration.pair_threshold,
+        reach: None,
+    };
+    Ok((calibration, record))
+}
+
+/// Thresholds by what classes that training left out have shown.
+fn by_folds(
+    args: &Args,
+    reach: &Reach,
+    embeddings: &IntEmbeddings,
+    labels: &[Class],
+    enrolled: usize,
+    fingerprint: u32,
+) -> Result<(Calibration, Record)> {
+    let (calibration, refused) = apply(
+        reach, args.far, enrolled, embeddings, labels, args.draws, args.seed,
+    )?;
+    let row = reach.at(args.far);
+    let errors = |false_accept, false_reject| Errors {
+        false_accept,
+        false_reject,
+    };
+    let record = Record {
+        fingerprint,
+        wanted: args.far,
+        measured: Rates {
+            prototype: errors(row.measured, refused.prototype),
+            pair: errors(row.measured_pair, refused.pair),
+        },
+        strangers: Strangers::LeftOut,
+        labels: enrolled,
+        shots: reach.shots,
+        prototype_threshold: calibration.prototype_threshold,
+        pair_threshold: calibration.pair_threshold,
+        reach: Some(reach.clone()),
+    };
+    Ok((calibration, record))
+}
+
+/// What left-out classes have shown: now, or when the model was trained.
+fn reach(args: &Args, file: &ModelFile, output: Output) -> Result<Reach> {
+    #[cfg(feature = "torch")]
+    if args.leave_out {
+        return learn(args, file, output);
+    }
+    let _ = output;
+    let record = Record::beside(&args.model, file.model().fingerprint());
+    record.and_then(|record| record.reach).with_context(|| {
+        format!(
+            "{} with what left-out classes have shown is not there, or is of another model; add \
+             --leave-out, train the model again, or leave --enrolled out",
+            Record::path(&args.model).display()
+        )
+    })
+}
+
+/// Trains without some classes each time.
+#[cfg(feature = "torch")]
+fn learn(args: &Args, file: &ModelFile, output: Output) -> Result<Reach> {
+    use super::interrupt::{INTERRUPTED, stop_at_ctrl_c};
+    use siamese_train::leave_out::train_without_each;
+    use siamese_train::recipe::Plan;
+    use siamese_train::train::Event;
+
+    let plan = super::few_shot::plan_beside(file).with_context(|| {
+        format!(
+            "neither the report nor the checkpoint of {} lies beside it, which say how to train",
+            args.model.display()
+        )
+    })?;
+    let input = file.model().header().input;
+    let train = args.set.load(Split::Train, Some(input), output)?;
+    let train = train.without(&plan.without);
+    let here = Plan::new(
+        plan.preset,
+        plan.dim,
+        plan.recipe.clone(),
+        plan.seed,
+        &train,
+    )?;
+    ensure!(
+        here.data_digest == plan.data_digest,
+        "{} was trained with other images; give them with --data and --dataset",
+        args.model.display()
+    );
+    let stop = stop_at_ctrl_c()?;
+    output.note("training without some classes each time");
+    let bar = output.progress().count("thresholds", "steps", 0);
+    let count = siamese_train::leave_out::groups(&train.classes()).len();
+    let told = |number: usize, event: Event<'_>| {
+        if let Event::Steps { done, all, .. } = event {
+            bar.set_length((count * all) as u64);
+            bar.set_position((number * all + done) as u64);
+        }
+    };
+    let partial = args.model.with_extension("calibration.partial.safetensors");
+    let folds = train_without_each(&plan, &train, tch::Device::Cpu, &partial, &stop, told)?;
+    bar.finish_and_clear();
+    let Some(folds) = folds else {
+        output.note("stopped; the same command goes on from here");
+        std::process::exit(INTERRUPTED);
+    };
+    Reach::measure(&folds, args.shots, args.draws, args.seed)
 }

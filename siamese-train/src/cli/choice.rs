@@ -172,6 +172,13 @@ struct Knobs {
     /// Learn every class also turned and mirrored, each way as a class of its own
     #[arg(long, value_name = "BOOL")]
     symmetries: Option<bool>,
+    /// Part of the classes of a batch that are made of two classes, half beside half or one on
+    /// top of the other
+    #[arg(long, value_name = "PART")]
+    mixtures: Option<f64>,
+    /// Let the loss see the direction of embeddings alone, their length made 1
+    #[arg(long, value_name = "BOOL")]
+    normalised: Option<bool>,
 }
 
 impl Knobs {
@@ -200,6 +207,8 @@ impl Knobs {
         set(&mut recipe.patience, &self.patience);
         set(&mut recipe.sparsity, &self.sparsity);
         set(&mut recipe.symmetries, &self.symmetries);
+        set(&mut recipe.mixtures, &self.mixtures);
+        set(&mut recipe.normalised, &self.normalised);
         if let Some(augment) = self.augment {
             recipe.augmentation = augment.strength();
         }

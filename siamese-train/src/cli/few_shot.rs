@@ -9,14 +9,18 @@ use serde::Serialize;
 use siamese_train::dataset::{Class, ClassNames, Dataset, Record};
 use siamese_train::embed::{ModelFile, embed_images};
 use siamese_train::evaluate::few_shot::{Embedded, FewShot, Protocol, Spread};
+use siamese_train::recipe::Plan;
 #[cfg(feature = "torch")]
 use siamese_train::recipe::RecipeName;
+use siamese_train::train::checkpoint::Checkpoint;
 
 use super::Output;
 #[cfg(feature = "torch")]
 use super::choice::Choice;
 use super::labelled::Data;
 use super::output::shown;
+#[cfg(feature = "torch")]
+use super::train::{DeviceArg, device};
 
 /// The part of the training images that `--spare-test` measures with.
 const VALIDATION: f64 = 1.0 / 6.0;
@@ -36,7 +40,8 @@ the integers of a device.
              The area under the ROC curve of the distance to the nearest prototype.
 
 The trained model stays in OUT, and is used again when the same command is repeated. With --model,
-nothing is trained: say which classes that model never saw.
+nothing is trained: say which classes that model never saw. The plan beside it, in its report or
+checkpoint, tells whether that is true.
 
 To choose a recipe, use --spare-test: it measures with training images that were held out, and
 leaves the test images for the end. With --ignore, classes take no part at all.
@@ -91,6 +96,9 @@ struct Training {
     /// The folder for the trained model
     #[arg(long, value_name = "DIR", default_value = "model/few-shot")]
     out: PathBuf,
+    /// Where to train
+    #[arg(long, value_enum, default_value_t = DeviceArg::Cpu)]
+    device: DeviceArg,
     #[command(flatten)]
     choice: Choice,
 }
@@ -201,6 +209,25 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     output.report(&table(&report)?, &report)
 }
 
+/// What a model was trained by, from the report or the checkpoint beside it;
+/// `None` if neither is there and of this model.
+pub fn plan_beside(file: &ModelFile) -> Option<Plan> {
+    let digest = file.stored().model().header().training_digest;
+    let in_report = || -> Option<Plan> {
+        let text = std::fs::read(file.path().with_extension("json")).ok()?;
+        let mut report: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        serde_json::from_value(report.get_mut("plan")?.take()).ok()
+    };
+    let in_checkpoint = || -> Option<Plan> {
+        let path = file.path().with_extension("safetensors");
+        Some(Checkpoint::read(&path).ok()?.plan)
+    };
+    let of_this_model = |plan: &Plan| plan.digest() == digest;
+    in_report()
+        .filter(of_this_model)
+        .or_else(|| in_checkpoint().filter(of_this_model))
+}
+
 /// The model that was trained without the held-out classes, now or before.
 #[cfg(feature = "torch")]
 fn trained(
@@ -215,7 +242,9 @@ fn trained(
         recipe,
         out,
         choice,
+        device: place,
     } = &args.training;
+    let place = device(*place)?;
     let plan = choice.plan(*recipe, train, &without)?;
     let files =
         siamese_train::pipeline::Files::new(out, &super::choice::model_name(*recipe, &plan));
@@ -233,7 +262,7 @@ fn trained(
         test,
         names,
         files,
-        device: tch::Device::Cpu,
+        device: place,
         fresh: false,
     };
     job.run(output)?;

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde_json::json;
 use siamese_core::image::Pooling;
-use siamese_core::model::ALIGNMENT;
+use siamese_core::model::{ALIGNMENT, Calibration};
 use siamese_train::embed::ModelFile;
+use siamese_train::gallery::calibrate::{Record, Strangers};
 
 use super::Output;
 use super::output::digits;
@@ -136,18 +137,13 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         )?,
         None => writeln!(human, "quality     not measured at export")?,
     }
-    match header.calibration {
-        Some(calibration) => writeln!(
-            human,
-            "calibrated  known up to a distance of {:.3} from a prototype, {:.3} between two \
-             images: {:.2} % wrong acceptances, {:.2} % wrong refusals expected",
-            (calibration.prototype_threshold as f64).sqrt() * f64::from(scales.embedding),
-            (calibration.pair_threshold as f64).sqrt() * f64::from(scales.embedding),
-            100.0 * calibration.false_accept_rate,
-            100.0 * calibration.false_reject_rate
-        )?,
-        None => writeln!(human, "calibrated  not yet; see siamese-train calibrate")?,
-    }
+    let record = Record::beside(&args.model, model.fingerprint());
+    let record = record.filter(|record| header.calibration.is_some_and(|c| record.explains(&c)));
+    human.push_str(&calibrated(
+        header.calibration,
+        record.as_ref(),
+        scales.embedding.into(),
+    ));
     writeln!(human, "training    {digest}")?;
 
     let json = json!({
@@ -178,6 +174,109 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
             "pair_threshold": calibration.pair_threshold,
             "spread": calibration.spread,
         })),
+        "measured": record,
     });
     output.report(&human, &json)
+}
+
+/// What the thresholds are, what was wanted of them, and what was measured. `unit`
+/// is what a step of a coordinate means.
+fn calibrated(calibration: Option<Calibration>, record: Option<&Record>, unit: f64) -> String {
+    let Some(calibration) = calibration else {
+        return "calibrated  not yet, so that a device accepts nothing by itself; see \
+                siamese-train calibrate\n"
+            .to_owned();
+    };
+    let real = |squared: u64| (squared as f64).sqrt() * unit;
+    let percent = |share: f64| format!("{:.2} %", 100.0 * share);
+    let wanted = f64::from(calibration.false_accept_rate);
+    let accepted = match record {
+        Some(record) => {
+            let of = match record.strangers {
+                Strangers::LeftOut => "of classes that were left out of training",
+                Strangers::New => "of classes that training never saw",
+                Strangers::EachInTurn => {
+                    "of the calibration's own classes; new classes will be accepted more often, if \
+                     training saw these"
+                }
+            };
+            format!(
+                "{} measured, {of}; with {} labels of {} examples enrolled (more labels, more \
+                 wrong acceptances)",
+                percent(record.measured.prototype.false_accept),
+                record.labels,
+                record.shots
+            )
+        }
+        None => "not measured on new classes, of which far more may be accepted".to_owned(),
+    };
+    format!(
+        "calibrated  known up to a distance of {:.3} from a prototype, {:.3} between two images\n\
+         \x20 accepted  {} of what nobody enrolled was wanted; {accepted}\n\
+         \x20 refused   {} of what is enrolled\n",
+        real(calibration.prototype_threshold),
+        real(calibration.pair_threshold),
+        percent(wanted),
+        percent(calibration.false_reject_rate.into()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use siamese_train::gallery::calibrate::{Errors, Rates};
+
+    use super::*;
+
+    const CALIBRATION: Calibration = Calibration {
+        false_accept_rate: 0.01,
+        false_reject_rate: 0.15,
+        prototype_threshold: 400,
+        pair_threshold: 900,
+        spread: 100,
+    };
+
+    fn record(strangers: Strangers) -> Record {
+        let errors = |false_accept| Errors {
+            false_accept,
+            false_reject: 0.15,
+        };
+        Record {
+            fingerprint: 1,
+            wanted: 0.01,
+            measured: Rates {
+                prototype: errors(0.28),
+                pair: errors(0.33),
+            },
+            strangers,
+            labels: 7,
+            shots: 5,
+            prototype_threshold: 400,
+            pair_threshold: 900,
+            reach: None,
+        }
+    }
+
+    #[test]
+    fn the_measured_rate_stands_beside_the_wanted_one() {
+        let text = calibrated(Some(CALIBRATION), Some(&record(Strangers::New)), 0.5);
+        for part in [
+            "10.000 from a prototype",
+            "15.000 between two",
+            "1.00 % of what nobody enrolled was wanted; 28.00 % measured",
+            "never saw",
+            "7 labels of 5 examples",
+            "15.00 % of what is enrolled",
+        ] {
+            assert!(text.contains(part), "no '{part}' in {text}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_measured_is_not_promised() {
+        let text = calibrated(Some(CALIBRATION), None, 0.5);
+        assert!(text.contains("not measured on new classes"), "{text}");
+        let text = calibrated(Some(CALIBRATION), Some(&record(Strangers::EachInTurn)), 0.5);
+        assert!(text.contains("accepted more often"), "{text}");
+        assert!(calibrated(None, None, 0.5).contains("accepts nothing"));
+    }
 }

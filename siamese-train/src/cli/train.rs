@@ -11,6 +11,7 @@ use siamese_core::model::MAX_NAME;
 use siamese_train::dataset::ClassNames;
 use siamese_train::dataset::Dataset;
 use siamese_train::files::{hex, write_atomic};
+use siamese_train::leave_out::{self, train_without_each};
 use siamese_train::pipeline::{Files, Report, finish};
 use siamese_train::recipe::Plan;
 use siamese_train::recipe::RecipeName;
@@ -73,7 +74,7 @@ pub struct Args {
 
 /// Where to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum DeviceArg {
+pub enum DeviceArg {
     /// The processor
     Cpu,
     /// An NVIDIA GPU, if libtorch was built for it
@@ -181,10 +182,43 @@ impl Job<'_> {
             }
         };
         let seconds = start.elapsed().as_secs_f64();
+        let count = leave_out::groups(&train.classes()).len();
+        if count > 0 {
+            output.note(&format!(
+                "{count} shorter trainings leave classes out, to find thresholds that hold for \
+                 new ones"
+            ));
+        }
+        let bar = output.progress().count("thresholds", "steps", 0);
+        let told = |number: usize, event: Event<'_>| {
+            if let Event::Steps { done, all, .. } = event {
+                bar.set_length((count * all) as u64);
+                bar.set_position((number * all + done) as u64);
+            }
+        };
+        let folds = train_without_each(&plan, train, device, &partial, &stop, told)?;
+        bar.finish_and_clear();
+        let Some(folds) = folds else {
+            output.note("stopped; the same command goes on from here");
+            exit(INTERRUPTED);
+        };
         let embedded = (trained.steps - trained.first_step) * plan.recipe.batch;
-        let finished = finish(&plan, &trained, train, test, names, &files, |stage| {
-            output.note(stage);
-        })?;
+        let finished = finish(
+            &plan,
+            &trained,
+            [train, test],
+            &folds,
+            names,
+            &files,
+            |stage| {
+                output.note(stage);
+            },
+        )?;
+        if let Err(why) = &finished.calibration {
+            output.note(&format!(
+                "not calibrated, so that a device accepts nothing by itself: {why}"
+            ));
+        }
         let report = Report {
             name: files.name().to_owned(),
             training_digest: hex(&plan.digest()),
@@ -199,6 +233,7 @@ impl Job<'_> {
             images_per_second: embedded as f64 / seconds,
             float: finished.float,
             int8: finished.int8,
+            calibration: finished.calibration.ok(),
             precision: finished.precision,
             history: trained.history,
         };
@@ -254,6 +289,19 @@ fn summary(report: &Report, files: &Files) -> Result<String> {
         report.float.silhouette,
         report.int8.silhouette,
     )?;
+    if let Some(record) = &report.calibration {
+        let percent = |share: f64| 100.0 * share;
+        let rates = record.measured.prototype;
+        writeln!(
+            text,
+            "\n  calibrated for {} labels: of new classes {:.1} % are accepted ({:.1} % wanted; \
+             measured\n  on classes that were left out), of what is enrolled {:.1} % are refused",
+            record.labels,
+            percent(rates.false_accept),
+            percent(record.wanted),
+            percent(rates.false_reject)
+        )?;
+    }
     writeln!(text, "\n  lost to rounding      weights  outputs")?;
     for (layer, precision) in report.precision.iter().enumerate() {
         writeln!(
@@ -269,7 +317,7 @@ fn summary(report: &Report, files: &Files) -> Result<String> {
     Ok(text)
 }
 
-fn device(device: DeviceArg) -> Result<Device> {
+pub fn device(device: DeviceArg) -> Result<Device> {
     match device {
         DeviceArg::Cpu => Ok(Device::Cpu),
         DeviceArg::Cuda => {

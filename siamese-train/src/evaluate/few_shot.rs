@@ -269,6 +269,15 @@ mod tests {
     }
 
     fn measure(wide: i16, held_out: &[Class], shots: &[usize]) -> Result<FewShot> {
+        measure_draws(wide, held_out, shots, 10)
+    }
+
+    fn measure_draws(
+        wide: i16,
+        held_out: &[Class],
+        shots: &[usize],
+        draws: usize,
+    ) -> Result<FewShot> {
         let (embeddings, labels) = line(5, wide);
         let set = Embedded {
             embeddings: &embeddings,
@@ -279,7 +288,7 @@ mod tests {
             test: set,
             held_out: &held_out.iter().copied().collect(),
         };
-        protocol.measure(shots, 10, 1)
+        protocol.measure(shots, draws, 1)
     }
 
     #[test]
@@ -309,6 +318,19 @@ mod tests {
         // The shares of all images follow from the two kinds.
         let all = (3.0 * one.trained.mean + 2.0 * one.new.mean) / 5.0;
         assert!((one.all.mean - all).abs() < 1e-12);
+    }
+
+    #[test]
+    fn as_many_draws_and_examples_are_taken_as_were_asked_for() {
+        let deviation = |shots, draws| {
+            let measured = measure_draws(60, &[2, 4], &[shots], draws).unwrap();
+            measured.shots[0].new.deviation
+        };
+        // One draw has no deviation, and nor have draws of all 30 images. Of half
+        // of them, each draw is another.
+        assert_eq!(deviation(15, 1), 0.0);
+        assert_eq!(deviation(30, 10), 0.0);
+        assert!(deviation(15, 10) > 0.0);
     }
 
     #[test]

@@ -1,19 +1,24 @@
 //! Thresholds that mean something: the distance up to which an embedding is
 //! taken for what is enrolled, found from images that were labelled.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
 use crate::dataset::Class;
 use anyhow::{Result, ensure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use siamese_core::embedding::distance_squared;
 use siamese_core::model::Calibration;
 
 use crate::embed::IntEmbeddings;
+use crate::files::write_atomic;
+use crate::gallery::folds::Reach;
 use crate::gallery::prototypes::{by_class, draw, nearest, prototype};
 
 /// What to calibrate for.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Wanted {
     /// The share of wrong acceptances.
     pub false_accept_rate: f64,
@@ -23,10 +28,14 @@ pub struct Wanted {
     pub draws: usize,
     /// What the draws follow from.
     pub seed: u64,
+    /// The classes that nobody enrols, and whose images alone stand for what is
+    /// unknown: those that training never saw. If empty, every class takes its
+    /// turn.
+    pub unseen: BTreeSet<Class>,
 }
 
 /// Error rates, measured on images that set no threshold.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Rates {
     /// Of comparisons with a prototype. A false accept is an image of a class
     /// that is not enrolled and yet near enough to one that is; a false reject
@@ -37,7 +46,7 @@ pub struct Rates {
 }
 
 /// The two kinds of error.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Errors {
     /// The share of the different that is accepted as the same.
     pub false_accept: f64,
@@ -45,15 +54,88 @@ pub struct Errors {
     pub false_reject: f64,
 }
 
+/// Whose images stood for what nobody has enrolled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strangers {
+    /// Classes that short trainings left out, one group after the other.
+    LeftOut,
+    /// Classes that training never saw.
+    New,
+    /// Each class in turn, whether training has seen it or not.
+    EachInTurn,
+}
+
+/// How a model was calibrated, and what was measured: a file beside the model's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// That of the model.
+    pub fingerprint: u32,
+    /// The share of wrong acceptances that was asked for.
+    pub wanted: f64,
+    /// What was measured, on classes or images that set no threshold.
+    pub measured: Rates,
+    /// Whose images were unknown.
+    pub strangers: Strangers,
+    /// The labels that were enrolled.
+    pub labels: usize,
+    /// The examples of each.
+    pub shots: usize,
+    /// The threshold for prototypes, in squared steps of the embedding.
+    pub prototype_threshold: u64,
+    /// That for pairs.
+    pub pair_threshold: u64,
+    /// Thresholds for other rates and other numbers of labels, if classes were
+    /// left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Reach>,
+}
+
+impl Record {
+    /// Where the record of a model is.
+    #[must_use]
+    pub fn path(model: &Path) -> PathBuf {
+        model.with_extension("calibration.json")
+    }
+
+    /// The record beside a model's file, if it is there and of this model.
+    #[must_use]
+    pub fn beside(model: &Path, fingerprint: u32) -> Option<Self> {
+        let text = std::fs::read(Self::path(model)).ok()?;
+        let record: Self = serde_json::from_slice(&text).ok()?;
+        (record.fingerprint == fingerprint).then_some(record)
+    }
+
+    /// Whether it tells of the thresholds that a model holds.
+    #[must_use]
+    pub const fn explains(&self, calibration: &Calibration) -> bool {
+        self.prototype_threshold == calibration.prototype_threshold
+            && self.pair_threshold == calibration.pair_threshold
+    }
+
+    /// Writes it beside a model's file.
+    ///
+    /// # Errors
+    /// If the file can't be written.
+    pub fn write(&self, model: &Path) -> Result<()> {
+        write_atomic(&Self::path(model), |out| {
+            Ok(serde_json::to_writer_pretty(out, self)?)
+        })
+    }
+}
+
 /// Finds the thresholds with every other image of each class, and measures the
 /// rates with the others.
 ///
 /// Every class takes its turn as the one that nobody has enrolled: its images
-/// are compared with the prototypes of all other classes.
+/// are compared with the prototypes of all other classes. Classes that training
+/// has seen are told apart far better than new ones, so that the rates hold for
+/// such as these alone; with [`Wanted::unseen`], they hold for new ones.
 ///
 /// # Errors
 /// If there are fewer than two classes with at least `2 * shots` and 4 images
-/// each, or the wanted rate is so low that no image could be accepted.
+/// each, or all of them, or none, are [unseen](Wanted::unseen); or the wanted
+/// rate is so low that no image could be accepted.
 pub fn calibrate(
     embeddings: &IntEmbeddings,
     labels: &[Class],
@@ -66,10 +148,28 @@ pub fn calibrate(
         labels.len()
     );
     let shots = wanted.shots.max(1);
-    let classes: Vec<Vec<usize>> = by_class(labels)
+    let (numbers, classes): (Vec<usize>, Vec<Vec<usize>>) = by_class(labels)
         .into_iter()
-        .filter(|members| !members.is_empty())
+        .enumerate()
+        .filter(|(_, members)| !members.is_empty())
+        .unzip();
+    let unseen: Vec<bool> = numbers
+        .iter()
+        .map(|&number| {
+            wanted
+                .unseen
+                .iter()
+                .any(|&class| usize::from(class) == number)
+        })
         .collect();
+    let new = unseen.iter().filter(|&&new| new).count();
+    ensure!(
+        new == wanted.unseen.len() && (new == 0 || new < classes.len()),
+        "of the {} classes that were never trained, {new} have images, and of the others {}; \
+         calibration needs images of both",
+        wanted.unseen.len(),
+        classes.len() - new
+    );
     let least = (2 * shots).max(4);
     ensure!(
         classes.len() >= 2 && classes.iter().all(|members| members.len() >= least),
@@ -90,9 +190,9 @@ pub fn calibrate(
             fit.iter().map(enrol).collect()
         })
         .collect();
-    let distances = to_prototypes(embeddings, &fit, &galleries);
+    let distances = to_prototypes(embeddings, &fit, &galleries, &unseen);
     let prototype_threshold = threshold(distances.different, wanted.false_accept_rate);
-    let pairs = between_pairs(embeddings, &fit);
+    let pairs = between_pairs(embeddings, &fit, &unseen);
     let pair_threshold = threshold(pairs.different, wanted.false_accept_rate);
     ensure!(
         prototype_threshold > 0 && pair_threshold > 0,
@@ -101,10 +201,10 @@ pub fn calibrate(
         wanted.false_accept_rate
     );
 
-    let checked = to_prototypes(embeddings, &check, &galleries);
+    let checked = to_prototypes(embeddings, &check, &galleries, &unseen);
     let rates = Rates {
         prototype: checked.errors(prototype_threshold),
-        pair: between_pairs(embeddings, &check).errors(pair_threshold),
+        pair: between_pairs(embeddings, &check, &unseen).errors(pair_threshold),
     };
     let calibration = Calibration {
         false_accept_rate: wanted.false_accept_rate as f32,
@@ -136,33 +236,42 @@ impl Distances {
     }
 }
 
-/// Each image's distance to its own prototype, and to the nearest other one.
+/// Each image's distance to its own prototype, and to the nearest other one. If
+/// some classes are unseen, nobody enrols them, and they alone are different.
 fn to_prototypes(
     embeddings: &IntEmbeddings,
     classes: &[Vec<usize>],
     galleries: &[Vec<Vec<i16>>],
+    unseen: &[bool],
 ) -> Distances {
     let mut distances = Distances::default();
+    let all_take_turns = !unseen.contains(&true);
     for gallery in galleries {
         for (class, members) in classes.iter().enumerate() {
             for &member in members {
                 let embedding = embeddings.get(member);
                 let own = distance_squared(embedding, &gallery[class]);
                 let others = gallery.iter().enumerate();
-                let others = others.filter(|(other, _)| *other != class);
+                let others = others.filter(|(other, _)| *other != class && !unseen[*other]);
                 let others = others.map(|(other, prototype)| (other, &prototype[..]));
-                distances.same.push(own);
-                distances
-                    .different
-                    .extend(nearest(embedding, others).map(|(distance, _)| distance));
+                if !unseen[class] {
+                    distances.same.push(own);
+                }
+                if all_take_turns || unseen[class] {
+                    distances
+                        .different
+                        .extend(nearest(embedding, others).map(|(distance, _)| distance));
+                }
             }
         }
     }
     distances
 }
 
-/// The distances of all pairs of at most 2000 images.
-fn between_pairs(embeddings: &IntEmbeddings, classes: &[Vec<usize>]) -> Distances {
+/// The distances of all pairs of at most 2000 images; if some classes are unseen,
+/// different pairs have an image of one of them.
+fn between_pairs(embeddings: &IntEmbeddings, classes: &[Vec<usize>], unseen: &[bool]) -> Distances {
+    let all_take_turns = !unseen.contains(&true);
     const IMAGES: usize = 2_000;
     let all: usize = classes.iter().map(Vec::len).sum();
     let step = all.div_ceil(IMAGES).max(1);
@@ -177,7 +286,7 @@ fn between_pairs(embeddings: &IntEmbeddings, classes: &[Vec<usize>]) -> Distance
             let distance = distance_squared(embeddings.get(image), embeddings.get(other));
             if class == other_class {
                 distances.same.push(distance);
-            } else {
+            } else if all_take_turns || unseen[class] != unseen[other_class] {
                 distances.different.push(distance);
             }
         }
@@ -197,7 +306,7 @@ fn threshold(mut different: Vec<u64>, rate: f64) -> u64 {
 }
 
 /// The mean squared distance of the images of a class from their mean.
-fn spread(embeddings: &IntEmbeddings, classes: &[Vec<usize>]) -> u64 {
+pub(super) fn spread(embeddings: &IntEmbeddings, classes: &[Vec<usize>]) -> u64 {
     let mut sum = 0u128;
     let mut count = 0u128;
     for members in classes {
@@ -238,6 +347,7 @@ mod tests {
             shots: 20,
             draws: 3,
             seed: 1,
+            unseen: BTreeSet::new(),
         }
     }
 
@@ -283,6 +393,115 @@ mod tests {
         assert!(low_rates.prototype.false_reject > high_rates.prototype.false_reject);
         assert!((low_rates.prototype.false_accept - 0.1).abs() < 0.06);
         assert!((high_rates.pair.false_accept - 0.4).abs() < 0.06);
+    }
+
+    #[test]
+    fn prototypes_and_pairs_have_thresholds_of_their_own() {
+        // Half of the images, at -20, -18, ..., 18, set the thresholds; their mean
+        // is at -1. The nearest of another class is 981 from it, and the nearest
+        // two of different classes are 962 apart.
+        let (embeddings, labels) = line(1000);
+        let (calibration, _) = calibrate(&embeddings, &labels, &wanted(0.0)).unwrap();
+        assert_eq!(calibration.prototype_threshold, 981 * 981 - 1);
+        assert_eq!(calibration.pair_threshold, 962 * 962 - 1);
+    }
+
+    #[test]
+    fn rates_are_those_of_the_images_that_set_no_threshold() {
+        // The second half of class 1 lies on class 0, a class of its own in the
+        // first half.
+        let (mut embeddings, labels) = line(1000);
+        for image in (41..80).step_by(2) {
+            embeddings.steps[image] -= 1000;
+        }
+        let (_, rates) = calibrate(&embeddings, &labels, &wanted(0.0)).unwrap();
+        // A third of the images is accepted as class 0, and refused as class 1.
+        assert!(
+            (rates.prototype.false_accept - 1.0 / 3.0).abs() < 0.02,
+            "{rates:?}"
+        );
+        assert!(
+            (rates.prototype.false_reject - 1.0 / 3.0).abs() < 0.02,
+            "{rates:?}"
+        );
+        // Two thirds of the images make one heap: of the 1,200 different pairs a
+        // third.
+        assert!(
+            (rates.pair.false_accept - 1.0 / 3.0).abs() < 0.02,
+            "{rates:?}"
+        );
+        assert_eq!(rates.pair.false_reject, 0.0);
+    }
+
+    #[test]
+    fn more_draws_see_more_prototypes() {
+        let (embeddings, labels) = line(60);
+        let threshold = |draws| {
+            let few = Wanted {
+                shots: 1,
+                draws,
+                ..wanted(0.0)
+            };
+            let (found, _) = calibrate(&embeddings, &labels, &few).unwrap();
+            found.prototype_threshold
+        };
+        // The nearest of many draws is nearer than that of one: in the end, the
+        // nearest two images.
+        assert!(threshold(200) < threshold(1));
+        assert_eq!(threshold(200), 22 * 22 - 1);
+    }
+
+    #[test]
+    fn classes_that_were_never_trained_alone_are_unknown() {
+        // The classes 0 and 1 are 60 apart, and 2 is 1000 away.
+        let (mut embeddings, labels) = line(60);
+        for step in &mut embeddings.steps[80..] {
+            *step += 1000;
+        }
+        let of_new = |unseen: &[Class]| {
+            let new = Wanted {
+                unseen: unseen.iter().copied().collect(),
+                ..wanted(0.0)
+            };
+            calibrate(&embeddings, &labels, &new)
+        };
+        let (calibration, rates) = of_new(&[2]).unwrap();
+        // From 1120 - 20 to the mean of class 1, at 59; and to its farthest image.
+        assert_eq!(calibration.prototype_threshold, 1041 * 1041 - 1);
+        assert_eq!(calibration.pair_threshold, 1022 * 1022 - 1);
+        assert_eq!(rates.prototype.false_reject, 0.0);
+        for unseen in [&[0, 1, 2][..], &[7]] {
+            let error = of_new(unseen).unwrap_err().to_string();
+            assert!(error.contains("images of both"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_for_its_own_model_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("m.siam");
+        let (embeddings, labels) = line(1000);
+        let (calibration, measured) = calibrate(&embeddings, &labels, &wanted(0.0)).unwrap();
+        let record = Record {
+            fingerprint: 5,
+            wanted: 0.01,
+            measured,
+            strangers: Strangers::EachInTurn,
+            labels: 2,
+            shots: 20,
+            prototype_threshold: calibration.prototype_threshold,
+            pair_threshold: calibration.pair_threshold,
+            reach: None,
+        };
+        record.write(&model).unwrap();
+        assert_eq!(Record::beside(&model, 5), Some(record.clone()));
+        assert_eq!(Record::beside(&model, 6), None);
+        assert!(record.explains(&calibration));
+        let other = Calibration {
+            pair_threshold: 1,
+            ..calibration
+        };
+        assert!(!record.explains(&other));
     }
 
     #[test]

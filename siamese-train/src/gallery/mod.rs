@@ -3,4 +3,5 @@
 
 pub mod calibrate;
 pub mod file;
+pub mod folds;
 pub mod prototypes;

@@ -217,6 +217,16 @@ pub struct Recipe {
     /// that serves classes it never saw.
     #[serde(default, skip_serializing_if = "is_off")]
     pub symmetries: bool,
+    /// The share of a batch's classes that are replaced by mixtures: half of an
+    /// image of one class beside half of one of another, or the two on top of
+    /// each other. Which two changes from batch to batch, so that there is no
+    /// end of classes to be told apart.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub mixtures: f64,
+    /// Whether the loss sees the direction of an embedding alone, its length
+    /// made 1.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub normalised: bool,
 }
 
 /// Whether a switch is off.
@@ -349,6 +359,8 @@ impl RecipeName {
                 patience: 0,
                 sparsity: 0.0,
                 symmetries: false,
+                mixtures: 0.0,
+                normalised: false,
             },
             Self::FewShot => Recipe {
                 loss: Loss(vec![(1.0, Term::Prototypical)]),
@@ -383,6 +395,8 @@ impl RecipeName {
                 patience: 0,
                 sparsity: 0.0,
                 symmetries: false,
+                mixtures: 0.0,
+                normalised: false,
             },
         }
     }
@@ -460,6 +474,10 @@ impl Recipe {
         ensure!(
             self.sparsity.is_finite() && self.sparsity >= 0.0,
             "--sparsity must be 0 or more"
+        );
+        ensure!(
+            (0.0..=1.0).contains(&self.mixtures),
+            "--mixtures must be 0 to 1"
         );
         ensure!(
             self.patience == 0 || self.validation > 0.0,

@@ -1,0 +1,481 @@
+//! Thresholds for classes that nobody has seen yet, learnt from classes that were
+//! left out.
+//!
+//! A network pulls the classes that it was trained on apart farther than any
+//! other. How near a *new* class comes to an enrolled one can only be seen in a
+//! network that was trained without it. So a few short trainings leave out some
+//! of the classes each, a [`Fold`], and the images of these are compared with
+//! prototypes of the others. Lengths differ from network to network: what
+//! carries over to the model that was trained on all classes is the distance
+//! over the [spread](Calibration::spread) of a class around its mean.
+//!
+//! The more labels are enrolled, the nearer the nearest of them is. [`Reach`]
+//! has the threshold for any number of labels. The number of examples matters
+//! little: a prototype of one example asks for a slightly larger threshold than
+//! one of five, so that its wrong acceptances are fewer than promised.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, ensure};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use siamese_core::embedding::distance_squared;
+use siamese_core::model::Calibration;
+
+use super::calibrate::spread;
+use super::prototypes::{by_class, draw, nearest, prototype};
+use crate::dataset::Class;
+use crate::embed::IntEmbeddings;
+
+/// The rates of wrong acceptances that a [`Reach`] knows thresholds for.
+pub const RATES: [f64; 6] = [0.001, 0.005, 0.01, 0.02, 0.05, 0.1];
+/// Images of an unseen class that are looked at, at most.
+const IMAGES: usize = 500;
+
+/// What a network that was trained without some classes makes of them.
+#[derive(Debug, Clone)]
+pub struct Fold {
+    /// Embeddings of images of all classes.
+    pub embeddings: IntEmbeddings,
+    /// The class of each.
+    pub labels: Vec<Class>,
+    /// The classes that the network was trained without.
+    pub unseen: BTreeSet<Class>,
+}
+
+/// The threshold for one rate of wrong acceptances, over the spread of a class.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The share of images of new classes that is to be accepted.
+    pub wanted: f64,
+    /// The share that was, of the classes of each fold by the threshold of the
+    /// other folds.
+    pub measured: f64,
+    /// The squared distance with one label enrolled, over the spread.
+    pub one: f64,
+    /// The same with [`Reach::labels`] labels.
+    pub many: f64,
+    /// The same between two images.
+    pub pair: f64,
+    /// The share of different pairs with an image of a new class that was
+    /// accepted, of each fold by the threshold of the others.
+    pub measured_pair: f64,
+}
+
+/// How far what is known reaches: thresholds that hold for new classes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reach {
+    /// Labels in the largest galleries that were measured.
+    pub labels: usize,
+    /// The examples of a prototype.
+    pub shots: usize,
+    /// The trainings that left classes out.
+    pub folds: usize,
+    /// One for each of [`RATES`].
+    pub rows: Vec<Row>,
+}
+
+/// Distances over the spread from images of a fold's unseen classes.
+#[derive(Debug, Default, Clone)]
+struct Far {
+    one: Vec<f64>,
+    many: Vec<f64>,
+    pair: Vec<f64>,
+}
+
+impl Reach {
+    /// Measures it, drawing `shots` examples of each class `draws` times.
+    ///
+    /// # Errors
+    /// If there are fewer than two folds, or one of them has fewer than two
+    /// seen classes with `shots` images and the same for its unseen ones.
+    pub fn measure(folds: &[Fold], shots: usize, draws: usize, seed: u64) -> Result<Self> {
+        ensure!(
+            folds.len() >= 2,
+            "thresholds for new classes need at least two trainings that leave some out; \
+             {} are possible",
+            folds.len()
+        );
+        // The same number of labels everywhere, or one fold would be asked more.
+        let seen = |fold: &Fold| {
+            let classes: BTreeSet<Class> = fold.labels.iter().copied().collect();
+            classes.difference(&fold.unseen).count()
+        };
+        let labels = folds.iter().map(seen).min().unwrap_or(0);
+        let mut generator = ChaCha8Rng::seed_from_u64(seed);
+        let far: Vec<Far> = folds
+            .iter()
+            .map(|fold| fold.far(labels, shots.max(1), draws.max(1), &mut generator))
+            .collect::<Result<_>>()?;
+        let rows = RATES.map(|wanted| {
+            let [one, many, pair]: [fn(&Far) -> &[f64]; 3] =
+                [|far| &far.one, |far| &far.many, |far| &far.pair];
+            let all = |kind: fn(&Far) -> &[f64]| quantile(&pooled(&far, kind, None), wanted);
+            Row {
+                wanted,
+                measured: left_out_rate(&far, many, wanted),
+                one: all(one),
+                many: all(many),
+                pair: all(pair),
+                measured_pair: left_out_rate(&far, pair, wanted),
+            }
+        });
+        Ok(Self {
+            labels,
+            shots,
+            folds: folds.len(),
+            rows: rows.to_vec(),
+        })
+    }
+
+    /// The row for a rate; between two that are known, the numbers between
+    /// theirs. Rates beyond them get the outermost row's.
+    #[must_use]
+    pub fn at(&self, rate: f64) -> Row {
+        let above = self.rows.iter().position(|row| row.wanted >= rate);
+        let Some(last) = self.rows.last() else {
+            return Row {
+                wanted: rate,
+                measured: 0.0,
+                one: 0.0,
+                many: 0.0,
+                pair: 0.0,
+                measured_pair: 0.0,
+            };
+        };
+        let (low, high) = match above {
+            None => (last, last),
+            Some(0) => (&self.rows[0], &self.rows[0]),
+            Some(above) => (&self.rows[above - 1], &self.rows[above]),
+        };
+        let span = (high.wanted / low.wanted).ln();
+        let part = if span > 0.0 {
+            (rate / low.wanted).ln() / span
+        } else {
+            0.0
+        };
+        let between = |value: fn(&Row) -> f64| value(low) + part * (value(high) - value(low));
+        Row {
+            wanted: rate,
+            measured: between(|row| row.measured),
+            one: between(|row| row.one),
+            many: between(|row| row.many),
+            pair: between(|row| row.pair),
+            measured_pair: between(|row| row.measured_pair),
+        }
+    }
+
+    /// The largest squared distance to a prototype over the spread, for a rate
+    /// and a number of enrolled labels, at least 1.
+    ///
+    /// The inverse of the threshold grows evenly with the logarithm of the
+    /// number of labels: exact at one and at [`labels`](Self::labels), and never
+    /// 0 beyond.
+    #[must_use]
+    pub fn prototype(&self, rate: f64, labels: usize) -> f64 {
+        let Row { one, many, .. } = self.at(rate);
+        if self.labels < 2 || one <= 0.0 || many <= 0.0 {
+            return many;
+        }
+        let part = (labels.max(1) as f64).ln() / (self.labels as f64).ln();
+        1.0 / (1.0 / one + part * (1.0 / many - 1.0 / one))
+    }
+
+    /// The thresholds for a model with that spread of a class around its mean, in
+    /// squared steps, and `labels` enrolled; `refused` is the share of what is
+    /// enrolled that they refuse.
+    #[must_use]
+    pub fn calibration(&self, rate: f64, labels: usize, spread: u64) -> Calibration {
+        let steps = |over_spread: f64| (over_spread * spread as f64) as u64;
+        Calibration {
+            false_accept_rate: rate as f32,
+            false_reject_rate: 0.0,
+            prototype_threshold: steps(self.prototype(rate, labels)),
+            pair_threshold: steps(self.at(rate).pair),
+            spread,
+        }
+    }
+}
+
+/// What a model refuses of what is enrolled.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Of comparisons with the own prototype.
+    pub prototype: f64,
+    /// Of two images of one class.
+    pub pair: f64,
+}
+
+/// The thresholds of a model by what its folds have shown, and the share of what
+/// is enrolled that it refuses with them. `embeddings` are of images that
+/// training has not seen, of classes that it has: every other image of a class is
+/// one that examples are drawn from, and the others are compared.
+///
+/// # Errors
+/// If a class has fewer than `2 * shots` and 4 images, or the rate is so low that
+/// nothing could be accepted.
+pub fn apply(
+    reach: &Reach,
+    rate: f64,
+    labels: usize,
+    embeddings: &IntEmbeddings,
+    classes: &[Class],
+    draws: usize,
+    seed: u64,
+) -> Result<(Calibration, Refused)> {
+    let members: Vec<Vec<usize>> = by_class(classes)
+        .into_iter()
+        .filter(|members| !members.is_empty())
+        .collect();
+    let least = (2 * reach.shots).max(4);
+    ensure!(
+        !members.is_empty() && members.iter().all(|members| members.len() >= least),
+        "thresholds need {least} images of each class that training has not seen"
+    );
+    let mut calibration = reach.calibration(rate, labels, spread(embeddings, &members));
+    ensure!(
+        calibration.prototype_threshold > 0 && calibration.pair_threshold > 0,
+        "a false-accept rate of {rate} leaves no distance at which anything is accepted; ask for \
+         a higher one"
+    );
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    let (mut refused, mut pairs) = ([0usize; 2], [0usize; 2]);
+    for _ in 0..draws.max(1) {
+        for members in &members {
+            let (examples, others): (Vec<usize>, Vec<usize>) = (
+                members.iter().copied().step_by(2).collect(),
+                members.iter().copied().skip(1).step_by(2).collect(),
+            );
+            let own = prototype(embeddings, &draw(&examples, reach.shots, &mut generator));
+            let first = draw(&examples, 1, &mut generator);
+            for other in others {
+                let embedding = embeddings.get(other);
+                let far = distance_squared(embedding, &own) > calibration.prototype_threshold;
+                refused = [refused[0] + usize::from(far), refused[1] + 1];
+                let pair = distance_squared(embedding, embeddings.get(first[0]));
+                let far = pair > calibration.pair_threshold;
+                pairs = [pairs[0] + usize::from(far), pairs[1] + 1];
+            }
+        }
+    }
+    let share = |[part, all]: [usize; 2]| part as f64 / all.max(1) as f64;
+    let refused = Refused {
+        prototype: share(refused),
+        pair: share(pairs),
+    };
+    calibration.false_reject_rate = refused.prototype as f32;
+    Ok((calibration, refused))
+}
+
+impl Fold {
+    /// The distances of the unseen classes' images, over the spread of the seen
+    /// ones: to one prototype, to the nearest of `labels`, and to an image.
+    fn far(
+        &self,
+        labels: usize,
+        shots: usize,
+        draws: usize,
+        generator: &mut ChaCha8Rng,
+    ) -> Result<Far> {
+        let members = by_class(&self.labels);
+        let is_unseen = |class: usize| self.unseen.iter().any(|&other| usize::from(other) == class);
+        let classes = || members.iter().enumerate().filter(|(_, m)| !m.is_empty());
+        let seen: Vec<Vec<usize>> = classes()
+            .filter(|(class, _)| !is_unseen(*class))
+            .map(|(_, members)| members.clone())
+            .collect();
+        let unseen: Vec<&Vec<usize>> = classes()
+            .filter(|(class, _)| is_unseen(*class))
+            .map(|(_, members)| members)
+            .collect();
+        ensure!(
+            seen.len() >= 2 && !unseen.is_empty() && seen.iter().all(|m| m.len() >= shots),
+            "thresholds for new classes need at least two classes with {shots} images each beside \
+             those that are left out"
+        );
+        let unit = spread(&self.embeddings, &seen).max(1) as f64;
+        let mut far = Far::default();
+        for _ in 0..draws {
+            let enrolled = draw(&(0..seen.len()).collect::<Vec<_>>(), labels, generator);
+            let mut sample = |class: &usize, count| draw(&seen[*class], count, generator);
+            let prototypes: Vec<Vec<i16>> = enrolled
+                .iter()
+                .map(|class| prototype(&self.embeddings, &sample(class, shots)))
+                .collect();
+            let single = sample(&enrolled[0], 1)[0];
+            for members in &unseen {
+                for member in draw(members, IMAGES, generator) {
+                    let embedding = self.embeddings.get(member);
+                    let all = prototypes.iter().map(Vec::as_slice).enumerate();
+                    let (many, _) = nearest(embedding, all).unwrap_or((u64::MAX, 0));
+                    let pair = distance_squared(embedding, self.embeddings.get(single));
+                    let one = distance_squared(embedding, &prototypes[0]);
+                    far.one.push(one as f64 / unit);
+                    far.many.push(many as f64 / unit);
+                    far.pair.push(pair as f64 / unit);
+                }
+            }
+        }
+        Ok(far)
+    }
+}
+
+/// The distances of all folds but one.
+fn pooled(far: &[Far], kind: fn(&Far) -> &[f64], without: Option<usize>) -> Vec<f64> {
+    let folds = far.iter().enumerate();
+    let folds = folds.filter(|(index, _)| Some(*index) != without);
+    folds.flat_map(|(_, far)| kind(far)).copied().collect()
+}
+
+/// The share of each fold that the threshold of the others accepts, in the mean.
+fn left_out_rate(far: &[Far], kind: fn(&Far) -> &[f64], wanted: f64) -> f64 {
+    let rates = far.iter().enumerate().map(|(index, fold)| {
+        let threshold = quantile(&pooled(far, kind, Some(index)), wanted);
+        let distances = kind(fold);
+        let within = distances.iter().filter(|&&d| d <= threshold).count();
+        within as f64 / distances.len().max(1) as f64
+    });
+    rates.sum::<f64>() / far.len().max(1) as f64
+}
+
+/// The value below which a share of `rate` of the values lies.
+fn quantile(values: &[f64], rate: f64) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_unstable_by(f64::total_cmp);
+    let index = (values.len() as f64 * rate) as usize;
+    let below = index.checked_sub(1).and_then(|index| values.get(index));
+    below.copied().unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A plane in which every class of 60 images has a spread of 100 squared
+    /// steps times `unit` squared; class `c` is at `at[c]`, in tens of `unit`.
+    fn fold(at: &[(i16, i16)], unseen: &[Class], unit: i16) -> Fold {
+        let mut steps = Vec::new();
+        let mut labels = Vec::new();
+        for (class, &(x, y)) in (0..).zip(at) {
+            for image in 0..60 {
+                // On a circle of a radius of 10.
+                let angle = f64::from(image) / 60.0 * std::f64::consts::TAU;
+                let place = |centre: i16, offset: f64| {
+                    (f64::from(unit) * (f64::from(10 * centre) + 10.0 * offset)).round() as i16
+                };
+                steps.extend([place(x, angle.cos()), place(y, angle.sin())]);
+                labels.push(class);
+            }
+        }
+        Fold {
+            embeddings: IntEmbeddings {
+                dim: 2,
+                scale: 1.0,
+                steps,
+            },
+            labels,
+            unseen: unseen.iter().copied().collect(),
+        }
+    }
+
+    const SQUARE: [(i16, i16); 5] = [(0, 0), (6, 0), (0, 6), (6, 6), (3, 3)];
+
+    fn reach(unit: i16) -> Reach {
+        // Who is unseen sits in the middle, whatever the scale of the network.
+        let folds = [fold(&SQUARE, &[4], unit), fold(&SQUARE, &[4], 3 * unit)];
+        Reach::measure(&folds, 20, 10, 1).unwrap()
+    }
+
+    #[test]
+    fn what_carries_over_is_the_distance_over_the_spread() {
+        let (small, large) = (reach(10), reach(30));
+        for (one, other) in small.rows.iter().zip(&large.rows) {
+            assert!(
+                (one.many - other.many).abs() < 0.02 * one.many,
+                "{one:?} {other:?}"
+            );
+            // The same geometry in both folds: the promise holds.
+            assert!(
+                (one.measured - one.wanted).abs() < 0.5 * one.wanted + 0.01,
+                "{one:?}"
+            );
+        }
+        // From the circle of the middle to the nearest corner, in radii: at least
+        // sqrt(18) - 1 squared.
+        let nearest = small.at(0.01).many;
+        assert!((8.0..13.0).contains(&nearest), "{nearest}");
+    }
+
+    #[test]
+    fn more_labels_and_lower_rates_give_smaller_thresholds() {
+        let reach = reach(10);
+        assert_eq!((reach.labels, reach.folds), (4, 2));
+        let row = reach.at(0.05);
+        assert!((reach.prototype(0.05, 1) - row.one).abs() < 1e-9);
+        assert!((reach.prototype(0.05, 4) - row.many).abs() < 1e-9);
+        for labels in 1..1000 {
+            let [fewer, more] = [labels, labels + 1].map(|n| reach.prototype(0.05, n));
+            assert!(more < fewer && more > 0.0, "{labels} labels");
+        }
+        for pair in RATES.windows(2) {
+            assert!(reach.prototype(pair[0], 4) <= reach.prototype(pair[1], 4));
+            let between = reach.at((pair[0] * pair[1]).sqrt());
+            let [low, high] = [pair[0], pair[1]].map(|rate| reach.at(rate));
+            assert!((between.many - f64::midpoint(low.many, high.many)).abs() < 1e-9);
+        }
+        assert_eq!(reach.at(1e-6).many, reach.rows[0].many);
+        assert_eq!(reach.at(0.5).many, reach.rows[5].many);
+    }
+
+    #[test]
+    fn the_measured_rate_is_that_of_the_fold_that_set_no_threshold() {
+        // In one fold the unseen class is far away, in the other on top of class 0.
+        let mut near = SQUARE;
+        near[4] = (0, 0);
+        let folds = [fold(&SQUARE, &[4], 10), fold(&near, &[4], 10)];
+        let row = Reach::measure(&folds, 20, 10, 1).unwrap().at(0.1);
+        // By the first one's threshold, all of the second are accepted; by the
+        // second one's, none of the first.
+        assert!((row.measured - 0.5).abs() < 0.01, "{row:?}");
+    }
+
+    #[test]
+    fn a_model_gets_the_thresholds_in_its_own_steps() {
+        let reach = reach(10);
+        let model = fold(&SQUARE[..4], &[], 20);
+        let (calibration, refused) =
+            apply(&reach, 0.05, 4, &model.embeddings, &model.labels, 3, 1).unwrap();
+        assert_eq!(refused.prototype, 0.0);
+        let over_spread = calibration.prototype_threshold as f64 / calibration.spread as f64;
+        assert!((over_spread - reach.prototype(0.05, 4)).abs() < 0.01);
+        assert!((calibration.spread as f64 - 40_000.0).abs() < 800.0);
+        // A circle's images are a spread from its middle: below that, all are refused.
+        let strict = Reach {
+            rows: reach
+                .rows
+                .iter()
+                .map(|row| Row {
+                    one: 0.5,
+                    many: 0.5,
+                    ..*row
+                })
+                .collect(),
+            ..reach
+        };
+        let (strict, refused) =
+            apply(&strict, 0.05, 4, &model.embeddings, &model.labels, 3, 1).unwrap();
+        assert!(refused.prototype > 0.99, "{refused:?}");
+        assert_eq!(strict.false_reject_rate, refused.prototype as f32);
+    }
+
+    #[test]
+    fn too_little_is_refused_in_words() {
+        let one = [fold(&SQUARE, &[4], 10)];
+        let error = Reach::measure(&one, 5, 1, 1).unwrap_err().to_string();
+        assert!(error.contains("two trainings"), "{error}");
+        let two = [fold(&SQUARE, &[4], 10), fold(&SQUARE, &[1, 2, 3, 4], 10)];
+        let error = Reach::measure(&two, 5, 1, 1).unwrap_err().to_string();
+        assert!(error.contains("two classes"), "{error}");
+    }
+}

@@ -1,0 +1,145 @@
+//! Short trainings that leave out some of the classes each, for thresholds that
+//! hold for classes that nobody has seen yet: [`crate::gallery::folds`] says why.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result};
+use tch::Device;
+
+use crate::dataset::{Class, Dataset};
+use crate::embed::IntEmbeddings;
+use crate::embed::points::Points;
+use crate::gallery::folds::Fold;
+use crate::gallery::prototypes::by_class;
+use crate::pipeline::embed_float;
+use crate::recipe::{Plan, Recipe};
+use crate::train::network::FoldedTensors;
+use crate::train::{Event, Outcome, fit};
+
+/// The most trainings.
+const TRAININGS: usize = 4;
+/// The steps of each, as a part of the whole training's.
+const LENGTH: f64 = 0.1;
+/// The part of the images that these trainings don't see.
+const SPARE: f64 = 0.1;
+/// The most images of a class that are compared.
+const IMAGES: usize = 500;
+
+/// The classes that each training leaves out: every class once, as many each, and
+/// at least two classes left to train with. Empty if there are fewer than three.
+#[must_use]
+pub fn groups(classes: &[Class]) -> Vec<BTreeSet<Class>> {
+    let count = if classes.len() < 3 {
+        0
+    } else {
+        TRAININGS.min(classes.len())
+    };
+    let group = |first: usize| classes.iter().copied().skip(first).step_by(count).collect();
+    (0..count).map(group).collect()
+}
+
+/// The plan of the training that leaves out a group.
+#[must_use]
+pub fn plan(whole: &Plan, group: &BTreeSet<Class>) -> Plan {
+    Plan {
+        without: whole.without.union(group).copied().collect(),
+        recipe: Recipe {
+            epochs: whole.recipe.epochs * LENGTH,
+            // The integers are those of the whole training; here, floats will do.
+            tuning: 0.0,
+            validation: 0.0,
+            patience: 0,
+            ..whole.recipe.clone()
+        },
+        ..whole.clone()
+    }
+}
+
+/// Trains without each of the [`groups`] of the classes of `train`, as `whole` says
+/// but shorter, and embeds images that it didn't train with. `partial` is the file
+/// in which a training saves itself; it is gone in the end. `None` if it was told
+/// to stop: the same call goes on from there, at the training that it was at.
+///
+/// # Errors
+/// As [`fit`]'s.
+pub fn train_without_each(
+    whole: &Plan,
+    train: &Dataset,
+    device: Device,
+    partial: &Path,
+    stop: &AtomicBool,
+    mut report: impl FnMut(usize, Event<'_>),
+) -> Result<Option<Vec<Fold>>> {
+    let (train, spare) = train.hold_out(SPARE, whole.seed);
+    let spare = thinned(&spare);
+    let mut folds = Vec::new();
+    for (number, group) in groups(&train.classes()).into_iter().enumerate() {
+        let plan = plan(whole, &group);
+        let partial = numbered(partial, number);
+        let told = |event: Event<'_>| report(number, event);
+        let outcome = fit(&plan, &train.without(&group), device, &partial, stop, told)?;
+        let Outcome::Finished(trained) = outcome else {
+            return Ok(None);
+        };
+        if partial.exists() {
+            std::fs::remove_file(&partial)
+                .with_context(|| format!("can't remove {}", partial.display()))?;
+        }
+        let tensors = FoldedTensors::new(&trained.network, Device::Cpu);
+        folds.push(Fold {
+            embeddings: in_steps(&embed_float(&tensors, &trained.network, &spare.images)?),
+            labels: spare.labels.clone(),
+            unseen: group,
+        });
+    }
+    Ok(Some(folds))
+}
+
+/// At most [`IMAGES`] of each class.
+fn thinned(set: &Dataset) -> Dataset {
+    let mut kept: Vec<usize> = by_class(&set.labels)
+        .into_iter()
+        .flat_map(|members| members.into_iter().take(IMAGES))
+        .collect();
+    kept.sort_unstable();
+    set.subset(&kept)
+}
+
+/// The points in steps, of which the largest coordinate takes 16,000.
+fn in_steps(points: &Points) -> IntEmbeddings {
+    let coords = points.coords();
+    let largest = coords.iter().fold(f32::MIN_POSITIVE, |m, c| m.max(c.abs()));
+    let scale = largest / 16_000.0;
+    IntEmbeddings {
+        dim: points.dim(),
+        scale,
+        steps: coords.iter().map(|c| (c / scale).round() as i16).collect(),
+    }
+}
+
+/// The file of one of the trainings.
+fn numbered(partial: &Path, number: usize) -> PathBuf {
+    let name = partial.file_name().unwrap_or_default().to_string_lossy();
+    partial.with_file_name(format!("without-{number}.{name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_is_left_out_once_and_two_remain() {
+        for count in 3..=30 {
+            let classes: Vec<Class> = (0..count).map(|class| 3 * class).collect();
+            let groups = groups(&classes);
+            assert!((2..=TRAININGS).contains(&groups.len()));
+            let mut left_out: Vec<Class> = groups.iter().flatten().copied().collect();
+            left_out.sort_unstable();
+            assert_eq!(left_out, classes);
+            assert!(groups.iter().all(|group| group.len() + 2 <= classes.len()));
+        }
+        assert!(groups(&[1, 2]).is_empty());
+    }
+}
