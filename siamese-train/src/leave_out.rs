@@ -21,7 +21,7 @@ use crate::train::{Event, Outcome, fit};
 /// The most trainings.
 const TRAININGS: usize = 4;
 /// The steps of each, as a part of the whole training's.
-const LENGTH: f64 = 0.1;
+const LENGTH: f64 = 0.05;
 /// The part of the images that these trainings don't see.
 const SPARE: f64 = 0.1;
 /// The most images of a class that are compared.

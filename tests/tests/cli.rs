@@ -38,7 +38,7 @@ fn every_command_explains_itself() {
 fn a_repacked_model_gives_the_same_points_and_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let repack = |from: &std::path::Path, core: &str, to: &str| {
+    let repack = |from: &Path, core: &str, to: &str| {
         let mut command = siamese_train();
         command.args(["repack", "--for", core, "--json", "--model"]);
         let report = succeed(command.arg(from).arg("--out").arg(path(to)));
@@ -106,7 +106,7 @@ fn gzipped_images_are_the_same_images() {
     let folder = tempfile::tempdir().unwrap();
     let data = test_images().subset(&[3, 1, 4]);
     let [images, _] = write_dataset(folder.path(), "some", &data);
-    let embed = |images: &std::path::Path| {
+    let embed = |images: &Path| {
         let out = folder.path().join("embed.txt");
         let mut command = siamese_train();
         command

@@ -176,9 +176,6 @@ struct Knobs {
     /// top of the other
     #[arg(long, value_name = "PART")]
     mixtures: Option<f64>,
-    /// Let the loss see the direction of embeddings alone, their length made 1
-    #[arg(long, value_name = "BOOL")]
-    normalised: Option<bool>,
 }
 
 impl Knobs {
@@ -208,7 +205,6 @@ impl Knobs {
         set(&mut recipe.sparsity, &self.sparsity);
         set(&mut recipe.symmetries, &self.symmetries);
         set(&mut recipe.mixtures, &self.mixtures);
-        set(&mut recipe.normalised, &self.normalised);
         if let Some(augment) = self.augment {
             recipe.augmentation = augment.strength();
         }

@@ -436,19 +436,19 @@ mod tests {
     #[test]
     fn more_draws_see_more_prototypes() {
         let (embeddings, labels) = line(60);
-        let threshold = |draws| {
+        let threshold = |draws, seed| {
             let few = Wanted {
                 shots: 1,
                 draws,
+                seed,
                 ..wanted(0.0)
             };
             let (found, _) = calibrate(&embeddings, &labels, &few).unwrap();
             found.prototype_threshold
         };
-        // The nearest of many draws is nearer than that of one: in the end, the
-        // nearest two images.
-        assert!(threshold(200) < threshold(1));
-        assert_eq!(threshold(200), 22 * 22 - 1);
+        // Many draws meet the nearest two images, at 18 and 40; one seldom does.
+        assert_eq!(threshold(200, 1), 22 * 22 - 1);
+        assert!((1..10).any(|seed| threshold(1, seed) > 22 * 22));
     }
 
     #[test]

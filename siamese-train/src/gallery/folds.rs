@@ -6,8 +6,11 @@
 //! network that was trained without it. So a few short trainings leave out some
 //! of the classes each, a [`Fold`], and the images of these are compared with
 //! prototypes of the others. Lengths differ from network to network: what
-//! carries over to the model that was trained on all classes is the distance
-//! over the [spread](Calibration::spread) of a class around its mean.
+//! carries over to the model that was trained on all classes, and for longer, is
+//! the squared distance over the *extent*, the mean squared distance of the seen
+//! classes' images from the middle of them all. (The spread of a class around
+//! its own mean goes on shrinking as training goes on, and new classes don't
+//! come nearer with it.)
 //!
 //! The more labels are enrolled, the nearer the nearest of them is. [`Reach`]
 //! has the threshold for any number of labels. The number of examples matters
@@ -44,7 +47,7 @@ pub struct Fold {
     pub unseen: BTreeSet<Class>,
 }
 
-/// The threshold for one rate of wrong acceptances, over the spread of a class.
+/// The threshold for one rate of wrong acceptances, over the extent.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// The share of images of new classes that is to be accepted.
@@ -52,7 +55,7 @@ pub struct Row {
     /// The share that was, of the classes of each fold by the threshold of the
     /// other folds.
     pub measured: f64,
-    /// The squared distance with one label enrolled, over the spread.
+    /// The squared distance with one label enrolled, over the extent.
     pub one: f64,
     /// The same with [`Reach::labels`] labels.
     pub many: f64,
@@ -76,7 +79,7 @@ pub struct Reach {
     pub rows: Vec<Row>,
 }
 
-/// Distances over the spread from images of a fold's unseen classes.
+/// Distances over the extent from images of a fold's unseen classes.
 #[derive(Debug, Default, Clone)]
 struct Far {
     one: Vec<f64>,
@@ -166,7 +169,7 @@ impl Reach {
         }
     }
 
-    /// The largest squared distance to a prototype over the spread, for a rate
+    /// The largest squared distance to a prototype over the extent, for a rate
     /// and a number of enrolled labels, at least 1.
     ///
     /// The inverse of the threshold grows evenly with the logarithm of the
@@ -182,19 +185,15 @@ impl Reach {
         1.0 / (1.0 / one + part * (1.0 / many - 1.0 / one))
     }
 
-    /// The thresholds for a model with that spread of a class around its mean, in
-    /// squared steps, and `labels` enrolled; `refused` is the share of what is
-    /// enrolled that they refuse.
+    /// The thresholds for prototypes and for pairs in a model of that extent, in
+    /// squared steps, with `labels` enrolled.
     #[must_use]
-    pub fn calibration(&self, rate: f64, labels: usize, spread: u64) -> Calibration {
-        let steps = |over_spread: f64| (over_spread * spread as f64) as u64;
-        Calibration {
-            false_accept_rate: rate as f32,
-            false_reject_rate: 0.0,
-            prototype_threshold: steps(self.prototype(rate, labels)),
-            pair_threshold: steps(self.at(rate).pair),
-            spread,
-        }
+    pub fn thresholds(&self, rate: f64, labels: usize, extent: u64) -> [u64; 2] {
+        let steps = |over_extent: f64| (over_extent * extent as f64) as u64;
+        [
+            steps(self.prototype(rate, labels)),
+            steps(self.at(rate).pair),
+        ]
     }
 }
 
@@ -233,7 +232,15 @@ pub fn apply(
         !members.is_empty() && members.iter().all(|members| members.len() >= least),
         "thresholds need {least} images of each class that training has not seen"
     );
-    let mut calibration = reach.calibration(rate, labels, spread(embeddings, &members));
+    let [prototype_threshold, pair_threshold] =
+        reach.thresholds(rate, labels, extent(embeddings, &members));
+    let mut calibration = Calibration {
+        false_accept_rate: rate as f32,
+        false_reject_rate: 0.0,
+        prototype_threshold,
+        pair_threshold,
+        spread: spread(embeddings, &members),
+    };
     ensure!(
         calibration.prototype_threshold > 0 && calibration.pair_threshold > 0,
         "a false-accept rate of {rate} leaves no distance at which anything is accepted; ask for \
@@ -269,7 +276,7 @@ pub fn apply(
 }
 
 impl Fold {
-    /// The distances of the unseen classes' images, over the spread of the seen
+    /// The distances of the unseen classes' images, over the extent of the seen
     /// ones: to one prototype, to the nearest of `labels`, and to an image.
     fn far(
         &self,
@@ -294,7 +301,7 @@ impl Fold {
             "thresholds for new classes need at least two classes with {shots} images each beside \
              those that are left out"
         );
-        let unit = spread(&self.embeddings, &seen).max(1) as f64;
+        let unit = extent(&self.embeddings, &seen).max(1) as f64;
         let mut far = Far::default();
         for _ in 0..draws {
             let enrolled = draw(&(0..seen.len()).collect::<Vec<_>>(), labels, generator);
@@ -319,6 +326,32 @@ impl Fold {
         }
         Ok(far)
     }
+}
+
+/// The mean squared distance of the classes' images from the middle of the
+/// classes' means, every class weighing the same.
+fn extent(embeddings: &IntEmbeddings, classes: &[Vec<usize>]) -> u64 {
+    let dim = embeddings.dim;
+    let mut middle = vec![0.0f64; dim];
+    for members in classes {
+        let weight = 1.0 / (members.len().max(1) * classes.len()) as f64;
+        for &member in members {
+            let steps = embeddings.get(member).iter();
+            for (sum, &step) in middle.iter_mut().zip(steps) {
+                *sum += weight * f64::from(step);
+            }
+        }
+    }
+    let from_middle = |member: &usize| -> f64 {
+        let steps = embeddings.get(*member).iter().zip(&middle);
+        steps
+            .map(|(&step, middle)| (f64::from(step) - middle).powi(2))
+            .sum()
+    };
+    let of_class = |members: &Vec<usize>| {
+        members.iter().map(from_middle).sum::<f64>() / members.len().max(1) as f64
+    };
+    (classes.iter().map(of_class).sum::<f64>() / classes.len().max(1) as f64) as u64
 }
 
 /// The distances of all folds but one.
@@ -381,15 +414,15 @@ mod tests {
 
     const SQUARE: [(i16, i16); 5] = [(0, 0), (6, 0), (0, 6), (6, 6), (3, 3)];
 
-    fn reach(unit: i16) -> Reach {
-        // Who is unseen sits in the middle, whatever the scale of the network.
+    /// Who is unseen sits in the middle, whatever the scale of the network.
+    fn reach(unit: i16, shots: usize) -> Reach {
         let folds = [fold(&SQUARE, &[4], unit), fold(&SQUARE, &[4], 3 * unit)];
-        Reach::measure(&folds, 20, 10, 1).unwrap()
+        Reach::measure(&folds, shots, 10, 1).unwrap()
     }
 
     #[test]
-    fn what_carries_over_is_the_distance_over_the_spread() {
-        let (small, large) = (reach(10), reach(30));
+    fn what_carries_over_is_the_distance_over_the_extent() {
+        let (small, large) = (reach(10, 20), reach(30, 20));
         for (one, other) in small.rows.iter().zip(&large.rows) {
             assert!(
                 (one.many - other.many).abs() < 0.02 * one.many,
@@ -401,15 +434,20 @@ mod tests {
                 "{one:?}"
             );
         }
-        // From the circle of the middle to the nearest corner, in radii: at least
-        // sqrt(18) - 1 squared.
-        let nearest = small.at(0.01).many;
-        assert!((8.0..13.0).contains(&nearest), "{nearest}");
+        // From the circle of the middle to the nearest corner: at least sqrt(18) - 1
+        // radii. The corners' images are at sqrt(18) from the middle, and a radius
+        // from that in every direction: an extent of 19.
+        let nearest = reach(10, 60).at(0.01).many;
+        let least = (18f64.sqrt() - 1.0).powi(2) / 19.0;
+        assert!(
+            (0.97 * least..1.1 * least).contains(&nearest),
+            "{nearest} {least}"
+        );
     }
 
     #[test]
     fn more_labels_and_lower_rates_give_smaller_thresholds() {
-        let reach = reach(10);
+        let reach = reach(10, 20);
         assert_eq!((reach.labels, reach.folds), (4, 2));
         let row = reach.at(0.05);
         assert!((reach.prototype(0.05, 1) - row.one).abs() < 1e-9);
@@ -442,22 +480,24 @@ mod tests {
 
     #[test]
     fn a_model_gets_the_thresholds_in_its_own_steps() {
-        let reach = reach(10);
+        let reach = reach(10, 20);
         let model = fold(&SQUARE[..4], &[], 20);
         let (calibration, refused) =
             apply(&reach, 0.05, 4, &model.embeddings, &model.labels, 3, 1).unwrap();
         assert_eq!(refused.prototype, 0.0);
-        let over_spread = calibration.prototype_threshold as f64 / calibration.spread as f64;
-        assert!((over_spread - reach.prototype(0.05, 4)).abs() < 0.01);
+        // Circles of 200 steps, at sqrt(18) of that from the middle.
+        let over_extent = calibration.prototype_threshold as f64 / (19.0 * 40_000.0);
+        assert!((over_extent - reach.prototype(0.05, 4)).abs() < 0.01);
         assert!((calibration.spread as f64 - 40_000.0).abs() < 800.0);
-        // A circle's images are a spread from its middle: below that, all are refused.
+        // A circle's images are a nineteenth of the extent from its middle: below that,
+        // all are refused.
         let strict = Reach {
             rows: reach
                 .rows
                 .iter()
                 .map(|row| Row {
-                    one: 0.5,
-                    many: 0.5,
+                    one: 0.02,
+                    many: 0.02,
                     ..*row
                 })
                 .collect(),

@@ -223,10 +223,6 @@ pub struct Recipe {
     /// end of classes to be told apart.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub mixtures: f64,
-    /// Whether the loss sees the direction of an embedding alone, its length
-    /// made 1.
-    #[serde(default, skip_serializing_if = "is_off")]
-    pub normalised: bool,
 }
 
 /// Whether a switch is off.
@@ -252,7 +248,8 @@ pub enum RecipeName {
     /// 128 random pairs a step, plain SGD at 0.01, 50,000 steps
     Original,
     /// For classes that are enrolled later: prototypical loss, every class also
-    /// turned and mirrored as classes of their own, strong distortions
+    /// turned and mirrored as classes of their own, mixtures of classes, strong
+    /// distortions
     FewShot,
 }
 
@@ -360,7 +357,6 @@ impl RecipeName {
                 sparsity: 0.0,
                 symmetries: false,
                 mixtures: 0.0,
-                normalised: false,
             },
             Self::FewShot => Recipe {
                 loss: Loss(vec![(1.0, Term::Prototypical)]),
@@ -371,6 +367,7 @@ impl RecipeName {
                 augmentation: Augmentation::STRONG,
                 validation: 0.02,
                 symmetries: true,
+                mixtures: 0.5,
                 ..Self::Default.recipe()
             },
             Self::Original => Recipe {
@@ -396,7 +393,6 @@ impl RecipeName {
                 sparsity: 0.0,
                 symmetries: false,
                 mixtures: 0.0,
-                normalised: false,
             },
         }
     }

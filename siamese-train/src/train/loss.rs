@@ -23,12 +23,6 @@ struct Pairs {
 
 /// The loss of a batch of embeddings `[images, dim]` with classes `[images]`.
 pub fn loss(recipe: &Recipe, embeddings: &Tensor, labels: &Tensor) -> Tensor {
-    let embeddings = &if recipe.normalised {
-        let lengths = embeddings.square().sum_dim_intlist(1i64, true, Kind::Float);
-        embeddings / (lengths + TINY).sqrt()
-    } else {
-        embeddings.shallow_clone()
-    };
     let pairs = match recipe.pairing {
         Pairing::All => all_pairs(embeddings, labels),
         Pairing::Drawn => drawn_pairs(embeddings, labels),
