@@ -78,7 +78,7 @@ pub fn write_maps(
     names: &ClassNames,
     title: &str,
 ) -> Result<Vec<PathBuf>> {
-    let (projection, progress) = (Projection::default(), Progress::default());
+    let (projection, progress) = (Projection::default(), Progress::new(true));
     write_maps_by(projection, progress, dir, points, images, names, title)
 }
 

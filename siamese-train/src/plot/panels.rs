@@ -60,7 +60,13 @@ pub fn panels(maps: &[Panel<'_>], columns: usize, names: &ClassNames) -> Picture
             fill: "#555555",
             ..TextStyle::default()
         };
-        drawing.fitted((frame.left, frame.top - 14.0), remark, panel.remark, SIDE);
+        let dim = panel.points.points().dim();
+        let told = if dim > 2 {
+            format!("{}; the widest two of {dim} directions", panel.remark)
+        } else {
+            panel.remark.to_owned()
+        };
+        drawing.fitted((frame.left, frame.top - 14.0), remark, &told, SIDE);
         let step = round_step(axes.x.1 - axes.x.0, 5.0);
         axes.draw(&mut drawing, (step, step), ("", ""));
         draw_points(
