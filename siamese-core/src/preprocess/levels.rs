@@ -46,7 +46,9 @@ impl Histogram {
 
     /// The grey value of the pixel with this rank, the brightest being of rank 0.
     fn at_from_bright(&self, rank: u32) -> u8 {
-        Self::at(self.0.iter().zip(0..=u8::MAX).rev(), rank).unwrap_or(0)
+        // Not one `rev` of both, which has a way to panic.
+        let values = (0..=u8::MAX).rev();
+        Self::at(self.0.iter().rev().zip(values), rank).unwrap_or(0)
     }
 
     fn at<'a>(mut values: impl Iterator<Item = (&'a u32, u8)>, rank: u32) -> Option<u8> {
