@@ -13,6 +13,12 @@ use siamese_build::{Board, Core, EmbedModel, UartKind};
 const DEFAULT_MODEL: &str = "../model/small.siam";
 /// The feature that logs for a debug probe.
 const LOG: &str = "log-rtt";
+/// The feature that takes pictures.
+const PICTURES: &str = "pictures";
+/// With pictures, the stack of boards that have so little RAM that it can't be half of it.
+const SMALL_RAM: u32 = 16 * 1024;
+/// The stack there: what is left by the picture, and the rest of the static memory.
+const SMALL_STACK: u32 = 5632;
 
 fn main() -> ExitCode {
     match run() {
@@ -97,10 +103,17 @@ fn constants(board: Board) -> String {
          /// The frequency of the stopwatch's clock, in hertz.\n\
          pub const TICK_HZ: u32 = {};\n\
          /// The address of the UART's registers.\n\
-         pub const UART: usize = {:#x};\n",
+         pub const UART: usize = {:#x};\n\
+         /// Pixels of the largest picture that there is room for.\n\
+         pub const PICTURE_PIXELS: usize = {};\n",
         board.name(),
         board.clock_hz(),
-        uart.base
+        uart.base,
+        match (has_feature(PICTURES), board.ram().bytes) {
+            (false, _) => 0,
+            (true, ..=SMALL_RAM) => 8192,
+            (true, _) => 128 * 128,
+        }
     );
     if let Some(line) = uart.receive_interrupt {
         text += &format!(
@@ -161,7 +174,11 @@ fn is_riscv(board: Board) -> bool {
 /// grows down to where RAM starts: should it ever be too small, the next push
 /// faults instead of silently overwriting data.
 fn memory(board: Board) -> String {
-    let (flash, ram, stack) = (board.flash(), board.ram(), board.stack_bytes());
+    let (flash, ram) = (board.flash(), board.ram());
+    let stack = match ram.bytes {
+        ..=SMALL_RAM if has_feature(PICTURES) => SMALL_STACK,
+        _ => board.stack_bytes(),
+    };
     // What riscv-rt's script calls them.
     let aliases = if is_riscv(board) {
         ["TEXT", "RODATA", "DATA", "BSS", "HEAP", "STACK"]

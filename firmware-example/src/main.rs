@@ -39,6 +39,7 @@ const ENTRIES: usize = {
 /// All that is large, and lives as long as the program.
 struct Memory {
     frame: [u8; frame_capacity(model::PIXELS)],
+    picture: [u8; board::PICTURE_PIXELS],
     network: Option<model::Network>,
     gallery: Gallery<{ model::DIM }, ENTRIES>,
 }
@@ -47,6 +48,7 @@ impl Memory {
     /// Before boot.
     const NEW: Self = Self {
         frame: [0; _],
+        picture: [0; _],
         network: None,
         gallery: Gallery::for_fingerprint(0),
     };
@@ -54,7 +56,10 @@ impl Memory {
 
 /// Answers requests until the host wants a restart.
 fn start(memory: &'static mut Memory) -> ! {
-    let board = Board(Ticks::new(arch::start()));
+    let board = Board {
+        ticks: Ticks::new(arch::start()),
+        picture: &mut memory.picture,
+    };
     let network = memory.network.insert(boot());
     board::log::booted(network.model());
     let (gallery, frame) = (&mut memory.gallery, &mut memory.frame);
@@ -87,7 +92,10 @@ fn store() -> Option<GalleryStore<Flash>> {
 }
 
 /// What the server needs to know of the board.
-struct Board(Ticks);
+struct Board {
+    ticks: Ticks,
+    picture: &'static mut [u8],
+}
 
 impl Platform for Board {
     fn board(&self) -> &'static str {
@@ -103,7 +111,7 @@ impl Platform for Board {
     }
 
     fn ticks(&mut self) -> u32 {
-        self.0.now()
+        self.ticks.now()
     }
 
     fn memory(&self) -> Used {
@@ -111,6 +119,10 @@ impl Platform for Board {
             stack_peak: stack::peak(),
             stack_size: stack::size(),
         }
+    }
+
+    fn picture(&mut self) -> &mut [u8] {
+        self.picture
     }
 }
 

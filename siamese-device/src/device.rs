@@ -6,6 +6,7 @@ use std::iter;
 use std::time::{Duration, Instant, SystemTime};
 
 use siamese_core::gallery::{Label, Verified};
+use siamese_core::preprocess::Ink;
 use siamese_link::{
     Embedded, Entries, Fault, FrameError, Identification, Info, Kind, LINK_VERSION, Listed, Memory,
     Notice, Request, Response, Tag, frame_capacity, open_frame, write_frame,
@@ -29,6 +30,8 @@ const LISTS: u32 = 8;
 /// Bytes without a delimiter that no device sends, last words included: the rest
 /// of them isn't kept.
 const LONGEST_FRAME: usize = 4096;
+/// Pixels of a picture in one request: the smallest buffer that a server has takes them.
+const PART: usize = 240;
 /// How often a device that shall restart is asked whether it has.
 const ASK_EVERY: Duration = Duration::from_millis(5);
 
@@ -195,6 +198,32 @@ impl Device {
     /// speaks another version of the link.
     pub fn embed(&mut self, pixels: &[u8]) -> Result<Embedded, Error> {
         self.ask(&Request::Embed { pixels }, embedded)
+    }
+
+    /// The embedding of a grey picture of any size that the device has room for: it
+    /// brings the picture into its model's frame by [`siamese_core::preprocess`]. `pixels`
+    /// are `width * height` grey values, row-major.
+    ///
+    /// # Errors
+    /// [`Error::Fault`] if the picture is too large for the device, is blank, or has
+    /// another number of pixels; else as [`embed`](Self::embed).
+    pub fn embed_picture(
+        &mut self,
+        width: u16,
+        height: u16,
+        pixels: &[u8],
+        ink: Ink,
+    ) -> Result<Embedded, Error> {
+        let taken = |response: Response<'_>| match response {
+            Response::Picture { filled } => Some(filled),
+            _ => None,
+        };
+        self.ask(&Request::Picture { width, height }, taken)?;
+        for (index, pixels) in pixels.chunks(PART).enumerate() {
+            let from = (index * PART) as u32;
+            self.ask(&Request::PicturePart { from, pixels }, taken)?;
+        }
+        self.ask(&Request::EmbedPicture { ink }, embedded)
     }
 
     /// Enrols what an image shows, in the label's prototype, or as an exemplar
@@ -510,7 +539,8 @@ impl Device {
             Request::Embed { pixels }
             | Request::Enrol { pixels, .. }
             | Request::Identify { pixels }
-            | Request::Verify { pixels, .. } => pixels.len(),
+            | Request::Verify { pixels, .. }
+            | Request::PicturePart { pixels, .. } => pixels.len(),
             _ => 0,
         };
         self.last_id = self.last_id.wrapping_add(1);

@@ -327,7 +327,7 @@ fn damaged(random: &mut Random, pixels: usize) -> Vec<u8> {
         }
         // Right checksums: an unknown request, one with bytes to spare, and one
         // with a padded number.
-        9 => frame = frame_of(&[&header[..], &[11 + random.below(100) as u8, 3, 3]].concat()),
+        9 => frame = frame_of(&[&header[..], &[14 + random.below(100) as u8, 3, 3]].concat()),
         10 => frame = frame_of(&[&header[..], &[2, 0]].concat()),
         11 => frame = frame_of(&[&header[..], &[0x82, 0]].concat()),
         // Bytes after the checksum.

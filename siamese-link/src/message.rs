@@ -6,6 +6,7 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 use siamese_core::gallery::{GalleryError, Identified, Label, LoadError, Verified};
 use siamese_core::model::MAX_DIM;
+use siamese_core::preprocess::{Ink, PictureError};
 
 use crate::frame::FrameError;
 
@@ -78,6 +79,31 @@ pub enum Request<'a> {
     /// another one begins, and when the device restarts. Answered by
     /// [`Response::Opened`].
     Open,
+    /// Begin a grey picture of any size that the device has room for; its pixels come
+    /// in parts. What was there of another one is forgotten. Answered by
+    /// [`Response::Picture`].
+    Picture {
+        /// Pixels in a row.
+        width: u16,
+        /// Rows.
+        height: u16,
+    },
+    /// The next part of the picture: some rows, or a part of one. One that has come
+    /// before changes nothing. Answered by [`Response::Picture`].
+    PicturePart {
+        /// The number of the first pixel; the picture's first is 0.
+        from: u32,
+        /// Grey values, row-major.
+        #[serde(serialize_with = "bytes")]
+        pixels: &'a [u8],
+    },
+    /// Bring the picture into the model's frame, by
+    /// [`preprocess`](siamese_core::preprocess), and embed it; it stays. Answered by
+    /// [`Response::Embedding`].
+    EmbedPicture {
+        /// What is ink in it.
+        ink: Ink,
+    },
 }
 
 impl Request<'_> {
@@ -132,6 +158,11 @@ pub enum Response<'a> {
     Resetting,
     /// The answer to [`Request::Open`].
     Opened,
+    /// The answer to [`Request::Picture`] and [`Request::PicturePart`].
+    Picture {
+        /// The pixels that have come.
+        filled: u32,
+    },
 }
 
 /// What the device says without being asked.
@@ -315,6 +346,8 @@ pub enum Fault {
     /// A change that is older than the last one came again. It was not carried
     /// out now; whether it was then isn't known any more.
     Repeated,
+    /// The picture can't be taken or embedded.
+    Picture(PictureError),
 }
 
 impl fmt::Display for Fault {
@@ -342,6 +375,7 @@ impl fmt::Display for Fault {
                 f.write_str("another host has opened a session with the device since")
             }
             Self::Repeated => f.write_str("an old request came again"),
+            Self::Picture(error) => error.fmt(f),
         }
     }
 }

@@ -8,6 +8,7 @@ use siamese_core::checksum::checksum;
 use siamese_core::gallery::GalleryError;
 use siamese_core::image::Input;
 use siamese_core::model::{Header, LAYERS, LayerParts, Scales, encode, encoded_len};
+use siamese_core::preprocess::{Grey, Ink, PictureError, fit};
 use siamese_core::requantise::Requantise;
 use siamese_core::{Embedder, Gallery, Model};
 use siamese_link::server::{Core, End, SILENCE_MS, Step};
@@ -66,7 +67,11 @@ fn model() -> Model<'static> {
 struct Clock {
     now: u32,
     step: u32,
+    picture: [u8; ROOM],
 }
+
+/// Pixels of a picture that there is room for.
+const ROOM: usize = 70;
 
 impl Platform for Clock {
     fn board(&self) -> &'static str {
@@ -85,11 +90,16 @@ impl Platform for Clock {
         self.now = self.now.wrapping_add(self.step);
         self.now
     }
+
+    fn picture(&mut self) -> &mut [u8] {
+        &mut self.picture
+    }
 }
 
 const CLOCK: Clock = Clock {
     now: u32::MAX - 2,
     step: 5,
+    picture: [0; ROOM],
 };
 
 /// The memory of a server, which a firmware has as a static.
@@ -945,4 +955,91 @@ mod asynchronous {
             "{full:?}"
         );
     }
+}
+
+#[test]
+fn a_picture_comes_in_parts_that_may_come_twice() {
+    let mut parts = parts();
+    let mut core = core(&mut parts);
+    // A dark hook on paper, 10x7.
+    let mut pixels = [200u8; 70];
+    for y in 2..5 {
+        pixels[y * 10 + 3] = 20;
+    }
+    pixels[43..47].fill(20);
+    let mut id = 0;
+    let mut asked = |core: &mut TestCore<'_>, request: Request<'_>| {
+        id += 1;
+        ask(core, tag(id), &request)
+    };
+    let picture = |filled| Response::Picture { filled };
+    let refused = |error| Response::Fault(Fault::Picture(error));
+    let part = |from: u32, to: usize| Request::PicturePart {
+        from,
+        pixels: &pixels[from as usize..to],
+    };
+    let embed = Request::EmbedPicture { ink: Ink::Auto };
+    let begin = |width, height| Request::Picture { width, height };
+
+    // Nothing was begun, or is begun.
+    let none = asked(&mut core, embed.clone());
+    assert_eq!(none, refused(PictureError::Empty));
+    let sizes = PictureError::TooLarge {
+        pixels: 77,
+        room: 70,
+    };
+    assert_eq!(asked(&mut core, begin(11, 7)), refused(sizes));
+    assert_eq!(asked(&mut core, begin(0, 7)), refused(PictureError::Empty));
+    let no_picture = asked(&mut core, part(0, 30));
+    let (expected, found) = (0, 30);
+    assert_eq!(
+        no_picture,
+        refused(PictureError::Pixels { expected, found })
+    );
+
+    assert_eq!(asked(&mut core, begin(10, 7)), picture(0));
+    assert_eq!(asked(&mut core, part(0, 30)), picture(30));
+    // Again, in other pieces, and with a gap.
+    assert_eq!(asked(&mut core, part(10, 20)), picture(30));
+    let gap = asked(&mut core, part(31, 40));
+    let (expected, found) = (70, 40);
+    assert_eq!(gap, refused(PictureError::Pixels { expected, found }));
+    let half = asked(&mut core, embed.clone());
+    let (expected, found) = (70, 30);
+    assert_eq!(half, refused(PictureError::Pixels { expected, found }));
+    assert_eq!(asked(&mut core, part(20, 70)), picture(70));
+    let more = Request::PicturePart {
+        from: 70,
+        pixels: &[1],
+    };
+    let (expected, found) = (70, 71);
+    let too_many = refused(PictureError::Pixels { expected, found });
+    assert_eq!(asked(&mut core, more), too_many);
+
+    // As this machine does it, and again: the picture stays.
+    let mut frame = [0; PIXELS];
+    fit(
+        &mut Grey::new(10, 7, &pixels).unwrap(),
+        Ink::Auto,
+        4,
+        4,
+        &mut frame,
+    )
+    .unwrap();
+    let mut embedder = Network::new(model()).unwrap();
+    let expected = embedder.embed(&frame).unwrap();
+    for _ in 0..2 {
+        match asked(&mut core, embed.clone()) {
+            Response::Embedding(found) => assert_eq!(found.coordinates, expected.0),
+            other => panic!("{other:?}"),
+        }
+    }
+    let wrong = asked(&mut core, Request::EmbedPicture { ink: Ink::Bright });
+    assert_eq!(wrong, refused(PictureError::Blank));
+    // A new one forgets the old one, also if it is refused.
+    asked(&mut core, begin(70, 2));
+    assert_eq!(
+        asked(&mut core, embed.clone()),
+        refused(PictureError::Empty)
+    );
 }

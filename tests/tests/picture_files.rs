@@ -120,7 +120,7 @@ fn palettes_may_be_transparent() {
 #[test]
 fn paper_with_transparent_corners_stays_paper() {
     let paper = ImageBuffer::from_fn(72, 64, |x, y| {
-        let corner = (x < 4 || x >= 68) && (y < 4 || y >= 60);
+        let corner = !(4..68).contains(&x) && !(4..60).contains(&y);
         Rgba(
             [
                 [255 - ink(x, y); 3].as_slice(),

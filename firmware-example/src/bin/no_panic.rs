@@ -20,8 +20,11 @@ use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNo
 use riscv_rt::entry;
 use siamese_core::Model;
 use siamese_core::gallery::{Gallery, GalleryStore};
+use siamese_core::preprocess::{Ink, Picture, fit};
 use siamese_link::{Memory, Platform, Server, frame_capacity};
 
+/// Bytes for a picture.
+const PICTURE: usize = 1024;
 /// Entries of the gallery.
 const ENTRIES: usize = 4;
 
@@ -44,7 +47,8 @@ fn round(frame: &mut [u8; frame_capacity(model::PIXELS)]) -> Option<()> {
     let mut gallery = Gallery::<{ model::DIM }, ENTRIES>::new(&model).ok()?;
     direct(&mut network, &mut gallery);
     let store = GalleryStore::new(Ram([0xFF; SIZE]), 0..SIZE as u32).ok();
-    let mut server = Server::new(&mut network, &mut gallery, frame, store, Board).ok()?;
+    let board = Board([0; PICTURE]);
+    let mut server = Server::new(&mut network, &mut gallery, frame, store, board).ok()?;
     black_box(server.run(&mut Line).ok()?);
     Some(())
 }
@@ -52,6 +56,15 @@ fn round(frame: &mut [u8; frame_capacity(model::PIXELS)]) -> Option<()> {
 /// The calls of a firmware without a server.
 #[inline(never)]
 fn direct(network: &mut model::Network, gallery: &mut Gallery<{ model::DIM }, ENTRIES>) {
+    let mut picture = Picture::<PICTURE>::new();
+    let mut pixels = [0; model::PIXELS];
+    let (width, height) = black_box((28, 28));
+    black_box(picture.begin(black_box(40), black_box(20)).is_ok());
+    black_box(picture.push(black_box(&[7; 40])).is_ok());
+    if let Ok(mut grey) = picture.grey() {
+        let ink = black_box(Ink::Auto);
+        black_box(fit(&mut grey, ink, width, height, &mut pixels).is_ok());
+    }
     let image = black_box(model::bytes().get(..black_box(model::PIXELS)));
     if let Ok(embedding) = network.embed(image.unwrap_or_default()) {
         black_box(network.hidden());
@@ -73,7 +86,7 @@ fn planted() {
 }
 
 /// What the server needs to know of a board.
-struct Board;
+struct Board([u8; PICTURE]);
 
 impl Platform for Board {
     fn board(&self) -> &'static str {
@@ -97,6 +110,10 @@ impl Platform for Board {
             stack_peak: black_box(0),
             stack_size: black_box(0),
         }
+    }
+
+    fn picture(&mut self) -> &mut [u8] {
+        black_box(&mut self.0)
     }
 }
 

@@ -37,7 +37,7 @@ mod driver;
 pub use driver::Uart;
 #[cfg(not(board_semihosting))]
 pub use driver::{Flash, die};
-pub use facts::{NAME, TICK_HZ};
+pub use facts::{NAME, PICTURE_PIXELS, TICK_HZ};
 #[cfg(board_semihosting)]
 pub use {flash::Flash, semihosting::die};
 

@@ -40,13 +40,15 @@ impl Histogram {
     }
 
     /// The grey value of the pixel with this rank, the darkest of all being of rank 0.
-    fn from_dark(&self, rank: u32) -> u8 {
+    fn at_from_dark(&self, rank: u32) -> u8 {
         Self::at(self.0.iter().zip(0..=u8::MAX), rank).unwrap_or(u8::MAX)
     }
 
     /// The grey value of the pixel with this rank, the brightest being of rank 0.
-    fn from_bright(&self, rank: u32) -> u8 {
-        Self::at(self.0.iter().zip(0..=u8::MAX).rev(), rank).unwrap_or(0)
+    fn at_from_bright(&self, rank: u32) -> u8 {
+        // Not one `rev` of both, which has a way to panic.
+        let values = (0..=u8::MAX).rev();
+        Self::at(self.0.iter().rev().zip(values), rank).unwrap_or(0)
     }
 
     fn at<'a>(mut values: impl Iterator<Item = (&'a u32, u8)>, rank: u32) -> Option<u8> {
@@ -83,10 +85,10 @@ impl Border {
         }
         let total = histogram.total();
         Self {
-            dark_eighth: histogram.from_dark(total / 8),
-            dark_half: histogram.from_dark(total / 2),
-            bright_half: histogram.from_bright(total / 2),
-            bright_eighth: histogram.from_bright(total / 8),
+            dark_eighth: histogram.at_from_dark(total / 8),
+            dark_half: histogram.at_from_dark(total / 2),
+            bright_half: histogram.at_from_bright(total / 2),
+            bright_eighth: histogram.at_from_bright(total / 8),
         }
     }
 }
@@ -111,8 +113,8 @@ impl Levels {
         }
         let total = histogram.total();
         let (darkest, brightest) = (
-            histogram.from_dark(total / DUST),
-            histogram.from_bright(total / DUST),
+            histogram.at_from_dark(total / DUST),
+            histogram.at_from_bright(total / DUST),
         );
         let above = brightest.saturating_sub(border.dark_half);
         let below = border.bright_half.saturating_sub(darkest);
@@ -161,7 +163,7 @@ impl Levels {
                 continue;
             };
             left = left.min(first);
-            right = right.max(inked.last().map_or(first, |(column, _)| column));
+            right = right.max(inked.next_back().map_or(first, |(column, _)| column));
             vertical = Some((vertical.map_or(y, |(top, _)| top), y));
         }
         let (top, bottom) = vertical?;

@@ -33,12 +33,14 @@ mod scale;
 
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 pub use picture::{Grey, Picture, Rows};
 
 use levels::Levels;
 
 /// What is ink, and what is ground.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Ink {
     /// As the border tells: the ground is what most of it is, and the ink lies on the
@@ -76,7 +78,7 @@ pub struct InkBox {
 }
 
 /// Why a picture gives no frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PictureError {
@@ -127,6 +129,7 @@ impl core::error::Error for PictureError {}
 /// # Errors
 /// [`PictureError::Blank`] if nothing stands out from the ground, [`PictureError::Empty`]
 /// if a side is zero, and [`PictureError::Pixels`] if `frame` has another length.
+#[inline(never)] // Its tables leave the stack before the frame is embedded.
 pub fn fit(
     rows: &mut impl Rows,
     ink: Ink,

@@ -8,6 +8,7 @@
 #[cfg(feature = "async")]
 mod asynchronous;
 mod blocking;
+mod picture;
 
 use heapless::Vec;
 use siamese_core::checksum::checksum;
@@ -23,6 +24,7 @@ use crate::message::{
 #[cfg(feature = "async")]
 pub use asynchronous::AsyncServer;
 pub use blocking::Server;
+use picture::Incoming;
 
 /// How long a half received frame may stay without another byte, in milliseconds:
 /// then it is given up.
@@ -49,6 +51,12 @@ pub trait Platform {
     /// The memory that was used so far; unknown unless this is overridden.
     fn memory(&self) -> Memory {
         Memory::default()
+    }
+
+    /// Memory for a grey picture that a host sends in parts, always the same: one byte a
+    /// pixel. Without it, there is room for none.
+    fn picture(&mut self) -> &mut [u8] {
+        &mut []
     }
 }
 
@@ -112,6 +120,7 @@ struct Device<'m, 'f, P, const D: usize, const SHARED: usize, const HIDDEN1: usi
     changes: u32,
     can_save: bool,
     refused: Option<Refused>,
+    incoming: Incoming,
 }
 
 /// The session that is open.
@@ -172,6 +181,7 @@ impl<'m, 'f, P: Platform, const D: usize, const SHARED: usize, const HIDDEN1: us
                 changes: 0,
                 can_save: false,
                 refused: None,
+                incoming: Incoming::NONE,
             },
         })
     }
@@ -284,14 +294,20 @@ impl<'m, 'f, P: Platform, const D: usize, const SHARED: usize, const HIDDEN1: us
                 return Step::Receive;
             }
             Ok(received) => {
+                let tag = received.payload.tag;
                 let outcome = if received.too_long {
                     Err(Fault::TooLong)
-                } else if let Ok(request) = received.payload.message() {
-                    self.device.carry_out(received.payload.tag, request)
                 } else {
-                    Err(Fault::Unsupported)
+                    match received.payload.message() {
+                        // The request is over, so that its buffer takes the frame.
+                        Ok(Request::EmbedPicture { ink }) => {
+                            self.device.embed_picture(ink, self.buffer)
+                        }
+                        Ok(request) => self.device.carry_out(tag, request),
+                        Err(_) => Err(Fault::Unsupported),
+                    }
                 };
-                (received.payload.tag, outcome)
+                (tag, outcome)
             }
             Err(error) => {
                 self.notify(Notice::Refused(error));
@@ -366,6 +382,8 @@ impl<'f, P: Platform, const D: usize, const SHARED: usize, const HIDDEN1: usize,
                 Response::Verified(verified.map_err(Fault::Gallery)?)
             }
             Request::List { from } => Response::Entries(self.list(from)),
+            Request::Picture { width, height } => self.begin_picture(width, height)?,
+            Request::PicturePart { from, pixels } => self.take_part(from, pixels)?,
             Request::Open => {
                 // Opened already, it stays as it is: the request came twice.
                 if self.session.is_none_or(|open| open.number != tag.session) {
