@@ -88,6 +88,17 @@ pub struct Args {
     labels: Option<PathBuf>,
 }
 
+impl Args {
+    /// Whether the thresholds follow from classes that were left out of training.
+    const fn by_folds(&self) -> bool {
+        #[cfg(feature = "torch")]
+        if self.leave_out {
+            return true;
+        }
+        self.enrolled.is_some()
+    }
+}
+
 pub fn run(args: &Args, output: Output) -> Result<()> {
     ensure!(
         args.far > 0.0 && args.far < 1.0,
@@ -99,7 +110,13 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         (Some(images), Some(labels)) => Dataset::read(images, labels)?,
         _ => Dataset::load(&args.data, args.dataset.0, Split::Test)?,
     };
-    let images = images.without(&args.without.iter().copied().collect());
+    let mut without: BTreeSet<Class> = args.without.iter().copied().collect();
+    if args.by_folds() {
+        // What the model never saw says nothing of its classes' extent.
+        let plan = super::few_shot::plan_beside(&file);
+        without.extend(plan.into_iter().flat_map(|plan| plan.without));
+    }
+    let images = images.without(&without);
     output.note(&format!("embedding {} images", images.len()));
     let embeddings = embed_images(&file.model(), &images.images)?;
     let wanted = Wanted {
@@ -112,8 +129,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     let fingerprint = file.model().fingerprint();
     let classes = images.classes().len();
     let enrolled = args.enrolled.map(usize::from);
-    #[cfg(feature = "torch")]
-    let enrolled = enrolled.or(args.leave_out.then_some(classes));
+    let enrolled = enrolled.or(args.by_folds().then_some(classes));
     let (calibration, record) = match enrolled {
         None => by_images(&embeddings, &images.labels, &wanted, fingerprint)?,
         Some(enrolled) => by_folds(
