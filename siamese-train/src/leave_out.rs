@@ -15,6 +15,7 @@ use crate::gallery::folds::Fold;
 use crate::gallery::prototypes::by_class;
 use crate::pipeline::embed_float;
 use crate::recipe::{Plan, Recipe};
+use crate::train::checkpoint::Checkpoint;
 use crate::train::network::FoldedTensors;
 use crate::train::{Event, Outcome, fit};
 
@@ -78,14 +79,18 @@ pub fn train_without_each(
     for (number, group) in groups(&train.classes()).into_iter().enumerate() {
         let plan = plan(whole, &group);
         let partial = numbered(partial, number);
+        // One that another plan left behind would be refused, and is of no use.
+        let saved = Checkpoint::read(&partial);
+        if partial.exists() && !saved.is_ok_and(|saved| saved.plan == plan) {
+            remove(&partial)?;
+        }
         let told = |event: Event<'_>| report(number, event);
         let outcome = fit(&plan, &train.without(&group), device, &partial, stop, told)?;
         let Outcome::Finished(trained) = outcome else {
             return Ok(None);
         };
         if partial.exists() {
-            std::fs::remove_file(&partial)
-                .with_context(|| format!("can't remove {}", partial.display()))?;
+            remove(&partial)?;
         }
         let tensors = FoldedTensors::new(&trained.network, Device::Cpu);
         folds.push(Fold {
@@ -95,6 +100,10 @@ pub fn train_without_each(
         });
     }
     Ok(Some(folds))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    std::fs::remove_file(path).with_context(|| format!("can't remove {}", path.display()))
 }
 
 /// At most [`IMAGES`] of each class.

@@ -77,6 +77,17 @@ pub struct Args {
     set: OneSet,
 }
 
+impl Args {
+    /// Whether the thresholds follow from classes that were left out of training.
+    const fn by_folds(&self) -> bool {
+        #[cfg(feature = "torch")]
+        if self.leave_out {
+            return true;
+        }
+        self.enrolled.is_some()
+    }
+}
+
 pub fn run(args: &Args, output: Output) -> Result<()> {
     ensure!(
         args.far > 0.0 && args.far < 1.0,
@@ -86,7 +97,12 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     let file = ModelFile::read(&args.model)?;
     let input = file.model().header().input;
     let images = args.set.load(Split::Test, Some(input), output)?;
-    let without = images.names.find_all(&args.without)?;
+    let mut without = images.names.find_all(&args.without)?;
+    if args.by_folds() {
+        // What the model never saw says nothing of its classes' extent.
+        let plan = super::few_shot::plan_beside(&file);
+        without.extend(plan.into_iter().flat_map(|plan| plan.without));
+    }
     let images = images.without(&without);
     output.note(&format!("embedding {} images", images.len()));
     let embeddings = embed_images(&file.model(), &images.images)?;
@@ -100,8 +116,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     let fingerprint = file.model().fingerprint();
     let classes = images.classes().len();
     let enrolled = args.enrolled.map(usize::from);
-    #[cfg(feature = "torch")]
-    let enrolled = enrolled.or(args.leave_out.then_some(classes));
+    let enrolled = enrolled.or(args.by_folds().then_some(classes));
     let (calibration, record) = match enrolled {
         None => by_images(&embeddings, &images.labels, &wanted, fingerprint)?,
         Some(enrolled) => by_folds(

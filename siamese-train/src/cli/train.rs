@@ -199,7 +199,10 @@ impl Job<'_> {
         let folds = train_without_each(&plan, train, device, &partial, &stop, told)?;
         bar.finish_and_clear();
         let Some(folds) = folds else {
-            output.note("stopped; the same command goes on from here");
+            output.note(
+                "stopped before the thresholds were found; the same command goes on from where the \
+                 run was last saved",
+            );
             exit(INTERRUPTED);
         };
         let embedded = (trained.steps - trained.first_step) * plan.recipe.batch;
