@@ -304,8 +304,11 @@ impl NamedGallery {
     }
 }
 
+/// Labels and their names, as a file holds them.
+type StoredNames = Vec<(Label, String)>;
+
 /// The stored gallery of a file, and its names by label.
-fn parts(path: &Path) -> Result<(Vec<u8>, Vec<(Label, String)>)> {
+fn parts(path: &Path) -> Result<(Vec<u8>, StoredNames)> {
     let bytes = fs::read(path)
         .map_err(|error| anyhow!("cannot open {} ({error}); check the path", path.display()))?;
     let unusable = |why: String| anyhow!("cannot use {}: {why}", path.display());
