@@ -424,6 +424,8 @@ fn names_of_any_bytes_are_shown_and_never_panic() {
 fn nobody_has_to_listen() {
     let folder = tempfile::tempdir().unwrap();
     let examples = write_folders(&folder.path().join("e"), &[1, 2], 2, 0, word);
+    // Something to remark.
+    fs::write(examples.join("one/notes.txt"), "no picture").unwrap();
     let gallery = folder.path().join("my.gallery");
     // A reader that has gone, on stderr and on stdout.
     let closed = || {
@@ -432,11 +434,7 @@ fn nobody_has_to_listen() {
         writer
     };
     let mut enrol = command("enrol");
-    enrol
-        .arg("--gallery")
-        .arg(&gallery)
-        .arg(&examples)
-        .args(["--ink", "dark"]);
+    enrol.arg("--gallery").arg(&gallery).arg(&examples);
     let status = enrol.stderr(closed()).stdout(closed()).status().unwrap();
     assert!(status.success(), "{status}");
     assert!(gallery.is_file());

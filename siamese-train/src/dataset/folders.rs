@@ -104,8 +104,8 @@ mod tests {
         picture(&test.join("cow/e.png"), 240);
         let options = Options::default();
         let read = |path: &Path, names| Folders::read(path, names, (28, 28), &options).unwrap();
-        let numbers = ClassNames::numbers();
-        let train = read(&train, &numbers);
+        let none = ClassNames::numbers();
+        let train = read(&train, &none);
         assert_eq!(train.set.labels, [0, 1, 1]);
         assert_eq!(train.set.names.get(1), "dog");
         assert_eq!((train.passed_over, train.paths.len()), (1, 3));

@@ -5,7 +5,9 @@
 //! table of these ([`siamese_core::gallery::names`]).
 
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 use siamese_core::gallery::names::{self, Names};
@@ -22,10 +24,13 @@ pub const CAPACITY: usize = 2048;
 /// The bytes of a name in a gallery's file. Devices take as many as they have
 /// room for, 15 as a rule.
 pub const MAX_CLASS_NAME: usize = 63;
+/// The stack, in bytes, of a thread that moves galleries about. It is taken from
+/// the system as far as it is used.
+const STACK: usize = 64 << 20;
 
 /// A [`Gallery`] whose number of coordinates is known at run time only.
 /// Embeddings must have the coordinates of its model.
-pub trait AnyGallery {
+pub trait AnyGallery: Send {
     /// As [`Gallery::enrol`].
     ///
     /// # Errors
@@ -61,7 +66,7 @@ pub trait AnyGallery {
         &mut self,
         model: &Model<'_>,
         stored: &[u8],
-        label: &dyn Fn(Label) -> Label,
+        label: &(dyn Fn(Label) -> Label + Sync),
     ) -> Result<()>;
 
     /// As [`Gallery::to_bytes`].
@@ -111,9 +116,9 @@ impl<const D: usize> AnyGallery for Gallery<D, CAPACITY> {
         &mut self,
         model: &Model<'_>,
         stored: &[u8],
-        label: &dyn Fn(Label) -> Label,
+        label: &(dyn Fn(Label) -> Label + Sync),
     ) -> Result<()> {
-        let other = Box::new(Self::from_bytes(model, stored)?);
+        let other = with_room(|| Self::from_bytes(model, stored).map(Box::new))?;
         Ok(self.merge(&other, label)?)
     }
 
@@ -131,6 +136,19 @@ fn point<const D: usize>(embedding: &[i16]) -> Embedding<D> {
             .try_into()
             .expect("an embedding of the gallery's model"),
     )
+}
+
+/// Does what moves whole galleries about, of half a megabyte each: more than the
+/// stack of every thread has room for.
+fn with_room<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().stack_size(STACK);
+        let thread = thread.spawn_scoped(scope, work);
+        match thread.expect("a thread can be started").join() {
+            Ok(done) => done,
+            Err(panic) => resume_unwind(panic),
+        }
+    })
 }
 
 /// Either a new gallery, or one from bytes.
@@ -170,12 +188,14 @@ pub fn any_gallery(
     model: &Model<'_>,
     stored: Option<&[u8]>,
 ) -> Result<Box<dyn AnyGallery>, LoadError> {
-    open_for!(
-        model.dim(), model, stored;
-        1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32
-        33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61
-        62 63 64
-    )
+    with_room(|| {
+        open_for!(
+            model.dim(), model, stored;
+            1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32
+            33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61
+            62 63 64
+        )
+    })
 }
 
 /// A gallery and the names of its labels.
@@ -284,8 +304,11 @@ impl NamedGallery {
     }
 }
 
+/// Labels and their names, as a file holds them.
+type StoredNames = Vec<(Label, String)>;
+
 /// The stored gallery of a file, and its names by label.
-fn parts(path: &Path) -> Result<(Vec<u8>, Vec<(Label, String)>)> {
+fn parts(path: &Path) -> Result<(Vec<u8>, StoredNames)> {
     let bytes = fs::read(path)
         .map_err(|error| anyhow!("cannot open {} ({error}); check the path", path.display()))?;
     let unusable = |why: String| anyhow!("cannot use {}: {why}", path.display());
