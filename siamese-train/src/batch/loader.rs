@@ -125,13 +125,8 @@ impl Maker {
         let mut generator = self.sampler.generator(step as u64);
         batch.inputs.clear();
         batch.labels.clear();
-        let images = self.sampler.draw(&mut generator);
-        let symmetries: Vec<usize> = if self.symmetries {
-            self.sampler.draw_symmetries(&mut generator).collect()
-        } else {
-            vec![0; images.len()]
-        };
-        for (index, symmetry) in images.into_iter().zip(symmetries) {
+        let drawn = self.sampler.draw(step as u64, &mut generator);
+        for (index, symmetry) in drawn.images.into_iter().zip(drawn.symmetries) {
             let index = index as usize;
             let source = self.data.images.get(index);
             let label = i64::from(self.data.labels[index]);

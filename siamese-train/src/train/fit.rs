@@ -16,7 +16,7 @@ use crate::recipe::Plan;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::float_network::FloatNetwork;
 use crate::train::history::{Epoch, Film};
-use crate::train::loss::loss;
+use crate::train::loss::{has_something_to_compare, loss};
 
 use super::resume;
 use super::run::Run;
@@ -28,6 +28,8 @@ const LOADERS: usize = 2;
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// Steps between two reports; reading the loss waits for the device.
 const REPORT_EVERY: usize = 20;
+/// Batches in turn that may have nothing to compare, by the luck of the draw.
+const IDLE: usize = 20;
 /// The learning rate of the integer phase, as a part of the recipe's.
 const TUNING_RATE: f64 = 0.004;
 
@@ -164,6 +166,7 @@ impl Session<'_> {
             recipe.batch,
             recipe.sampling,
             recipe.pairing,
+            recipe.symmetries,
             plan.seed,
         )?;
         let mut loader = Loader::start(
@@ -182,11 +185,24 @@ impl Session<'_> {
         };
         let (start, first) = (Instant::now(), run.step);
         let mut saved = Instant::now();
+        let mut idle = 0;
         while let Some(batch) = loader.next_batch() {
             let images = Tensor::from_slice(&batch.inputs)
                 .reshape([-1, inputs])
                 .to_device(self.device);
             let labels = Tensor::from_slice(&batch.labels).to_device(self.device);
+            idle = if has_something_to_compare(recipe, &batch.labels) {
+                0
+            } else {
+                idle + 1
+            };
+            ensure!(
+                idle < IDLE.min(steps.len()),
+                "{idle} batches of {} images in turn held no two images that the loss {} compares; \
+                 use a larger --batch, or --sampling balanced",
+                recipe.batch,
+                recipe.loss
+            );
             loader.recycle(batch);
             let (embeddings, hidden) = run.network.embed_batch(&images);
             let mut loss = loss(recipe, &embeddings, &labels);
