@@ -211,7 +211,8 @@ pub fn write_dataset(folder: &Path, name: &str, data: &Dataset) -> [PathBuf; 2] 
     let images = &data.images;
     let shape = [images.len(), images.height(), images.width()].map(|size| size as u32);
     write_idx(&paths[0], &shape, images.pixels());
-    write_idx(&paths[1], &shape[..1], &data.labels);
+    let labels: Vec<u8> = data.labels.iter().map(|&label| label as u8).collect();
+    write_idx(&paths[1], &shape[..1], &labels);
     paths
 }
 

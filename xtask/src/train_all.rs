@@ -48,7 +48,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     })?;
     for (name, options, calibration) in MODELS {
         if args.models.is_empty() || args.models.iter().any(|chosen| chosen == name) {
-            let call = [&["train", "--out", "model"], options].concat();
+            let call = [&["train", "--out", "model", "--fresh"], options].concat();
             shell::step("Training", name, || workspace.trainer(call).run())?;
             let model = format!("model/{name}.siam");
             let call = [&["calibrate", "--model", model.as_str()], calibration].concat();

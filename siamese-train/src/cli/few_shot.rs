@@ -220,6 +220,7 @@ fn trained(
         files,
         device: tch::Device::Cpu,
         fresh: false,
+        log: None,
     };
     job.run(output)?;
     Ok(path)

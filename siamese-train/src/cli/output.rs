@@ -27,7 +27,7 @@ impl Output {
     /// A remark about what is going on.
     pub fn note(self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            to_stderr(text);
         }
     }
 
@@ -48,8 +48,14 @@ impl Output {
 
     /// An error with its causes, in one sentence.
     pub fn error(self, error: &anyhow::Error) {
-        eprintln!("error: {error:#}");
+        to_stderr(&format!("error: {error:#}"));
     }
+}
+
+/// A line on stderr, if anybody reads it: nothing ends because a pipe is closed or
+/// a disk is full that remarks go to.
+fn to_stderr(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// A number for JSON with the digits that an `f32` has, and no others.
