@@ -57,7 +57,7 @@ impl Verification {
     /// # Errors
     /// If there is no pair of one class, or none of two.
     pub fn of(points: Labelled<'_>) -> Result<Self> {
-        Self::within(points, Budget::USUAL)
+        Self::within(points, Budget::for_points(points.len()))
     }
 
     /// [`of`](Self::of) with so much memory.
@@ -104,10 +104,15 @@ struct Budget {
 }
 
 impl Budget {
-    const USUAL: Self = Self {
-        bins: 1 << 20,
-        kept: 6 << 20,
-    };
+    /// At most 64 MiB of bins in all parts, and 48 MiB of distances; few points
+    /// need few bins.
+    fn for_points(points: usize) -> Self {
+        let pairs = points.saturating_mul(points.saturating_sub(1)) / 2;
+        Self {
+            bins: pairs.clamp(1 << 6, 1 << 20),
+            kept: 6 << 20,
+        }
+    }
 }
 
 /// Parts that the pairs are counted in, side by side; their number is fixed, so
@@ -695,11 +700,14 @@ mod tests {
 
     #[test]
     fn as_by_sorting_in_whatever_memory() {
-        for (count, coarse, seed) in [
-            (60, true, 1),
-            (700, false, 2),
-            (700, true, 3),
-            (9, false, 4),
+        // Little memory means many looks at all pairs: few points then.
+        let little = [(2, 1), (7, 10), (300, 1), (1 << 20, 3)];
+        let more = [(5000, 400), (1 << 10, 20_000)];
+        for (count, coarse, seed, budgets) in [
+            (40, true, 1, &little[..]),
+            (30, false, 2, &little),
+            (700, false, 3, &more),
+            (700, true, 4, &more),
         ] {
             let (points, labels) = heaps(count, coarse, seed);
             let labelled = Labelled::new(&points, &labels).unwrap();
@@ -716,7 +724,7 @@ mod tests {
                     "{found} instead of {expected}"
                 );
             }
-            for (bins, kept) in [(2, 1), (7, 10), (300, 1), (5000, 40), (1 << 20, 3)] {
+            for &(bins, kept) in budgets {
                 let found = Verification::within(labelled, Budget { bins, kept }).unwrap();
                 assert_eq!(found, usual, "{bins} bins, {kept} kept");
             }

@@ -71,7 +71,7 @@ impl Preset {
             pooling,
         };
         // A line of pixels has no 2x2 neighbours.
-        if pooled.pixels() <= inputs || pooled.activations() == 0 {
+        if pooled.pixels() <= inputs || width < 2 || height < 2 {
             return Input {
                 pooling: Pooling::None,
                 ..pooled
@@ -95,7 +95,7 @@ mod tests {
         ] {
             assert_eq!(pooling(preset, 28, 28), usual);
             assert_eq!(pooling(preset, 64, 48), usual);
-            // Lines have no neighbours to be pooled with; thin images lose none.
+            // Lines have no neighbours to be pooled with.
             for (width, height) in [(8, 8), (14, 14), (1, 784), (2000, 1), (1, 1)] {
                 assert_eq!(pooling(preset, width, height), Pooling::None);
             }

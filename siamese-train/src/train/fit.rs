@@ -354,14 +354,14 @@ mod tests {
 
     #[test]
     fn few_shot_learns_many_classes() {
-        for (classes, each) in [(64, 8), (300, 4)] {
+        for (classes, each, least) in [(64, 8, 0.8), (300, 4, 0.7)] {
             let recipe = recipe(RecipeName::FewShot, 160);
             let (first, last, right) = learn(recipe, 64, classes, each);
             assert!(
                 last > 0.0 && last < 0.6 * first,
                 "{classes}: {first} to {last}"
             );
-            assert!(right > 0.8, "{classes}: {right}");
+            assert!(right > least, "{classes}: {right}");
         }
     }
 
