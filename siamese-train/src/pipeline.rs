@@ -75,6 +75,12 @@ impl Files {
         self.file("partial.safetensors")
     }
 
+    /// The file that is locked while a run writes the others.
+    #[must_use]
+    pub fn lock(&self) -> PathBuf {
+        self.file("lock")
+    }
+
     /// The integer model.
     #[must_use]
     pub fn model(&self) -> PathBuf {

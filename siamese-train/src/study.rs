@@ -262,7 +262,7 @@ pub fn unevenness(
     images: usize,
     batches: u64,
 ) -> Result<Unevenness> {
-    let sampler = Sampler::new(labels, images, sampling, Pairing::Drawn, 1)?;
+    let sampler = Sampler::new(labels, images, sampling, Pairing::Drawn, false, 1)?;
     let mut shares = Vec::new();
     let mut most_to_least = 0.0;
     let mut present = vec![false; class_slots(labels)];
@@ -272,7 +272,8 @@ pub fn unevenness(
     for step in 0..batches {
         let mut counts = vec![0u32; class_slots(labels)];
         let classes: Vec<Class> = sampler
-            .draw(&mut sampler.generator(step))
+            .draw(step, &mut sampler.generator(step))
+            .images
             .into_iter()
             .map(|index| labels[index as usize])
             .collect();

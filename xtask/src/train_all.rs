@@ -47,7 +47,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     })?;
     for (name, options) in MODELS {
         if args.models.is_empty() || args.models.iter().any(|chosen| chosen == name) {
-            let call = [&["train", "--out", "model"], options].concat();
+            let call = [&["train", "--out", "model", "--fresh"], options].concat();
             shell::step("Training", name, || workspace.trainer(call).run())?;
         }
     }

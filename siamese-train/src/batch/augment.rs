@@ -4,7 +4,7 @@
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::recipe::augmentation::{Augmentation, MAX_NOISE};
+use crate::recipe::augmentation::{Augmentation, MAX_NOISE, SIDE};
 
 /// The ways to lay a square on itself: four turns, each also mirrored.
 pub const SYMMETRIES: usize = 8;
@@ -47,6 +47,11 @@ pub struct Augmenter {
     strength: Augmentation,
     width: usize,
     height: usize,
+    /// What a pixel of [`SIDE`] is in each direction, in pixels of the image.
+    pixel: [f32; 2],
+    /// How strong a change from one pixel to the next may be: 1, and less where
+    /// pixels are large.
+    fineness: f32,
     /// The source image inside a border of zeros.
     padded: Vec<f32>,
     /// Weight of each knot at each column and row: `[position][knot]`.
@@ -58,10 +63,13 @@ impl Augmenter {
     /// For images of `width` by `height` pixels.
     #[must_use]
     pub fn new(strength: Augmentation, width: usize, height: usize) -> Self {
+        let pixel = [width, height].map(|side| side as f32 / SIDE);
         Self {
             strength,
             width,
             height,
+            pixel,
+            fineness: (pixel[0] * pixel[1]).sqrt().min(1.0),
             padded: vec![0.0; (width + 2 * BORDER) * (height + 2 * BORDER)],
             columns: spline_weights(width),
             rows: spline_weights(height),
@@ -89,7 +97,7 @@ impl Augmenter {
             self.sample(&warp, &field, target);
         }
         if thickness {
-            let amount = generator.random();
+            let amount = self.fineness * generator.random::<f32>();
             if generator.random() {
                 self.blend(target, amount, |cross, _| {
                     cross.into_iter().fold(0.0, f32::max)
@@ -101,13 +109,13 @@ impl Augmenter {
             }
         }
         if blur {
-            let amount = generator.random();
+            let amount = self.fineness * generator.random::<f32>();
             self.blend(target, amount, |cross, corners| {
                 (cross.iter().sum::<f32>() + corners.iter().sum::<f32>()) / 9.0
             });
         }
         if noise {
-            let deviation = MAX_NOISE * generator.random::<f32>();
+            let deviation = self.fineness * MAX_NOISE * generator.random::<f32>();
             for pixel in target {
                 let normal: f32 = StandardNormal.sample(generator);
                 *pixel = (f32::from(*pixel) + deviation * normal + 0.5) as u8;
@@ -152,7 +160,7 @@ impl Augmenter {
             1.0 + uniform(self.strength.scale),
         );
         let shear = uniform(self.strength.shear);
-        let (shift_x, shift_y) = (uniform(self.strength.shift), uniform(self.strength.shift));
+        let [shift_x, shift_y] = self.pixel.map(|pixel| pixel * uniform(self.strength.shift));
         let (sin, cos) = angle.sin_cos();
         let (xx, xy) = (cos / scale_x, (shear * cos - sin) / scale_x);
         let (yx, yy) = (sin / scale_y, (shear * sin + cos) / scale_y);
@@ -175,9 +183,13 @@ impl Augmenter {
     /// rows are interpolated here, the columns while sampling.
     fn random_field(&self, generator: &mut impl Rng) -> Vec<[[f32; KNOTS]; 2]> {
         let mut knots = [[[0.0f32; KNOTS]; 2]; KNOTS];
-        for value in knots.as_flattened_mut().as_flattened_mut() {
-            let normal: f32 = StandardNormal.sample(generator);
-            *value = normal * self.strength.elastic;
+        for axes in &mut knots {
+            for (axis, pixel) in axes.iter_mut().zip(self.pixel) {
+                for value in axis {
+                    let normal: f32 = StandardNormal.sample(generator);
+                    *value = normal * (self.strength.elastic * pixel);
+                }
+            }
         }
         let interpolate = |weights: &[f32; KNOTS]| {
             let mut row = [[0.0; KNOTS]; 2];
@@ -412,6 +424,83 @@ mod tests {
         };
         for seed in 0..50 {
             distorted(wild, seed);
+        }
+    }
+
+    /// Copies of `image` of `side` pixels a side, distorted in 200 ways.
+    fn copies(strength: Augmentation, side: usize, image: &[u8]) -> Vec<Vec<u8>> {
+        let mut augmenter = Augmenter::new(strength, side, side);
+        let copy = |seed| {
+            let mut target = vec![0; side * side];
+            augmenter.distort(image, &mut target, &mut ChaCha8Rng::seed_from_u64(seed));
+            target
+        };
+        (0..200).map(copy).collect()
+    }
+
+    #[test]
+    fn distortions_are_in_proportion_to_the_image() {
+        for side in [8usize, 28, 56] {
+            // One bright pixel in the middle.
+            let middle = side / 2;
+            let mut image = vec![0; side * side];
+            image[middle * side + middle] = 255;
+            let shifted = Augmentation {
+                shift: 7.0,
+                clean: 0.0,
+                ..Augmentation::NONE
+            };
+            let farthest = copies(shifted, side, &image)
+                .iter()
+                .map(|image| {
+                    let mass: f64 = image.iter().map(|&p| f64::from(p)).sum();
+                    let moment = image.iter().enumerate();
+                    let moment = moment.map(|(at, &p)| (at % side) as f64 * f64::from(p));
+                    (moment.sum::<f64>() / mass - middle as f64).abs()
+                })
+                .fold(0.0, f64::max);
+            // A quarter of the side, whatever the side is.
+            let part = farthest / side as f64;
+            assert!((0.22..0.28).contains(&part), "{side}: {part}");
+        }
+        let noise = Augmentation {
+            noise: 1.0,
+            ..Augmentation::NONE
+        };
+        let strongest = |side: usize| {
+            let deviation = |image: &Vec<u8>| {
+                let squares = image.iter().map(|&p| (f64::from(p) - 128.0).powi(2));
+                (squares.sum::<f64>() / image.len() as f64).sqrt()
+            };
+            let noisy = copies(noise, side, &vec![128; side * side]);
+            noisy.iter().map(deviation).fold(0.0, f64::max)
+        };
+        let (small, usual) = (strongest(8), strongest(28));
+        assert!((0.25..0.35).contains(&(small / usual)), "{small} {usual}");
+    }
+
+    #[test]
+    fn pens_and_lenses_reach_less_far_where_pixels_are_large() {
+        for knob in [
+            |a: &mut Augmentation| a.thickness = 1.0,
+            |a: &mut Augmentation| a.blur = 1.0,
+        ] {
+            let mut strength = Augmentation::NONE;
+            knob(&mut strength);
+            let change = |side: usize| {
+                let mut image = vec![0u8; side * side];
+                image[side * (side / 2) + side / 2] = 255;
+                let apart = |other: &Vec<u8>| -> f64 {
+                    let pairs = image.iter().zip(other);
+                    pairs.map(|(&a, &b)| f64::from(a.abs_diff(b))).sum()
+                };
+                copies(strength, side, &image)
+                    .iter()
+                    .map(apart)
+                    .fold(0.0, f64::max)
+            };
+            let part = change(8) / change(28);
+            assert!((0.2..0.4).contains(&part), "{part}");
         }
     }
 }

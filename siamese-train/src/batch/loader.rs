@@ -10,7 +10,7 @@ use siamese_core::image::Input;
 
 use crate::batch::augment::{Augmenter, SYMMETRIES, turn};
 use crate::batch::mixtures::Mixtures;
-use crate::batch::pairs::Sampler;
+use crate::batch::pairs::{Drawn, Sampler};
 use crate::dataset::{Class, Dataset};
 use crate::recipe::Recipe;
 
@@ -131,12 +131,7 @@ impl Maker {
         let mut generator = self.sampler.generator(step as u64);
         batch.inputs.clear();
         batch.labels.clear();
-        let images = self.sampler.draw(&mut generator);
-        let symmetries: Vec<usize> = if self.symmetries {
-            self.sampler.draw_symmetries(&mut generator).collect()
-        } else {
-            vec![0; images.len()]
-        };
+        let Drawn { images, symmetries } = self.sampler.draw(step as u64, &mut generator);
         let label_of = |image: u32, symmetry: usize| {
             let class = i64::from(self.data.labels[image as usize]);
             if self.symmetries {

@@ -3,12 +3,34 @@
 
 use crate::dataset::{Class, class_slots};
 use anyhow::ensure;
+use rand::seq::index::sample;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::batch::augment::SYMMETRIES;
 use crate::recipe::{Pairing, Sampling};
+
+/// Images of each class, or of each class in each symmetry, that a batch holds at
+/// least where it holds any: a class's mean without the image itself then is
+/// still a mean, and its spread is seen.
+const LEAST_ALIKE: usize = 4;
+/// Up to so many classes, a batch that goes through them in turns puts every
+/// class within reach of every other one for the triplet loss.
+const WITHIN_REACH: usize = 10;
+/// Shuffled passes take their random numbers from the streams below this one;
+/// steps use those from 0 upwards, and the first weights the last.
+const PASSES: u64 = u64::MAX - 1;
+
+/// The images of one step.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Drawn {
+    /// The indices of the images. With drawn pairs, image `i` of the first half
+    /// belongs to image `i` of the second.
+    pub images: Vec<u32>,
+    /// The symmetry in which each is seen, 0 as it is; below [`SYMMETRIES`].
+    pub symmetries: Vec<usize>,
+}
 
 /// Draws the images of each step.
 #[derive(Debug, Clone)]
@@ -19,19 +41,26 @@ pub struct Sampler {
     batch: usize,
     sampling: Sampling,
     pairing: Pairing,
+    symmetries: bool,
     seed: u64,
 }
 
 impl Sampler {
-    /// A sampler of batches of `batch` images (even) from images with `labels`.
+    /// A sampler of batches of `batch` images (even) from images with `labels`;
+    /// with `symmetries`, each of them makes a class of its own of every class.
+    ///
+    /// Where a batch is too small for four images of every class, each batch
+    /// holds a part of the classes; all classes come equally often, and any two
+    /// of them meet.
     ///
     /// # Errors
-    /// If balanced sampling finds fewer than two classes.
+    /// If there are fewer than two classes.
     pub fn new(
         labels: &[Class],
         batch: usize,
         sampling: Sampling,
         pairing: Pairing,
+        symmetries: bool,
         seed: u64,
     ) -> anyhow::Result<Self> {
         let mut classes = vec![Vec::new(); class_slots(labels)];
@@ -50,6 +79,7 @@ impl Sampler {
             batch,
             sampling,
             pairing,
+            symmetries,
             seed,
         })
     }
@@ -57,32 +87,68 @@ impl Sampler {
     /// The generator of everything that is random in step `step`.
     #[must_use]
     pub fn generator(&self, step: u64) -> ChaCha8Rng {
+        self.stream(step)
+    }
+
+    fn stream(&self, number: u64) -> ChaCha8Rng {
         let mut generator = ChaCha8Rng::seed_from_u64(self.seed);
-        generator.set_stream(step);
+        generator.set_stream(number);
         generator
     }
 
-    /// The image indices of one step, drawn from `generator`. With drawn
-    /// pairs, image `i` of the first half belongs to image `i` of the second.
-    pub fn draw(&self, generator: &mut impl Rng) -> Vec<u32> {
-        match (self.sampling, self.pairing) {
+    /// The images of step `step`, drawn from `generator`, which is that step's.
+    pub fn draw(&self, step: u64, generator: &mut impl Rng) -> Drawn {
+        let images = match (self.sampling, self.pairing) {
             (Sampling::Random, _) => (0..self.batch)
                 .map(|_| generator.random_range(0..self.images))
                 .collect(),
+            (Sampling::Balanced, Pairing::Drawn) => self.draw_balanced_pairs(generator),
+            (Sampling::Stratified, _) | (Sampling::Balanced, Pairing::All)
+                if !self.holds_every_kind() =>
+            {
+                return self.draw_some_kinds(step, generator);
+            }
             (Sampling::Stratified, _) => {
                 let mut images = self.draw_uniform_classes(generator);
                 images.shuffle(generator);
                 images
             }
             (Sampling::Balanced, Pairing::All) => self.draw_uniform_classes(generator),
-            (Sampling::Balanced, Pairing::Drawn) => self.draw_balanced_pairs(generator),
+        };
+        let symmetries = if self.symmetries {
+            self.draw_symmetries(generator).collect()
+        } else {
+            vec![0; images.len()]
+        };
+        let mut drawn = Drawn { images, symmetries };
+        let in_turns = (self.sampling, self.pairing) == (Sampling::Balanced, Pairing::All);
+        if in_turns && self.classes.len() > WITHIN_REACH {
+            drawn.shuffle(generator);
         }
+        drawn
+    }
+
+    /// The kinds of images that are told apart: the classes, or all of them in
+    /// every symmetry.
+    fn kinds(&self) -> usize {
+        self.classes.len() * if self.symmetries { SYMMETRIES } else { 1 }
+    }
+
+    /// Kinds in a batch that can't hold all of them; at least two, so that there
+    /// is something to tell apart.
+    fn kinds_in_a_batch(&self) -> usize {
+        (self.batch / LEAST_ALIKE).max(2)
+    }
+
+    /// Whether a batch has room for enough images of every kind.
+    fn holds_every_kind(&self) -> bool {
+        self.kinds() <= self.kinds_in_a_batch()
     }
 
     /// The symmetry in which each of the `batch` images is seen, where each
     /// symmetry makes a class of its own: all of them as often in every class,
     /// if the batch holds classes evenly.
-    pub fn draw_symmetries(&self, generator: &mut impl Rng) -> impl Iterator<Item = usize> {
+    fn draw_symmetries(&self, generator: &mut impl Rng) -> impl Iterator<Item = usize> {
         let first = generator.random_range(0..SYMMETRIES);
         let classes = self.classes.len();
         (0..self.batch).map(move |place| (first + place / classes) % SYMMETRIES)
@@ -97,6 +163,46 @@ impl Sampler {
             .take(self.batch)
             .filter_map(|members| members.choose(generator).copied())
             .collect()
+    }
+
+    /// As many images of each of this step's kinds, in no order.
+    fn draw_some_kinds(&self, step: u64, generator: &mut impl Rng) -> Drawn {
+        let kinds = self.kinds_of(step);
+        let mut drawn = Drawn::default();
+        for (place, &kind) in kinds.iter().enumerate() {
+            // The images that the batch has beyond a whole number go to the first.
+            let share = (self.batch + kinds.len() - 1 - place) / kinds.len();
+            let (members, symmetry) = match self.symmetries {
+                true => (&self.classes[kind / SYMMETRIES], kind % SYMMETRIES),
+                false => (&self.classes[kind], 0),
+            };
+            // Different images where there are enough, the same again otherwise:
+            // each copy is distorted anew.
+            let mut left = share;
+            while left > 0 {
+                let count = left.min(members.len());
+                let places = sample(generator, members.len(), count);
+                drawn
+                    .images
+                    .extend(places.iter().map(|place| members[place]));
+                left -= count;
+            }
+            drawn.symmetries.resize(drawn.images.len(), symmetry);
+        }
+        drawn.shuffle(generator);
+        drawn
+    }
+
+    /// The kinds of step `step`: its part of a pass over all kinds. Each pass has
+    /// an order of its own and is cut into parts as even as can be.
+    fn kinds_of(&self, step: u64) -> Vec<usize> {
+        let all = self.kinds();
+        // Never parts of one kind alone.
+        let parts = all.div_ceil(self.kinds_in_a_batch()).min(all / 2);
+        let (pass, part) = (step / parts as u64, (step % parts as u64) as usize);
+        let mut order: Vec<usize> = (0..all).collect();
+        order.shuffle(&mut self.stream(PASSES - pass));
+        order[all * part / parts..all * (part + 1) / parts].to_vec()
     }
 
     /// Same and different pairs in turn; the classes of a pair are uniform.
@@ -119,6 +225,18 @@ impl Sampler {
     }
 }
 
+impl Drawn {
+    /// Puts images and their symmetries into one random order.
+    fn shuffle(&mut self, generator: &mut impl Rng) {
+        let mut order: Vec<usize> = (0..self.images.len()).collect();
+        order.shuffle(generator);
+        *self = Self {
+            images: order.iter().map(|&place| self.images[place]).collect(),
+            symmetries: order.iter().map(|&place| self.symmetries[place]).collect(),
+        };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,9 +250,9 @@ mod tests {
 
     fn drawn(sampling: Sampling, pairing: Pairing, steps: u64) -> Vec<Vec<Class>> {
         let labels = uneven_labels();
-        let sampler = Sampler::new(&labels, 100, sampling, pairing, 7).unwrap();
+        let sampler = Sampler::new(&labels, 100, sampling, pairing, false, 7).unwrap();
         (0..steps)
-            .map(|step| sampler.draw(&mut sampler.generator(step)))
+            .map(|step| sampler.draw(step, &mut sampler.generator(step)).images)
             .map(|images| images.iter().map(|&i| labels[i as usize]).collect())
             .collect()
     }
@@ -199,10 +317,9 @@ mod tests {
     #[test]
     fn every_class_is_seen_in_every_symmetry() {
         let labels = uneven_labels();
-        let sampler = Sampler::new(&labels, 400, Sampling::Balanced, Pairing::All, 7).unwrap();
-        let mut generator = sampler.generator(3);
-        let images = sampler.draw(&mut generator);
-        let symmetries: Vec<usize> = sampler.draw_symmetries(&mut generator).collect();
+        let sampler =
+            Sampler::new(&labels, 400, Sampling::Balanced, Pairing::All, true, 7).unwrap();
+        let Drawn { images, symmetries } = sampler.draw(3, &mut sampler.generator(3));
         assert_eq!(symmetries.len(), images.len());
         for class in 0..10 {
             for symmetry in 0..SYMMETRIES {
@@ -215,7 +332,92 @@ mod tests {
 
     #[test]
     fn one_class_is_refused() {
-        let error = Sampler::new(&[3; 10], 4, Sampling::Balanced, Pairing::All, 0).unwrap_err();
+        let error =
+            Sampler::new(&[3; 10], 4, Sampling::Balanced, Pairing::All, false, 0).unwrap_err();
         assert!(error.to_string().contains("two classes"));
+    }
+
+    /// Labels of `classes` classes with `each` images.
+    fn even_labels(classes: Class, each: usize) -> Vec<Class> {
+        (0..classes).flat_map(|class| vec![class; each]).collect()
+    }
+
+    #[test]
+    fn kinds_that_don_t_all_fit_come_several_of_each_and_equally_often() {
+        for (classes, each, symmetries, batch) in [
+            (64, 5, true, 512),
+            (300, 2, true, 512),
+            (1000, 1, false, 500),
+            (3, 7, true, 4),
+            (2000, 3, false, 50),
+        ] {
+            let labels = even_labels(classes, each);
+            let new = |sampling, pairing| {
+                Sampler::new(&labels, batch, sampling, pairing, symmetries, 5).unwrap()
+            };
+            let kinds = usize::from(classes) * if symmetries { SYMMETRIES } else { 1 };
+            let sampler = new(Sampling::Balanced, Pairing::All);
+            let mut batches_of = vec![0usize; kinds];
+            let steps = 4 * kinds.div_ceil((batch / 4).max(2)) as u64;
+            for step in 0..steps {
+                let drawn = sampler.draw(step, &mut sampler.generator(step));
+                assert_eq!(drawn.images.len(), batch);
+                let mut counts = vec![0; kinds];
+                for (&image, &symmetry) in drawn.images.iter().zip(&drawn.symmetries) {
+                    let class = usize::from(labels[image as usize]);
+                    let kind = if symmetries {
+                        class * SYMMETRIES + symmetry
+                    } else {
+                        class
+                    };
+                    counts[kind] += 1;
+                }
+                let there = counts.iter().filter(|&&count| count > 0);
+                let fewest = *there.clone().min().unwrap();
+                assert!(
+                    there.count() >= 2 && fewest >= LEAST_ALIKE.min(batch / 2),
+                    "{fewest}"
+                );
+                for (total, count) in batches_of.iter_mut().zip(counts) {
+                    *total += usize::from(count > 0);
+                }
+            }
+            assert_eq!(batches_of, vec![4; kinds]);
+        }
+    }
+
+    #[test]
+    fn different_images_are_taken_where_there_are_enough() {
+        let labels = even_labels(200, 4);
+        let sampler =
+            Sampler::new(&labels, 400, Sampling::Balanced, Pairing::All, false, 5).unwrap();
+        let mut images = sampler.draw(3, &mut sampler.generator(3)).images;
+        images.sort_unstable();
+        images.dedup();
+        assert_eq!(images.len(), 400);
+    }
+
+    #[test]
+    fn every_two_of_many_classes_meet_as_neighbours_of_a_batch() {
+        // What the triplet loss looks at: an image and the nine after it.
+        for classes in [47, 100, 300] {
+            let labels = even_labels(classes, 6);
+            let sampler =
+                Sampler::new(&labels, 500, Sampling::Balanced, Pairing::All, false, 5).unwrap();
+            let mut met = std::collections::BTreeSet::new();
+            for step in 0..400 {
+                let images = sampler.draw(step, &mut sampler.generator(step)).images;
+                for place in 0..images.len() {
+                    let class = |offset: usize| labels[images[(place + offset) % 500] as usize];
+                    met.extend((1..=9).map(|offset| (class(0), class(offset))));
+                }
+            }
+            let pairs = usize::from(classes) * usize::from(classes - 1);
+            let different = met.iter().filter(|(a, b)| a != b).count();
+            assert!(
+                different as f64 > 0.98 * pairs as f64,
+                "{different} of {pairs}"
+            );
+        }
     }
 }

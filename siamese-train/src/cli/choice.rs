@@ -35,9 +35,12 @@ pub struct Choice {
     /// What everything random follows from
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Passes over the training images [default: the recipe's]
-    #[arg(long, value_name = "N")]
+    /// Passes over the training images [default: the recipe's, or more for a small set]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     epochs: Option<f64>,
+    /// Steps of a batch each, instead of passes
+    #[arg(long, value_name = "N", conflicts_with = "epochs")]
+    steps: Option<usize>,
     #[command(flatten)]
     knobs: Knobs,
 }
@@ -63,7 +66,12 @@ impl Choice {
         if let Some(epochs) = self.epochs {
             chosen.epochs = epochs;
         }
+        chosen.steps = self.steps;
         chosen.check()?;
+        if self.epochs.is_none() && self.steps.is_none() {
+            let training = train.len() - train.held_out(chosen.validation);
+            chosen = chosen.for_images(training);
+        }
         let mut plan = Plan::new(preset, dim, chosen, self.seed, train)?;
         plan.without.clone_from(without);
         plan.hidden = self.hidden;
@@ -115,11 +123,11 @@ struct Knobs {
     #[arg(long, value_name = "TERMS")]
     loss: Option<Loss>,
     /// Distance that the contrastive and triplet losses want
-    #[arg(long, value_name = "UNITS")]
+    #[arg(long, value_name = "UNITS", allow_negative_numbers = true)]
     margin: Option<f64>,
     /// How fast similarity falls off, in the student-t and prototypical losses: higher gathers
     /// classes more tightly
-    #[arg(long, value_name = "EXPONENT")]
+    #[arg(long, value_name = "EXPONENT", allow_negative_numbers = true)]
     tail: Option<f64>,
     /// Which images make a batch
     #[arg(long, value_enum)]
@@ -137,13 +145,13 @@ struct Knobs {
     #[arg(long, value_enum, alias = "optimizer")]
     optimiser: Option<Optimiser>,
     /// Its (highest) learning rate
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     learning_rate: Option<f64>,
     /// The learning rate's course
     #[arg(long, value_enum)]
     schedule: Option<Schedule>,
     /// Shrinks weights at each step (Adam)
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     weight_decay: Option<f64>,
     /// Normalise hidden layers while training
     #[arg(long, value_name = "BOOL")]
@@ -152,22 +160,22 @@ struct Knobs {
     #[arg(long, value_enum)]
     augment: Option<Augment>,
     /// Decay of the weights' moving average, 0 for none
-    #[arg(long, value_name = "DECAY")]
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
     averaging: Option<f64>,
     /// Largest norm of the gradient, 0 for any
-    #[arg(long, value_name = "NORM")]
+    #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
     clip: Option<f64>,
     /// Part of the steps, at the end, that train with rounded weights and activations
-    #[arg(long, value_name = "PART")]
+    #[arg(long, value_name = "PART", allow_negative_numbers = true)]
     tuning: Option<f64>,
     /// Part of the training images held out to watch by
-    #[arg(long, value_name = "PART")]
+    #[arg(long, value_name = "PART", allow_negative_numbers = true)]
     validation: Option<f64>,
     /// Stop after so many epochs without a better knn25 of the held-out images, 0 for never
     #[arg(long, value_name = "EPOCHS")]
     patience: Option<usize>,
     /// What active hidden units cost in the loss: more zeros, a faster device
-    #[arg(long, value_name = "WEIGHT")]
+    #[arg(long, value_name = "WEIGHT", allow_negative_numbers = true)]
     sparsity: Option<f64>,
     /// Learn every class also turned and mirrored, each way as a class of its own
     #[arg(long, value_name = "BOOL")]
@@ -213,7 +221,7 @@ impl Knobs {
 
 /// Named strengths of augmentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Augment {
+pub enum Augment {
     /// Every image as it is
     None,
     /// Shifted, turned, bent a little
@@ -225,6 +233,14 @@ enum Augment {
 }
 
 impl Augment {
+    /// The name of a strength, if it has one.
+    pub fn name_of(strength: Augmentation) -> Option<String> {
+        let named = Self::value_variants()
+            .iter()
+            .find(|name| name.strength() == strength);
+        named.and_then(|name| Some(name.to_possible_value()?.get_name().to_owned()))
+    }
+
     const fn strength(self) -> Augmentation {
         match self {
             Self::None => Augmentation::NONE,

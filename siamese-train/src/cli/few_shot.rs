@@ -264,6 +264,7 @@ fn trained(
         files,
         device: place,
         fresh: false,
+        log: None,
     };
     job.run(output)?;
     Ok(path)

@@ -3,6 +3,8 @@
 mod calibrate;
 #[cfg(feature = "torch")]
 mod choice;
+#[cfg(feature = "torch")]
+mod claim;
 mod data;
 mod embed;
 mod eval;
@@ -20,6 +22,8 @@ mod plot;
 mod repack;
 #[cfg(feature = "torch")]
 mod study;
+#[cfg(feature = "torch")]
+mod threads;
 #[cfg(feature = "torch")]
 mod train;
 
@@ -84,10 +88,24 @@ enum Command {
     Study(study::Args),
 }
 
+#[cfg(feature = "torch")]
+impl Command {
+    /// Whether libtorch has much to do.
+    const fn trains(&self) -> bool {
+        matches!(self, Self::Train(_) | Self::FewShot(_) | Self::Study(_))
+    }
+}
+
+/// How to get what this build lacks.
+#[cfg(any(test, not(feature = "torch")))]
+const HOW_TO_TRAIN: &str = "\
+This build has no `train`, which needs libtorch. Run `cargo xtask setup` once and then \
+`cargo run --release -p siamese-train -- train` from the repository.";
+
 /// Train a network and export its model (not in this build: it needs libtorch)
-#[cfg(not(feature = "torch"))]
+#[cfg(any(test, not(feature = "torch")))]
 #[derive(Debug, clap::Args)]
-#[command(disable_help_flag = true)]
+#[command(after_help = HOW_TO_TRAIN)]
 struct NoTrain {
     #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
     _arguments: Vec<std::ffi::OsString>,
@@ -96,6 +114,10 @@ struct NoTrain {
 /// Runs the program; an error is one sentence on stderr and exit code 1.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    #[cfg(feature = "torch")]
+    if cli.command.trains() {
+        threads::wait_without_spinning();
+    }
     let output = Output::new(cli.json, cli.quiet);
     match dispatch(cli.command, output) {
         Ok(()) => ExitCode::SUCCESS,
@@ -110,10 +132,7 @@ fn dispatch(command: Command, output: Output) -> Result<()> {
     match command {
         Command::Data(args) => data::run(&args, output),
         #[cfg(not(feature = "torch"))]
-        Command::Train(_) => anyhow::bail!(
-            "this build has no `train`, which needs libtorch; run `cargo xtask setup` once and \
-             then `cargo run --release -p siamese-train -- train` from the repository"
-        ),
+        Command::Train(_) => anyhow::bail!("{HOW_TO_TRAIN}"),
         #[cfg(feature = "torch")]
         Command::Train(args) => train::run(&args, output),
         Command::Embed(args) => embed::run(&args, output),
@@ -154,7 +173,7 @@ impl ValueEnum for SourceArg {
 mod tests {
     use std::collections::BTreeSet;
 
-    use clap::CommandFactory;
+    use clap::{Args as _, CommandFactory};
 
     use super::*;
 
@@ -168,5 +187,22 @@ mod tests {
                 assert!(seen.insert(id.as_str()), "{command} has two {id}");
             }
         }
+    }
+
+    #[test]
+    fn a_build_without_libtorch_says_how_to_get_it() {
+        let command = || NoTrain::augment_args(clap::Command::new("train"));
+        let help = command()
+            .try_get_matches_from(["train", "--help"])
+            .unwrap_err();
+        assert_eq!(
+            (help.kind(), help.exit_code()),
+            (clap::error::ErrorKind::DisplayHelp, 0)
+        );
+        assert!(help.to_string().contains("cargo xtask setup"), "{help}");
+        // Options that it doesn't have are no reason for another message.
+        command()
+            .try_get_matches_from(["train", "--preset", "small", "--dim=2"])
+            .unwrap();
     }
 }

@@ -1,15 +1,19 @@
 //! `train`: from labelled images to a model, golden vectors and pictures.
 
-use std::fmt::Write;
-use std::path::PathBuf;
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::exit;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
+use serde::Serialize;
 use siamese_core::model::MAX_NAME;
-use siamese_train::dataset::ClassNames;
-use siamese_train::dataset::Dataset;
+use siamese_train::batch::pairs::Sampler;
+use siamese_train::dataset::{ClassNames, Dataset};
+use siamese_train::evaluate;
 use siamese_train::files::{hex, write_atomic};
 use siamese_train::leave_out::{self, train_without_each};
 use siamese_train::pipeline::{Files, Report, finish};
@@ -20,7 +24,8 @@ use siamese_train::train::{Event, Outcome, fit};
 use tch::Device;
 
 use super::Output;
-use super::choice::{Choice, model_name};
+use super::choice::{Augment, Choice, model_name};
+use super::claim::{Claim, check_nothing_is_lost};
 use super::interrupt::{INTERRUPTED, stop_at_ctrl_c};
 use super::labelled::Data;
 
@@ -35,14 +40,14 @@ Writes, for the preset small, into the folder OUT:
   small/                    embed.txt, the maps of the test images, curves.png, and film.gif,
                             which shows the map of the held-out images while it forms
 
-Ctrl-C saves the run; the same command goes on from there. The recipe's knobs can be changed one
-by one with the options under Recipe.
+Ctrl-C saves the run; the same command goes on from there. A finished model is replaced only with
+--fresh. The recipe's knobs can be changed one by one with the options under Recipe.
 
 Examples:
-  siamese-train train --preset small
-  siamese-train train --preset small --dim 16 --seed 7
-  siamese-train train --recipe original --epochs 20
-  siamese-train train --recipe few-shot --without 7,8,9
+  siamese-train train --preset small --out mine
+  siamese-train train --preset small --dim 16 --seed 7 --out mine
+  siamese-train train --recipe original --epochs 20 --out mine
+  siamese-train train --recipe few-shot --without 7,8,9 --out mine
   siamese-train train --images parts.idx.gz --labels parts-labels.idx.gz --out parts")]
 pub struct Args {
     /// How to train
@@ -57,7 +62,7 @@ pub struct Args {
     /// The model's name, and its files' [default: the preset's, or original]
     #[arg(long)]
     name: Option<String>,
-    /// Start from the beginning even if an interrupted run is there
+    /// Start from the beginning and replace what is there: an interrupted run, a finished model
     #[arg(long)]
     fresh: bool,
     /// Where to compute
@@ -66,6 +71,9 @@ pub struct Args {
     /// Threads of one tensor operation [default: one a core]
     #[arg(long, value_name = "N")]
     threads: Option<u16>,
+    /// Write what is seen at the end of every epoch there too, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
     #[command(flatten)]
     choice: Choice,
     #[command(flatten)]
@@ -106,6 +114,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         files: Files::new(&args.out, &name),
         device,
         fresh: args.fresh,
+        log: args.log.as_deref(),
     };
     let files = job.files.clone();
     let report = job.run(output)?;
@@ -127,14 +136,22 @@ pub struct Job<'a> {
     pub files: Files,
     /// Where to compute.
     pub device: Device,
-    /// Whether an interrupted run is forgotten.
+    /// Whether an interrupted run is forgotten, and a finished model replaced.
     pub fresh: bool,
+    /// Where the epochs are written as JSON lines.
+    pub log: Option<&'a Path>,
 }
 
 impl Job<'_> {
     /// Trains, quantises, measures and writes. Ends the program, with the run
     /// saved, at Ctrl-C.
     pub fn run(self, output: Output) -> Result<Report> {
+        self.check()?;
+        for remark in self.remarks() {
+            output.note(&remark);
+        }
+        let claim = Claim::on(&self.files)?;
+        check_nothing_is_lost(&self.files, self.fresh)?;
         let Self {
             plan,
             train,
@@ -143,23 +160,22 @@ impl Job<'_> {
             files,
             device,
             fresh,
+            log,
         } = self;
         let partial = files.partial();
         if fresh && partial.exists() {
             std::fs::remove_file(&partial)
                 .with_context(|| format!("can't remove {}", partial.display()))?;
         }
-        if partial.exists() {
+        let goes_on = partial.exists();
+        if goes_on {
             output.note(&format!("going on from {}", partial.display()));
         }
+        let mut log = log.map(|path| Log::open(path, goes_on)).transpose()?;
         let stop = stop_at_ctrl_c()?;
-        let held_out = (train.len() as f64 * plan.recipe.validation) as usize;
-        let steps = plan.recipe.steps(train.len() - held_out);
-        output.note(&format!(
-            "training {}: {steps} steps of {} images",
-            files.name(),
-            plan.recipe.batch
-        ));
+        let steps = plan
+            .recipe
+            .steps(train.len() - train.held_out(plan.recipe.validation));
         let bar = output.progress().count("training", "steps", steps as u64);
         let start = Instant::now();
         let outcome = fit(&plan, train, device, &partial, &stop, |event| match event {
@@ -168,16 +184,23 @@ impl Job<'_> {
                 bar.set_position(done as u64);
                 bar.set_message(format!("loss {loss:.4}"));
             }
-            Event::Epoch(epoch) => bar.suspend(|| output.note(&line(epoch))),
+            Event::Epoch(epoch) => {
+                bar.suspend(|| output.note(&line(epoch)));
+                if let Some(log) = &mut log {
+                    log.add(epoch, start.elapsed().as_secs_f64(), output);
+                }
+            }
         })?;
         bar.finish_and_clear();
         let trained = match outcome {
             Outcome::Finished(trained) => trained,
             Outcome::Interrupted { step } => {
                 output.note(&format!(
-                    "stopped at step {step} of {steps}; the same command goes on from {}",
+                    "stopped at step {step} of {steps}; the same command{} goes on from {}",
+                    if fresh { " without --fresh" } else { "" },
                     partial.display()
                 ));
+                drop(claim);
                 exit(INTERRUPTED);
             }
         };
@@ -246,7 +269,159 @@ impl Job<'_> {
             std::fs::remove_file(&partial)
                 .with_context(|| format!("can't remove {}", partial.display()))?;
         }
+        drop(claim);
         Ok(report)
+    }
+
+    /// Checks everything that would otherwise fail after the last step.
+    fn check(&self) -> Result<()> {
+        self.plan.recipe.check()?;
+        self.plan.check()?;
+        let size = |set: &Dataset| (set.images.width(), set.images.height());
+        ensure!(
+            size(self.train) == size(self.test),
+            "the training images are {:?} pixels large and the test images {:?}; give both in one \
+             size",
+            size(self.train),
+            size(self.test)
+        );
+        evaluate::check_labels(&self.test.labels)
+            .context("the network couldn't be judged by the test images")?;
+        let (training, _) = self
+            .train
+            .hold_out(self.plan.recipe.validation, self.plan.seed);
+        Sampler::new(
+            &training.labels,
+            self.plan.recipe.batch,
+            self.plan.recipe.sampling,
+            self.plan.recipe.pairing,
+            self.plan.recipe.symmetries,
+            self.plan.seed,
+        )?;
+        Ok(())
+    }
+
+    /// What is going to be done, as far as it follows from defaults and data.
+    fn remarks(&self) -> Vec<String> {
+        let Plan { recipe, input, .. } = &self.plan;
+        let held_out = self.train.held_out(recipe.validation);
+        let training = self.train.len() - held_out;
+        let steps = recipe.steps(training);
+        let [(inputs, first), (_, second), (_, dim)] = self.plan.shapes();
+        let classes = self.train.classes();
+        let augmentation = Augment::name_of(recipe.augmentation)
+            .unwrap_or_else(|| format!("{:?}", recipe.augmentation));
+        let threads = tch::get_num_threads();
+        let mut remarks = vec![
+            format!(
+                "training {}: {steps} steps of {} images, {:.1} passes",
+                self.files.name(),
+                recipe.batch,
+                (steps * recipe.batch) as f64 / training.max(1) as f64
+            ),
+            format!(
+                "  images     {training} of {} classes, {held_out} held out to watch by, {} to test; \
+                 {}x{} pixels",
+                classes.len(),
+                self.test.len(),
+                input.width,
+                input.height
+            ),
+            format!(
+                "  network    {inputs}-{first}-{second}-{dim}, pooling {:?}, seed {}",
+                input.pooling, self.plan.seed
+            ),
+            format!(
+                "  recipe     {}, {:?} batches, {:?} at {}, augmentation {augmentation}{}",
+                recipe.loss,
+                recipe.sampling,
+                recipe.optimiser,
+                recipe.learning_rate,
+                if recipe.symmetries {
+                    ", turned and mirrored"
+                } else {
+                    ""
+                }
+            ),
+            format!(
+                "  machine    {}, {threads} {} of libtorch {}",
+                match self.device {
+                    Device::Cuda(_) => "cuda",
+                    _ => "cpu",
+                },
+                if threads == 1 { "thread" } else { "threads" },
+                env!("SIAMESE_LIBTORCH")
+            ),
+            format!("  writes     {}", self.files.model().display()),
+        ];
+        let unknown: Vec<String> = self
+            .test
+            .classes()
+            .into_iter()
+            .filter(|class| classes.binary_search(class).is_err())
+            .map(|class| self.names.get(class))
+            .collect();
+        if !unknown.is_empty() {
+            remarks.push(format!(
+                "  remark     {} of the test images' classes are not among the training images: {}",
+                unknown.len(),
+                unknown.join(", ")
+            ));
+        }
+        remarks
+    }
+}
+
+/// The epochs of a run as JSON lines.
+struct Log {
+    path: PathBuf,
+    file: File,
+    failed: bool,
+}
+
+/// One line of a [`Log`].
+#[derive(Serialize)]
+struct Logged<'a> {
+    #[serde(flatten)]
+    epoch: &'a Epoch,
+    /// Since this process began to train.
+    seconds: f64,
+}
+
+impl Log {
+    /// Begins a log, or goes on with one together with the run.
+    fn open(path: &Path, goes_on: bool) -> Result<Self> {
+        let mut options = OpenOptions::new();
+        options.create(true).append(true);
+        let file = options.open(path).and_then(|file| {
+            if !goes_on {
+                // A device or a pipe has no length.
+                let _ = file.set_len(0);
+            }
+            Ok(file)
+        });
+        Ok(Self {
+            path: path.to_owned(),
+            file: file.with_context(|| format!("can't write the log {}", path.display()))?,
+            failed: false,
+        })
+    }
+
+    /// Adds a line. A log that can't be written ends no run.
+    fn add(&mut self, epoch: &Epoch, seconds: f64, output: Output) {
+        let write = || -> Result<()> {
+            let mut text = serde_json::to_vec(&Logged { epoch, seconds })?;
+            text.push(b'\n');
+            Ok((&self.file).write_all(&text)?)
+        };
+        if let Err(error) = write()
+            && !std::mem::replace(&mut self.failed, true)
+        {
+            output.note(&format!(
+                "can't write the log {}: {error:#}",
+                self.path.display()
+            ));
+        }
     }
 }
 

@@ -250,10 +250,16 @@ impl Dataset {
     pub fn hold_out(&self, fraction: f64, seed: u64) -> (Self, Self) {
         let mut order: Vec<usize> = (0..self.len()).collect();
         order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-        let (held_out, others) = order.split_at_mut((self.len() as f64 * fraction) as usize);
+        let (held_out, others) = order.split_at_mut(self.held_out(fraction));
         held_out.sort_unstable();
         others.sort_unstable();
         (self.subset(others), self.subset(held_out))
+    }
+
+    /// The number of images that [`hold_out`](Self::hold_out) holds out.
+    #[must_use]
+    pub fn held_out(&self, fraction: f64) -> usize {
+        (self.len() as f64 * fraction) as usize
     }
 
     /// The classes that occur, ascending.

@@ -1,16 +1,14 @@
 //! Same or different? A pair is said to be of one class if its distance is at
 //! most a threshold; every threshold gives one rate of each kind of error.
 
-use crate::dataset::Class;
+use std::sync::{Mutex, PoisonError};
+
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
 use super::Labelled;
 use super::columns::Columns;
 
-/// Beyond this many points, an evenly spaced part of them is used: pairs grow
-/// with the square, and each takes 8 bytes.
-pub const MAX_POINTS: usize = 20_000;
 /// Bins of the histograms.
 pub const BINS: usize = 200;
 
@@ -53,173 +51,501 @@ pub struct Histogram {
 }
 
 impl Verification {
-    /// Looks at all pairs of the points, or of [`MAX_POINTS`] evenly spaced
-    /// ones if there are more.
+    /// Looks at all pairs of the points. Takes memory for the points and about
+    /// 150 MB, however many they are, and time with the square of their number.
     ///
     /// # Errors
     /// If there is no pair of one class, or none of two.
     pub fn of(points: Labelled<'_>) -> Result<Self> {
-        if points.len() > MAX_POINTS {
-            let part: Vec<usize> = (0..MAX_POINTS)
-                .map(|i| i * points.len() / MAX_POINTS)
-                .collect();
-            let labels: Vec<Class> = part.iter().map(|&index| points.labels()[index]).collect();
-            return Self::of(Labelled::new(&points.points().subset(&part), &labels)?);
-        }
-        let pairs = sorted_pairs(points);
-        let different_pairs = pairs.iter().map(|pair| pair & 1).sum::<u64>();
-        let same_pairs = pairs.len() as u64 - different_pairs;
+        Self::within(points, Budget::for_points(points.len()))
+    }
+
+    /// [`of`](Self::of) with so much memory.
+    fn within(points: Labelled<'_>, budget: Budget) -> Result<Self> {
+        let pairs = Pairs::new(points, budget);
+        let survey = Survey::of(&pairs);
+        let totals = survey.counts.total();
+        let [same_pairs, different_pairs] = totals;
         ensure!(
             same_pairs > 0 && different_pairs > 0,
             "same-or-different decisions need at least two classes, and two images of one of them"
         );
         let unit = f64::from(points.points().unit());
-        let rates = Rates::sweep(&pairs, same_pairs, different_pairs);
+        let share = |count: u64, of: u64| count as f64 / of as f64;
+        // The first threshold with at least as many false accepts as false rejects.
+        let equal = pairs.first_where(&survey, |[same, different]| {
+            share(different, different_pairs) >= share(same_pairs - same, same_pairs)
+        });
+        // The first threshold with too many false accepts: those below it have not.
+        let too_many = pairs.first_where(&survey, |[_, different]| {
+            u128::from(different) * 1000 > u128::from(different_pairs)
+        });
+        let ordered = pairs.twice_in_order(&survey.counts, &survey.bins, totals);
         Ok(Self {
-            auc: rates.auc,
-            eer: rates.eer,
-            tar_at_far_1e3: rates.tar_at_far_1e3,
-            eer_distance: rates.eer_squared_distance.sqrt() * unit,
-            distance_ratio: distance_ratio(&pairs, same_pairs, different_pairs),
+            auc: ordered as f64 / (2.0 * same_pairs as f64 * different_pairs as f64),
+            eer: equal.equal_rate(totals),
+            tar_at_far_1e3: share(too_many.before[0], same_pairs),
+            eer_distance: equal.squared_distance.sqrt() * unit,
+            distance_ratio: survey.distance_ratio(),
             same_pairs,
             different_pairs,
-            histogram: Histogram::new(&pairs, unit),
+            histogram: survey.histogram(unit),
         })
     }
 }
 
-/// All pairs by distance, ascending. A pair is the bits of its squared
-/// distance, which order like the number because it is not negative, moved up
-/// by one (the sign is 0) to make room for the last bit: 1 = two classes.
-fn sorted_pairs(points: Labelled<'_>) -> Vec<u64> {
-    let columns = Columns::new(points.points());
-    let n = points.len();
-    let mut pairs = vec![0u64; n * (n - 1) / 2];
-    let mut rows = Vec::with_capacity(n);
-    let mut rest = pairs.as_mut_slice();
-    for first in 0..n {
-        let (row, others) = rest.split_at_mut(n - 1 - first);
-        rows.push((first, row));
-        rest = others;
-    }
-    rows.into_par_iter().for_each_init(
-        || vec![0.0; n],
-        |distances, (first, row)| {
-            let distances = &mut distances[..row.len()];
-            columns.squared_distances(points.points().get(first), first + 1, distances);
-            let label = points.labels()[first];
-            let others = &points.labels()[first + 1..];
-            for ((pair, distance), &other) in row.iter_mut().zip(distances).zip(others) {
-                *pair = distance.to_bits() << 1 | u64::from(other != label);
-            }
-        },
-    );
-    pairs.par_sort_unstable();
-    pairs
+/// How much memory the counting may take.
+#[derive(Debug, Clone, Copy)]
+struct Budget {
+    /// Bins that distances are counted in at a time.
+    bins: usize,
+    /// Distances that are kept at a time.
+    kept: usize,
 }
 
-/// The squared distance of a pair.
-fn squared_distance(pair: u64) -> f64 {
-    f64::from_bits(pair >> 1)
-}
-
-/// Mean distance of the same pairs over that of the different; 0 where all
-/// distances are.
-fn distance_ratio(pairs: &[u64], same_pairs: u64, different_pairs: u64) -> f64 {
-    let mut sums = [0.0; 2];
-    for &pair in pairs {
-        sums[(pair & 1) as usize] += squared_distance(pair).sqrt();
-    }
-    let [same, different] = sums;
-    if different > 0.0 {
-        same / same_pairs as f64 / (different / different_pairs as f64)
-    } else {
-        0.0
-    }
-}
-
-/// What one pass over the sorted pairs finds.
-struct Rates {
-    auc: f64,
-    eer: f64,
-    tar_at_far_1e3: f64,
-    eer_squared_distance: f64,
-}
-
-impl Rates {
-    fn sweep(pairs: &[u64], same_pairs: u64, different_pairs: u64) -> Self {
-        let (mut same, mut different) = (0, 0);
-        // Twice the number of (same, different) combinations in right order.
-        let mut ordered = 0u128;
-        let mut eer = None;
-        let mut tar_at_far_1e3 = 0.0;
-        // False accepts and false rejects at the threshold before.
-        let (mut far, mut frr) = (0.0, 1.0);
-        for equal in pairs.chunk_by(|a, b| a >> 1 == b >> 1) {
-            let different_here = equal.iter().map(|pair| pair & 1).sum::<u64>();
-            let same_here = equal.len() as u64 - different_here;
-            same += same_here;
-            different += different_here;
-            let farther = different_pairs - different;
-            ordered += u128::from(same_here) * u128::from(2 * farther + different_here);
-
-            let (far_before, frr_before) = (far, frr);
-            far = different as f64 / different_pairs as f64;
-            frr = (same_pairs - same) as f64 / same_pairs as f64;
-            if different * 1000 <= different_pairs {
-                tar_at_far_1e3 = same as f64 / same_pairs as f64;
-            }
-            if eer.is_none() && far >= frr {
-                let before = frr_before - far_before;
-                let after = far - frr;
-                let crossing = before / (before + after);
-                let rate = far_before + crossing * (far - far_before);
-                eer = Some((rate, squared_distance(equal[0])));
-            }
-        }
-        let (eer, eer_squared_distance) = eer.unwrap_or((0.0, 0.0));
+impl Budget {
+    /// At most 64 MiB of bins in all parts, and 48 MiB of distances; few points
+    /// need few bins.
+    fn for_points(points: usize) -> Self {
+        let pairs = points.saturating_mul(points.saturating_sub(1)) / 2;
         Self {
-            auc: ordered as f64 / (2.0 * same_pairs as f64 * different_pairs as f64),
-            eer,
-            tar_at_far_1e3,
-            eer_squared_distance,
+            bins: pairs.clamp(1 << 6, 1 << 20),
+            kept: 6 << 20,
         }
     }
 }
 
-impl Histogram {
-    fn new(pairs: &[u64], unit: f64) -> Self {
-        let largest = pairs
-            .last()
-            .map_or(0.0, |&pair| squared_distance(pair).sqrt());
-        let width = if largest > 0.0 {
-            largest / BINS as f64
-        } else {
-            1.0
-        };
-        let mut histogram = Self {
-            bin_width: width * unit,
-            same: vec![0; BINS],
-            different: vec![0; BINS],
-        };
-        for &pair in pairs {
-            let bin = ((squared_distance(pair).sqrt() / width) as usize).min(BINS - 1);
-            let bins = if pair & 1 == 0 {
-                &mut histogram.same
-            } else {
-                &mut histogram.different
-            };
-            bins[bin] += 1;
+/// Parts that the pairs are counted in, side by side; their number is fixed, so
+/// that sums of floats are the same on every machine.
+const PARTS: usize = 4;
+/// Points whose distances are computed at a time.
+const BLOCK: usize = 512;
+
+/// Pairs by kind: of one class, of two.
+type Counts = [u64; 2];
+
+fn add(a: Counts, b: Counts) -> Counts {
+    [a[0] + b[0], a[1] + b[1]]
+}
+
+/// All pairs of some points, computed anew for each look at them. A pair's *key*
+/// is the bits of its squared distance: as numbers they order like it, because it
+/// is never negative.
+struct Pairs<'a> {
+    points: Labelled<'a>,
+    columns: Columns,
+    budget: Budget,
+}
+
+impl<'a> Pairs<'a> {
+    fn new(points: Labelled<'a>, budget: Budget) -> Self {
+        Self {
+            points,
+            columns: Columns::new(points.points()),
+            budget,
         }
-        histogram
+    }
+
+    /// Shows every pair once: its squared distance, and its kind as the index of
+    /// [`Counts`]. Each part has a state of its own.
+    fn look<S: Send>(
+        &self,
+        state: impl Fn() -> S + Sync,
+        see: impl Fn(&mut S, f64, usize) + Sync,
+    ) -> Vec<S> {
+        let (count, labels) = (self.points.len(), self.points.labels());
+        let look_at_part = |part: usize| {
+            let mut state = state();
+            let mut distances = [0.0; BLOCK];
+            // A block's coordinates stay in the nearest caches while points pass.
+            for start in (0..count).step_by(BLOCK) {
+                let end = count.min(start + BLOCK);
+                for first in (part..end).step_by(PARTS) {
+                    let from = start.max(first + 1);
+                    let distances = &mut distances[..end.saturating_sub(from)];
+                    let point = self.points.points().get(first);
+                    self.columns
+                        .squared_distances(point, from.min(end), distances);
+                    let label = labels[first];
+                    for (&distance, &other) in distances.iter().zip(&labels[from.min(end)..end]) {
+                        see(&mut state, distance, usize::from(other != label));
+                    }
+                }
+            }
+            state
+        };
+        (0..PARTS).into_par_iter().map(look_at_part).collect()
+    }
+
+    /// Counts the pairs of each bin.
+    fn count(&self, bins: &Bins) -> Table {
+        let table = || Table::new(bins.count);
+        let parts = self.look(table, |table, distance, kind| {
+            if let Some(bin) = bins.of(distance) {
+                table.0[bin][kind] += 1;
+            }
+        });
+        Table::sum(parts)
+    }
+
+    /// The smallest distance that occurs at which `is_beyond` of the pairs up to
+    /// it is true; once true, it stays so. It must be so of all pairs.
+    fn first_where(&self, survey: &Survey, is_beyond: impl Fn(Counts) -> bool) -> Place {
+        let mut before = [0, 0];
+        let mut bin = survey.counts.first_where(&mut before, &is_beyond);
+        let mut at = survey.counts.0[bin];
+        let mut bins = self.keys_of(&survey.bins, bin);
+        while bins.shift > 0 || bins.first != bins.last {
+            let table = self.count(&bins);
+            bin = table.first_where(&mut before, &is_beyond);
+            at = table.0[bin];
+            bins = bins.inside(bin, self.budget.bins);
+        }
+        Place {
+            squared_distance: f64::from_bits(bins.first),
+            before,
+            at,
+        }
+    }
+
+    /// The keys that a bin holds, in bins of their own.
+    fn keys_of(&self, bins: &Bins, bin: usize) -> Bins {
+        let ends = self.look(
+            || (u64::MAX, 0u64),
+            |(first, last), distance, _| {
+                if bins.of(distance) == Some(bin) {
+                    *first = (*first).min(distance.to_bits());
+                    *last = (*last).max(distance.to_bits());
+                }
+            },
+        );
+        let first = ends.iter().map(|ends| ends.0).min().unwrap_or(0);
+        let last = ends.iter().map(|ends| ends.1).max().unwrap_or(0);
+        Bins::of_keys(first, last, self.budget.bins)
+    }
+
+    /// Twice the number of combinations of a pair of one class and a pair of two
+    /// in which the first is the nearer; equal distances count as half of one. Of
+    /// the pairs in `bins`, as `table` counts them, with each other, and of those
+    /// of one class with all pairs of two that are farther: `totals` are the pairs
+    /// in the bins.
+    fn twice_in_order(&self, table: &Table, bins: &Bins, totals: Counts) -> u128 {
+        let mut twice = 0;
+        let mut farther = totals[1];
+        for &[same, different] in &table.0 {
+            farther -= different;
+            twice += 2 * u128::from(same) * u128::from(farther);
+        }
+        // What is left is the order within each bin.
+        let mixed = |bin: &usize| table.0[*bin].iter().all(|&count| count > 0);
+        let fewer = |bin: usize| table.0[bin][0].min(table.0[bin][1]);
+        let mut group = Vec::new();
+        let mut kept = 0;
+        for bin in (0..table.0.len()).filter(mixed) {
+            let counts = table.0[bin];
+            if bins.holds_one_key() {
+                twice += u128::from(counts[0]) * u128::from(counts[1]);
+            } else if fewer(bin) > self.budget.kept as u64 {
+                let inside = self.keys_of(bins, bin);
+                twice += self.twice_in_order(&self.count(&inside), &inside, counts);
+            } else {
+                if kept + fewer(bin) > self.budget.kept as u64 {
+                    twice += self.twice_within(table, bins, &group);
+                    (group, kept) = (Vec::new(), 0);
+                }
+                kept += fewer(bin);
+                group.push(bin);
+            }
+        }
+        if !group.is_empty() {
+            twice += self.twice_within(table, bins, &group);
+        }
+        twice
+    }
+
+    /// The part of [`twice_in_order`](Self::twice_in_order) within these bins: of
+    /// each the pairs of the kind that has fewer are kept and sorted, and those of
+    /// the other kind looked up among them.
+    fn twice_within(&self, table: &Table, bins: &Bins, group: &[usize]) -> u128 {
+        let fewer = |bin: usize| usize::from(table.0[bin][1] < table.0[bin][0]);
+        // Where each bin's kept keys begin.
+        let mut starts = vec![NOWHERE; table.0.len()];
+        let mut total = 0;
+        for &bin in group {
+            starts[bin] = total;
+            total += table.0[bin][fewer(bin)] as u32;
+        }
+        let keys = Mutex::new(Vec::with_capacity(total as usize));
+        let hand_over = |some: &mut Vec<u64>| {
+            // A poisoned lock means that another part has panicked already.
+            keys.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .append(some);
+        };
+        let rest = self.look(
+            || Vec::with_capacity(BUFFER),
+            |some: &mut Vec<u64>, distance, kind| {
+                let bin = bins.of(distance);
+                if bin.is_some_and(|bin| starts[bin] != NOWHERE && fewer(bin) == kind) {
+                    some.push(distance.to_bits());
+                    if some.len() == BUFFER {
+                        hand_over(some);
+                    }
+                }
+            },
+        );
+        rest.into_iter().for_each(|mut some| hand_over(&mut some));
+        let mut keys = keys.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // Bins follow each other as their keys do.
+        keys.par_sort_unstable();
+        let twice = self.look(
+            || 0u128,
+            |twice, distance, kind| {
+                let Some(bin) = bins.of(distance).filter(|&bin| starts[bin] != NOWHERE) else {
+                    return;
+                };
+                let rare = fewer(bin);
+                if rare == kind {
+                    return;
+                }
+                let start = starts[bin] as usize;
+                let keys = &keys[start..start + table.0[bin][rare] as usize];
+                let below = keys.partition_point(|&key| key < distance.to_bits());
+                let up_to = keys.partition_point(|&key| key <= distance.to_bits());
+                // Of a pair of two classes count the nearer of one; of a pair of one
+                // class the farther of two.
+                let (right, equal) = match kind {
+                    1 => (below, up_to - below),
+                    _ => (keys.len() - up_to, up_to - below),
+                };
+                *twice += (2 * right + equal) as u128;
+            },
+        );
+        twice.iter().sum()
+    }
+}
+
+/// Stands for a bin that isn't looked at.
+const NOWHERE: u32 = u32::MAX;
+/// Keys that a part gathers before it hands them over.
+const BUFFER: usize = 4096;
+
+/// How distances fall into bins: a bin holds what is not nearer than the one
+/// before.
+#[derive(Debug, Clone, Copy)]
+struct Bins {
+    count: usize,
+    /// Bins of equal width over the distances from 0, if that many make one; or
+    /// bins of 2^`shift` keys from `first` to `last`.
+    a_distance: Option<f64>,
+    first: u64,
+    last: u64,
+    shift: u32,
+}
+
+impl Bins {
+    /// `count` bins of equal width for the distances up to `largest`.
+    fn of_distances(largest: f64, count: usize) -> Self {
+        Self {
+            count,
+            a_distance: Some(if largest > 0.0 {
+                count as f64 / largest
+            } else {
+                0.0
+            }),
+            first: 0,
+            last: u64::MAX,
+            shift: 0,
+        }
+    }
+
+    /// At most `most` bins for the keys from `first` to `last`.
+    fn of_keys(first: u64, last: u64, most: usize) -> Self {
+        let mut shift = 0;
+        while (last - first) >> shift >= most as u64 {
+            shift += 1;
+        }
+        Self {
+            count: ((last - first) >> shift) as usize + 1,
+            a_distance: None,
+            first,
+            last,
+            shift,
+        }
+    }
+
+    /// The bins inside bin `bin` of keys.
+    fn inside(&self, bin: usize, most: usize) -> Self {
+        let first = self.first + ((bin as u64) << self.shift);
+        let last = (first + ((1 << self.shift) - 1)).min(self.last);
+        Self::of_keys(first, last, most)
+    }
+
+    fn holds_one_key(&self) -> bool {
+        self.a_distance.is_none() && self.shift == 0
+    }
+
+    /// The bin of a squared distance, if it has one.
+    fn of(&self, squared: f64) -> Option<usize> {
+        if let Some(a_distance) = self.a_distance {
+            return Some(((squared.sqrt() * a_distance) as usize).min(self.count - 1));
+        }
+        let key = squared.to_bits();
+        (self.first..=self.last)
+            .contains(&key)
+            .then(|| ((key - self.first) >> self.shift) as usize)
+    }
+}
+
+/// Pairs by bin.
+struct Table(Vec<Counts>);
+
+impl Table {
+    fn new(bins: usize) -> Self {
+        Self(vec![[0, 0]; bins])
+    }
+
+    fn sum(parts: Vec<Self>) -> Self {
+        let add_all = |mut sum: Self, part: Self| {
+            for (sum, part) in sum.0.iter_mut().zip(part.0) {
+                *sum = add(*sum, part);
+            }
+            sum
+        };
+        parts
+            .into_iter()
+            .reduce(add_all)
+            .unwrap_or(Self(Vec::new()))
+    }
+
+    fn total(&self) -> Counts {
+        self.0.iter().copied().fold([0, 0], add)
+    }
+
+    /// The first bin up to which `is_beyond` is true, `before` being the pairs
+    /// before the first bin, and then before that one.
+    fn first_where(&self, before: &mut Counts, is_beyond: impl Fn(Counts) -> bool) -> usize {
+        for (bin, &counts) in self.0.iter().enumerate() {
+            // An empty bin holds no distance that occurs.
+            if counts != [0, 0] && is_beyond(add(*before, counts)) {
+                return bin;
+            }
+            *before = add(*before, counts);
+        }
+        self.0.len().saturating_sub(1)
+    }
+}
+
+/// Where a threshold lies.
+struct Place {
+    squared_distance: f64,
+    /// The pairs that are nearer.
+    before: Counts,
+    /// The pairs at this very distance.
+    at: Counts,
+}
+
+impl Place {
+    /// The error rate where the lines of both errors cross, from the threshold
+    /// before to this one.
+    fn equal_rate(&self, [same_pairs, different_pairs]: Counts) -> f64 {
+        let rates = |[same, different]: Counts| {
+            (
+                different as f64 / different_pairs as f64,
+                (same_pairs - same) as f64 / same_pairs as f64,
+            )
+        };
+        let (far_before, frr_before) = rates(self.before);
+        let (far, frr) = rates(add(self.before, self.at));
+        let before = frr_before - far_before;
+        let after = far - frr;
+        far_before + before / (before + after) * (far - far_before)
+    }
+}
+
+/// What a first look at all pairs finds.
+struct Survey {
+    bins: Bins,
+    counts: Table,
+    /// The largest distance.
+    largest: f64,
+    /// Sums of the distances, by kind.
+    sums: [f64; 2],
+    /// Pairs in [`BINS`] bins of equal width.
+    coarse: Table,
+}
+
+impl Survey {
+    fn of(pairs: &Pairs<'_>) -> Self {
+        let largest = pairs.look(|| 0.0f64, |most, distance, _| *most = most.max(distance));
+        let largest = largest.into_iter().fold(0.0, f64::max).sqrt();
+        let bins = Bins::of_distances(largest, pairs.budget.bins);
+        let coarse = coarse_width(largest);
+        let parts = pairs.look(
+            || (Table::new(bins.count), [0.0; 2], Table::new(BINS)),
+            |(fine, sums, few), squared, kind| {
+                if let Some(bin) = bins.of(squared) {
+                    fine.0[bin][kind] += 1;
+                }
+                let distance = squared.sqrt();
+                sums[kind] += distance;
+                few.0[((distance / coarse) as usize).min(BINS - 1)][kind] += 1;
+            },
+        );
+        let (mut fine, mut few, mut sums) = (Vec::new(), Vec::new(), [0.0; 2]);
+        for (part, of_part, few_of_part) in parts {
+            fine.push(part);
+            few.push(few_of_part);
+            sums = [sums[0] + of_part[0], sums[1] + of_part[1]];
+        }
+        Self {
+            bins,
+            counts: Table::sum(fine),
+            largest,
+            sums,
+            coarse: Table::sum(few),
+        }
+    }
+
+    /// Mean distance of the same pairs over that of the different; 0 where all
+    /// distances are.
+    fn distance_ratio(&self) -> f64 {
+        let [same_pairs, different_pairs] = self.counts.total();
+        let [same, different] = self.sums;
+        if different > 0.0 {
+            same / same_pairs as f64 / (different / different_pairs as f64)
+        } else {
+            0.0
+        }
+    }
+
+    fn histogram(&self, unit: f64) -> Histogram {
+        let of = |kind: usize| self.coarse.0.iter().map(|counts| counts[kind]).collect();
+        Histogram {
+            bin_width: coarse_width(self.largest) * unit,
+            same: of(0),
+            different: of(1),
+        }
+    }
+}
+
+/// The width of one of [`BINS`] bins up to `largest`.
+fn coarse_width(largest: f64) -> f64 {
+    if largest > 0.0 {
+        largest / BINS as f64
+    } else {
+        1.0
     }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
 
     use super::*;
+    use crate::dataset::Class;
     use crate::embed::points::Points;
 
     fn of(coords: &[f32], labels: &[Class]) -> Result<Verification> {
@@ -317,5 +643,104 @@ mod tests {
             let low = share(&different, t - 1.0);
             prop_assert!(found.eer >= low - 1e-12 && found.eer <= share(&different, t) + 1e-12);
         }
+    }
+
+    /// Coordinates in three heaps, with many equal distances if `coarse`.
+    fn heaps(count: usize, coarse: bool, seed: u64) -> (Points, Vec<Class>) {
+        let mut generator = ChaCha8Rng::seed_from_u64(seed);
+        let labels: Vec<Class> = (0..count).map(|_| generator.random_range(0..3)).collect();
+        let coords = labels.iter().flat_map(|&label| {
+            let mut coord = |middle: f32| {
+                let place = middle + 300.0 * generator.random::<f32>();
+                if coarse {
+                    (place / 40.0).round()
+                } else {
+                    place
+                }
+            };
+            [coord(f32::from(label) * 150.0), coord(0.0)]
+        });
+        (Points::new(2, coords.collect()).unwrap(), labels)
+    }
+
+    /// The rates by sorting all pairs.
+    fn sorted(points: &Points, labels: &[Class]) -> (f64, f64, f64, f64) {
+        let mut pairs = Vec::new();
+        for a in 0..labels.len() {
+            for b in 0..a {
+                let squares = points.get(a).iter().zip(points.get(b));
+                let squares = squares.map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2));
+                pairs.push((squares.sum::<f64>(), labels[a] != labels[b]));
+            }
+        }
+        pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let all = pairs.iter().filter(|pair| pair.1).count() as f64;
+        let all_same = pairs.len() as f64 - all;
+        let (mut same, mut different, mut ordered) = (0.0, 0.0, 0.0);
+        let (mut eer, mut at, mut tar) = (None, 0.0, 0.0);
+        for equal in pairs.chunk_by(|a, b| a.0 == b.0) {
+            let different_here = equal.iter().filter(|pair| pair.1).count() as f64;
+            let same_here = equal.len() as f64 - different_here;
+            let (far, frr) = (different / all, 1.0 - same / all_same);
+            different += different_here;
+            same += same_here;
+            ordered += same_here * (all - different + different_here / 2.0);
+            let (far_now, frr_now) = (different / all, 1.0 - same / all_same);
+            if far_now <= 1e-3 {
+                tar = same / all_same;
+            }
+            if eer.is_none() && far_now >= frr_now {
+                let part = (frr - far) / (frr - far + far_now - frr_now);
+                eer = Some(far + part * (far_now - far));
+                at = equal[0].0.sqrt();
+            }
+        }
+        (ordered / (all * all_same), eer.unwrap(), at, tar)
+    }
+
+    #[test]
+    fn as_by_sorting_in_whatever_memory() {
+        // Little memory means many looks at all pairs: few points then.
+        let little = [(2, 1), (7, 10), (300, 1), (1 << 20, 3)];
+        let more = [(5000, 400), (1 << 10, 20_000)];
+        for (count, coarse, seed, budgets) in [
+            (40, true, 1, &little[..]),
+            (30, false, 2, &little),
+            (700, false, 3, &more),
+            (700, true, 4, &more),
+        ] {
+            let (points, labels) = heaps(count, coarse, seed);
+            let labelled = Labelled::new(&points, &labels).unwrap();
+            let usual = Verification::of(labelled).unwrap();
+            let (auc, eer, at, tar) = sorted(&points, &labels);
+            for (found, expected) in [
+                (usual.auc, auc),
+                (usual.eer, eer),
+                (usual.eer_distance, at),
+                (usual.tar_at_far_1e3, tar),
+            ] {
+                assert!(
+                    (found - expected).abs() < 1e-9,
+                    "{found} instead of {expected}"
+                );
+            }
+            for &(bins, kept) in budgets {
+                let found = Verification::within(labelled, Budget { bins, kept }).unwrap();
+                assert_eq!(found, usual, "{bins} bins, {kept} kept");
+            }
+        }
+    }
+
+    #[test]
+    fn every_point_of_many_counts() {
+        // Every second one would be of one class alone.
+        let count = 20_002;
+        let coords: Vec<f32> = (0..count).map(|i| ((i % 2) * 3 + i % 3) as f32).collect();
+        let labels: Vec<Class> = (0..count).map(|i| (i % 2) as Class).collect();
+        let found = of(&coords, &labels).unwrap();
+        let half = count as u64 / 2;
+        assert_eq!(found.different_pairs, half * half);
+        assert_eq!(found.same_pairs, half * (half - 1));
+        assert_eq!(found.histogram.same.iter().sum::<u64>(), found.same_pairs);
     }
 }

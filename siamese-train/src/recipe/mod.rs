@@ -183,6 +183,10 @@ pub struct Recipe {
     pub batch: usize,
     /// Passes over as many images as the training set has.
     pub epochs: f64,
+    /// The steps, if they aren't what `epochs` makes of the set's size: see
+    /// [`for_images`](Self::for_images).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<usize>,
     /// The optimiser.
     pub optimiser: Optimiser,
     /// Its (highest) learning rate.
@@ -343,6 +347,7 @@ impl RecipeName {
                 weighting: Weighting::Halves,
                 batch: 500,
                 epochs: 100.0,
+                steps: None,
                 optimiser: Optimiser::Adam,
                 learning_rate: 0.016,
                 schedule: Schedule::OneCycle,
@@ -379,6 +384,7 @@ impl RecipeName {
                 weighting: Weighting::Counted,
                 batch: 256,
                 epochs: 50_000.0 * 256.0 / 60_000.0,
+                steps: None,
                 optimiser: Optimiser::Sgd,
                 learning_rate: 0.01,
                 schedule: Schedule::Constant,
@@ -398,13 +404,38 @@ impl RecipeName {
     }
 }
 
+/// The least steps of a run whose length nobody asked for. A network needs about
+/// so many to form a map, however few images there are.
+pub const LEAST_STEPS: usize = 2_000;
+/// The most steps of a run.
+const MOST_STEPS: f64 = 1e9;
+/// The most images of a batch whose pairs all count: a matrix of all pairs then
+/// takes 256 MiB.
+const MOST_IN_A_MATRIX: usize = 8_192;
+/// The most images of any batch.
+const MOST_IN_A_BATCH: usize = 65_536;
+
 impl Recipe {
+    /// The same recipe for a run on `images` training images whose length nobody
+    /// asked for: with at least [`LEAST_STEPS`]. Passes over a small set are short,
+    /// and a fixed number of them would end before anything is learnt.
+    #[must_use]
+    pub fn for_images(self, images: usize) -> Self {
+        let short = self.steps(images) < LEAST_STEPS;
+        Self {
+            steps: if short { Some(LEAST_STEPS) } else { self.steps },
+            ..self
+        }
+    }
+
     /// The steps that it takes on `images` training images, at least 1.
     #[must_use]
     pub fn steps(&self, images: usize) -> usize {
-        (self.epochs * images as f64 / self.batch as f64)
-            .round()
-            .max(1.0) as usize
+        self.steps.unwrap_or_else(|| {
+            (self.epochs * images as f64 / self.batch as f64)
+                .round()
+                .max(1.0) as usize
+        })
     }
 
     /// The steps on `images` training images, split into those with floats and
@@ -443,18 +474,70 @@ impl Recipe {
     /// # Errors
     /// One sentence that names the knob that is out of range.
     pub fn check(&self) -> anyhow::Result<()> {
+        self.check_batch()?;
+        self.check_optimiser()?;
+        self.check_parts()?;
+        self.augmentation.check()?;
+        let Loss(terms) = &self.loss;
+        ensure!(!terms.is_empty(), "--loss needs at least one term");
+        for (weight, _) in terms {
+            above_zero(*weight, "the weight of a term of --loss")?;
+        }
+        above_zero(self.margin, "--margin")?;
+        above_zero(self.tail, "--tail")?;
+        let all_pairs_only = terms.iter().any(|(_, term)| *term != Term::Contrastive);
+        ensure!(
+            !(all_pairs_only && self.pairing == Pairing::Drawn),
+            "of the losses, only contrastive compares drawn pairs: use --pairing all"
+        );
+        Ok(())
+    }
+
+    /// How much is seen.
+    fn check_batch(&self) -> anyhow::Result<()> {
         ensure!(self.batch >= 4, "--batch must be at least 4 images");
         ensure!(
             self.batch.is_multiple_of(2),
             "--batch must be even: a batch holds pairs"
         );
+        let most = match self.pairing {
+            Pairing::All => MOST_IN_A_MATRIX,
+            Pairing::Drawn => MOST_IN_A_BATCH,
+        };
+        ensure!(
+            self.batch <= most,
+            "--batch must be at most {most} images where the pairing is {}",
+            match self.pairing {
+                Pairing::All => "all",
+                Pairing::Drawn => "drawn",
+            }
+        );
         ensure!(
             self.epochs > 0.0 && self.epochs <= 1e6,
-            "--epochs must be above 0"
+            "--epochs must be above 0 and at most 1000000"
         );
-        ensure!(self.learning_rate > 0.0, "--learning-rate must be above 0");
-        ensure!(self.margin > 0.0, "--margin must be above 0");
-        ensure!(self.tail > 0.0, "--tail must be above 0");
+        ensure!(
+            self.steps
+                .is_none_or(|steps| (1.0..=MOST_STEPS).contains(&(steps as f64))),
+            "--steps must be 1 to {MOST_STEPS}"
+        );
+        Ok(())
+    }
+
+    /// How the weights move.
+    fn check_optimiser(&self) -> anyhow::Result<()> {
+        above_zero(self.learning_rate, "--learning-rate")?;
+        at_least_zero(self.weight_decay, "--weight-decay")?;
+        ensure!(
+            self.learning_rate * self.weight_decay < 1.0,
+            "--weight-decay times --learning-rate must be below 1: more would turn weights round"
+        );
+        at_least_zero(self.clip, "--clip")?;
+        at_least_zero(self.sparsity, "--sparsity")
+    }
+
+    /// The knobs that are a part of something.
+    fn check_parts(&self) -> anyhow::Result<()> {
         ensure!(
             (0.0..1.0).contains(&self.averaging),
             "--averaging must be at least 0 and below 1"
@@ -468,10 +551,6 @@ impl Recipe {
             "--validation must be 0 to 0.5"
         );
         ensure!(
-            self.sparsity.is_finite() && self.sparsity >= 0.0,
-            "--sparsity must be 0 or more"
-        );
-        ensure!(
             (0.0..=1.0).contains(&self.mixtures),
             "--mixtures must be 0 to 1"
         );
@@ -479,17 +558,24 @@ impl Recipe {
             self.patience == 0 || self.validation > 0.0,
             "--patience needs validation images: use a --validation above 0"
         );
-        let all_pairs_only = self
-            .loss
-            .0
-            .iter()
-            .any(|(_, term)| *term != Term::Contrastive);
-        ensure!(
-            !(all_pairs_only && self.pairing == Pairing::Drawn),
-            "of the losses, only contrastive compares drawn pairs: use --pairing all"
-        );
         Ok(())
     }
+}
+
+fn above_zero(knob: f64, name: &str) -> anyhow::Result<()> {
+    ensure!(
+        knob.is_finite() && knob > 0.0,
+        "{name} must be a number above 0, not {knob}"
+    );
+    Ok(())
+}
+
+fn at_least_zero(knob: f64, name: &str) -> anyhow::Result<()> {
+    ensure!(
+        knob.is_finite() && knob >= 0.0,
+        "{name} must be a number of at least 0, not {knob}"
+    );
+    Ok(())
 }
 
 #[cfg(test)]
@@ -524,5 +610,81 @@ mod tests {
     #[test]
     fn the_original_takes_fifty_thousand_steps() {
         assert_eq!(RecipeName::Original.recipe().steps(60_000), 50_000);
+    }
+
+    #[test]
+    fn a_small_set_gets_enough_steps_and_a_large_one_its_passes() {
+        for recipe in [RecipeName::Default, RecipeName::FewShot].map(RecipeName::recipe) {
+            let small = recipe.clone().for_images(190);
+            assert_eq!(small.steps(190), LEAST_STEPS);
+            assert_eq!(small.phases(190), [1900, 100]);
+            // Nothing of the plan of a large set changes, so that its digest stays.
+            assert_eq!(recipe.clone().for_images(57_000), recipe);
+        }
+        let json = serde_json::to_string(&RecipeName::Default.recipe()).unwrap();
+        assert!(!json.contains("steps"), "{json}");
+    }
+
+    #[test]
+    fn knobs_out_of_range_are_named() {
+        type Change = fn(&mut Recipe, f64);
+        let knobs: [(&str, Change, &[f64]); 11] = [
+            ("--weight-decay", |r, v| r.weight_decay = v, &[-5.0, 1e6]),
+            ("--clip", |r, v| r.clip = v, &[-1.0]),
+            ("--sparsity", |r, v| r.sparsity = v, &[-1.0]),
+            ("--learning-rate", |r, v| r.learning_rate = v, &[0.0, -1.0]),
+            ("--margin", |r, v| r.margin = v, &[0.0, -1.0]),
+            ("--tail", |r, v| r.tail = v, &[0.0, -1.0]),
+            ("--epochs", |r, v| r.epochs = v, &[0.0, -1.0, 1e7]),
+            ("--averaging", |r, v| r.averaging = v, &[-0.1, 1.0]),
+            ("--tuning", |r, v| r.tuning = v, &[-0.1, 0.6]),
+            ("--validation", |r, v| r.validation = v, &[-0.1, 0.6]),
+            ("--loss", |r, v| r.loss.0[0].0 = v, &[0.0, -1.0]),
+        ];
+        for (name, change, values) in knobs {
+            let never = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+            for &value in values.iter().chain(&never) {
+                let mut recipe = RecipeName::Default.recipe();
+                change(&mut recipe, value);
+                let error = recipe.check().unwrap_err().to_string();
+                assert!(error.contains(name), "{name} of {value}: {error}");
+            }
+        }
+        let with = |change: fn(&mut Recipe)| {
+            let mut recipe = RecipeName::Default.recipe();
+            change(&mut recipe);
+            recipe.check()
+        };
+        assert!(with(|r| r.steps = Some(0)).is_err());
+        assert!(with(|r| r.batch = 1_000_000).is_err());
+        assert!(with(|r| r.batch = 5).is_err());
+        assert!(with(|r| r.loss.0.clear()).is_err());
+        assert!(with(|r| r.patience = 3).is_ok());
+        for name in RecipeName::value_variants() {
+            name.recipe().check().unwrap();
+        }
+    }
+
+    #[test]
+    fn impossible_distortions_are_named() {
+        type Change = fn(&mut Augmentation, f32);
+        let knobs: [(Change, &[f32]); 9] = [
+            (|a, v| a.shift = v, &[-1.0]),
+            (|a, v| a.rotation = v, &[-1.0]),
+            (|a, v| a.scale = v, &[-1.0, 1.0]),
+            (|a, v| a.shear = v, &[-1.0]),
+            (|a, v| a.elastic = v, &[-1.0]),
+            (|a, v| a.thickness = v, &[-0.1, 1.1]),
+            (|a, v| a.blur = v, &[-0.1, 1.1]),
+            (|a, v| a.noise = v, &[-0.1, 1.1]),
+            (|a, v| a.clean = v, &[-0.1, 1.1]),
+        ];
+        for (change, values) in knobs {
+            for &value in values.iter().chain(&[f32::NAN, f32::INFINITY]) {
+                let mut strength = Augmentation::ROBUST;
+                change(&mut strength, value);
+                assert!(strength.check().is_err(), "{strength:?}");
+            }
+        }
     }
 }

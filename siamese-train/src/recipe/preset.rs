@@ -52,19 +52,56 @@ impl Preset {
 
     /// What the first layer takes from an image of `width` by `height` pixels,
     /// for an embedding of `dim` coordinates.
+    ///
+    /// An image is pooled only if it has more pixels than the first layer takes of
+    /// a 28x28 image: a smaller one costs no more as it is, and has nothing to
+    /// spare.
     #[must_use]
     pub const fn input(self, width: u16, height: u16, dim: usize) -> Input {
-        let pooling = match self {
-            Self::Tiny => Pooling::Sum2x2,
+        let (pooling, inputs) = match self {
+            Self::Tiny => (Pooling::Sum2x2, 196),
             // Half of the weights and of the time. That costs nothing where few
             // coordinates are the bottleneck, and 0.2 points with 16 of them.
-            Self::Small if dim <= 4 => Pooling::Checkerboard,
-            Self::Small | Self::Medium | Self::Reference => Pooling::None,
+            Self::Small if dim <= 4 => (Pooling::Checkerboard, 392),
+            Self::Small | Self::Medium | Self::Reference => (Pooling::None, 784),
         };
-        Input {
+        let pooled = Input {
             width,
             height,
             pooling,
+        };
+        // A line of pixels has no 2x2 neighbours.
+        if pooled.pixels() <= inputs || width < 2 || height < 2 {
+            return Input {
+                pooling: Pooling::None,
+                ..pooled
+            };
         }
+        pooled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_images_with_pixels_to_spare_are_pooled() {
+        let pooling = |preset: Preset, width, height| preset.input(width, height, 2).pooling;
+        for (preset, usual) in [
+            (Preset::Tiny, Pooling::Sum2x2),
+            (Preset::Small, Pooling::Checkerboard),
+            (Preset::Reference, Pooling::None),
+        ] {
+            assert_eq!(pooling(preset, 28, 28), usual);
+            assert_eq!(pooling(preset, 64, 48), usual);
+            // Lines have no neighbours to be pooled with.
+            for (width, height) in [(8, 8), (14, 14), (1, 784), (2000, 1), (1, 1)] {
+                assert_eq!(pooling(preset, width, height), Pooling::None);
+            }
+        }
+        assert_eq!(pooling(Preset::Tiny, 16, 16), Pooling::Sum2x2);
+        assert_eq!(pooling(Preset::Small, 16, 16), Pooling::None);
+        assert_eq!(Preset::Small.input(28, 28, 16).pooling, Pooling::None);
     }
 }

@@ -1,15 +1,16 @@
 //! Float checkpoints: `safetensors` files with the training plan in their
 //! metadata.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use siamese_core::model::LAYERS;
 
-use crate::files::write_atomic;
+use crate::files::{hex, write_atomic};
 use crate::recipe::Plan;
 use crate::train::float_network::{FloatNetwork, Linear};
 use crate::train::history::Epoch;
@@ -29,6 +30,15 @@ pub struct Progress {
     pub best: Option<f64>,
     /// The epochs so far.
     pub history: Vec<Epoch>,
+    /// Whether all steps are taken, and only what follows from the network is
+    /// still to be made.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub trained: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(switch: &bool) -> bool {
+    !switch
 }
 
 /// A named float tensor: its name, shape and values in row-major order.
@@ -37,6 +47,10 @@ pub type NamedTensor = (String, Vec<usize>, Vec<f32>);
 /// The metadata keys of our checkpoints.
 const PLAN_KEY: &str = "siamese.plan";
 const PROGRESS_KEY: &str = "siamese.progress";
+/// SHA-256 of all else, in hexadecimal; see [`checksum`].
+const CHECKSUM_KEY: &str = "siamese.sha256";
+/// The key of the metadata in the file's header.
+const METADATA: &str = "__metadata__";
 
 /// Writes tensors with the plan, and where a run stands if it is not at its
 /// end. A file that is there is replaced only by a whole one.
@@ -72,8 +86,57 @@ pub fn write(
     if let Some(progress) = progress {
         metadata.insert(PROGRESS_KEY.to_owned(), serde_json::to_string(progress)?);
     }
-    let file = safetensors::serialize(views, Some(metadata))?;
+    metadata.insert(CHECKSUM_KEY.to_owned(), checksum(&metadata, tensors));
+    let file = in_order(safetensors::serialize(views, Some(metadata))?)?;
     write_atomic(path, |out| Ok(out.write_all(&file)?))
+}
+
+/// SHA-256 of the metadata but itself, and of the tensors, by name: everything that
+/// a flipped bit could change.
+fn checksum(metadata: &HashMap<String, String>, tensors: &[NamedTensor]) -> String {
+    let mut digest = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        digest.update((bytes.len() as u64).to_le_bytes());
+        digest.update(bytes);
+    };
+    let metadata: BTreeMap<_, _> = metadata.iter().collect();
+    for (key, value) in metadata.into_iter().filter(|(key, _)| *key != CHECKSUM_KEY) {
+        part(key.as_bytes());
+        part(value.as_bytes());
+    }
+    let mut tensors: Vec<&NamedTensor> = tensors.iter().collect();
+    tensors.sort_by_key(|(name, ..)| name);
+    for (name, shape, values) in tensors {
+        part(name.as_bytes());
+        let sides: Vec<u8> = shape
+            .iter()
+            .flat_map(|&side| (side as u64).to_le_bytes())
+            .collect();
+        part(&sides);
+        let values: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        part(&values);
+    }
+    hex(&digest.finalize())
+}
+
+/// A `safetensors` file with its metadata in the order of the keys, so that the
+/// same run writes the same bytes: the library keeps them in no order.
+fn in_order(file: Vec<u8>) -> Result<Vec<u8>> {
+    let (length, rest) = file
+        .split_first_chunk()
+        .context("a file without a header")?;
+    let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let mut header: serde_json::Value = serde_json::from_slice(header)?;
+    if let Some(metadata) = header.get_mut(METADATA) {
+        metadata.sort_all_objects();
+    }
+    let mut header = serde_json::to_vec(&header)?;
+    // The tensors begin at a multiple of eight.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok([&(header.len() as u64).to_le_bytes(), &*header, data].concat())
 }
 
 /// A checkpoint's content.
@@ -126,6 +189,17 @@ impl Checkpoint {
                 .map(|&bytes| f32::from_le_bytes(bytes))
                 .collect();
             tensors.insert(name, (view.shape().to_vec(), values));
+        }
+        // Versions before the checksum wrote none.
+        if let Some(expected) = metadata.get(CHECKSUM_KEY) {
+            let named = |(name, (shape, values)): (&String, &(Vec<usize>, Vec<f32>))| {
+                (name.clone(), shape.clone(), values.clone())
+            };
+            let named: Vec<NamedTensor> = tensors.iter().map(named).collect();
+            ensure!(
+                *expected == checksum(&metadata, &named),
+                "it is damaged: its checksum is that of another content"
+            );
         }
         Ok(Self {
             plan,
@@ -192,4 +266,75 @@ pub fn network_tensors(network: &FloatNetwork) -> Vec<NamedTensor> {
         ));
     }
     tensors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::{Dataset, Images};
+    use crate::recipe::{Preset, RecipeName};
+
+    fn plan() -> Plan {
+        let images = Images::new(2, 2, vec![0; 8]).unwrap();
+        let data = Dataset::new(images, vec![0, 1]).unwrap();
+        Plan::new(Preset::Tiny, 2, RecipeName::Default.recipe(), 1, &data).unwrap()
+    }
+
+    fn progress() -> Progress {
+        Progress {
+            step: 7,
+            tuning_from: None,
+            hidden_scales: None,
+            epoch_loss: (0.5, 3),
+            best: None,
+            history: Vec::new(),
+            trained: false,
+        }
+    }
+
+    fn written(folder: &Path) -> Vec<u8> {
+        let path = folder.join("a.safetensors");
+        let tensors = [
+            ("b".to_owned(), vec![2, 2], vec![1.0, 2.0, 3.0, 4.0]),
+            ("a".to_owned(), vec![3], vec![5.0, 6.0, 7.0]),
+        ];
+        write(&path, &plan(), Some(&progress()), &tensors).unwrap();
+        std::fs::read(path).unwrap()
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed_and_the_same_run_writes_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = written(folder.path());
+        assert!((0..20).all(|_| written(folder.path()) == good));
+        let read = Checkpoint::parse(&good).unwrap();
+        assert_eq!((&read.plan, read.progress), (&plan(), Some(progress())));
+        assert_eq!(read.tensors["a"], (vec![3], vec![5.0, 6.0, 7.0]));
+        for place in 0..good.len() {
+            for bit in 0..8 {
+                let mut bad = good.clone();
+                bad[place] ^= 1 << bit;
+                let Ok(read) = Checkpoint::parse(&bad) else {
+                    continue;
+                };
+                // What is still accepted must say the same: a blank of the padding, or
+                // the checksum's own key, without which nothing is checked.
+                assert_eq!(read.plan, plan(), "bit {bit} of byte {place}");
+                assert_eq!(read.progress, Some(progress()), "bit {bit} of byte {place}");
+                assert_eq!(read.tensors["a"].1, [5.0, 6.0, 7.0]);
+                assert_eq!(read.tensors["b"].1, [1.0, 2.0, 3.0, 4.0]);
+            }
+        }
+    }
+
+    #[test]
+    fn checkpoints_without_a_checksum_are_read() {
+        let metadata =
+            HashMap::from([(PLAN_KEY.to_owned(), serde_json::to_string(&plan()).unwrap())]);
+        let bytes = 2.5f32.to_le_bytes();
+        let view = TensorView::new(Dtype::F32, vec![1], &bytes).unwrap();
+        let file = safetensors::serialize([("a", view)], Some(metadata)).unwrap();
+        let read = Checkpoint::parse(&file).unwrap();
+        assert_eq!(read.tensors["a"], (vec![1], vec![2.5]));
+    }
 }

@@ -16,7 +16,7 @@ use crate::recipe::Plan;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::float_network::FloatNetwork;
 use crate::train::history::{Epoch, Film};
-use crate::train::loss::loss;
+use crate::train::loss::{has_something_to_compare, loss};
 
 use super::resume;
 use super::run::Run;
@@ -28,6 +28,8 @@ const LOADERS: usize = 2;
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// Steps between two reports; reading the loss waits for the device.
 const REPORT_EVERY: usize = 20;
+/// Batches in turn that may have nothing to compare, by the luck of the draw.
+const IDLE: usize = 20;
 /// The learning rate of the integer phase, as a part of the recipe's.
 const TUNING_RATE: f64 = 0.004;
 
@@ -98,9 +100,12 @@ pub fn fit(
     let [float_steps, tuning_steps] = recipe.phases(training.len());
     let mut run = Run::new(plan, device);
     let mut watch = Watch::new(plan, &training, &validation, device)?;
+    let mut trained = false;
     if partial.exists() {
-        resume::restore(&mut run, &mut watch, plan, &Checkpoint::read(partial)?)
+        let checkpoint = Checkpoint::read(partial)?;
+        resume::restore(&mut run, &mut watch, plan, &checkpoint)
             .with_context(|| format!("can't go on from {}", partial.display()))?;
+        trained = checkpoint.progress.is_some_and(|progress| progress.trained);
     }
     let first_step = run.step;
     let session = Session {
@@ -110,7 +115,7 @@ pub fn fit(
         partial,
         stop,
     };
-    if run.tuning_from.is_none() {
+    if run.tuning_from.is_none() && !trained {
         let steps = 0..float_steps;
         if !session.train(&mut run, &mut watch, steps, tuning_steps, &mut report)? {
             return Ok(Outcome::Interrupted { step: run.step });
@@ -120,12 +125,14 @@ pub fn fit(
             run.begin_tuning(watch.calibrate(&run.network)?);
         }
     }
-    if let Some(from) = run.tuning_from {
+    if let Some(from) = run.tuning_from.filter(|_| !trained) {
         let steps = from..from + tuning_steps;
         if !session.train(&mut run, &mut watch, steps, 0, &mut report)? {
             return Ok(Outcome::Interrupted { step: run.step });
         }
     }
+    // What is left can fail or be stopped, and then needs no step again.
+    resume::save(&run, &watch, plan, partial, true)?;
     Ok(Outcome::Finished(Box::new(Trained {
         network: run.network.fold(),
         hidden_scales: run.network.hidden_scales(),
@@ -164,6 +171,7 @@ impl Session<'_> {
             recipe.batch,
             recipe.sampling,
             recipe.pairing,
+            recipe.symmetries,
             plan.seed,
         )?;
         let mut loader = Loader::start(
@@ -182,11 +190,24 @@ impl Session<'_> {
         };
         let (start, first) = (Instant::now(), run.step);
         let mut saved = Instant::now();
+        let mut idle = 0;
         while let Some(batch) = loader.next_batch() {
             let images = Tensor::from_slice(&batch.inputs)
                 .reshape([-1, inputs])
                 .to_device(self.device);
             let labels = Tensor::from_slice(&batch.labels).to_device(self.device);
+            idle = if has_something_to_compare(recipe, &batch.labels) {
+                0
+            } else {
+                idle + 1
+            };
+            ensure!(
+                idle < IDLE.min(steps.len()),
+                "{idle} batches of {} images in turn held no two images that the loss {} compares; \
+                 use a larger --batch, or --sampling balanced",
+                recipe.batch,
+                recipe.loss
+            );
             loader.recycle(batch);
             let (embeddings, hidden) = run.network.embed_batch(&images);
             let mut loss = loss(recipe, &embeddings, &labels);
@@ -234,7 +255,7 @@ impl Session<'_> {
             }
             let stopping = self.stop.load(Ordering::Relaxed);
             if run.step < steps.end && (stopping || saved.elapsed() > SAVE_EVERY) {
-                resume::save(run, watch, plan, self.partial)?;
+                resume::save(run, watch, plan, self.partial, false)?;
                 saved = Instant::now();
                 if stopping {
                     return Ok(false);
@@ -248,5 +269,134 @@ impl Session<'_> {
             steps.end
         );
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::batch::loader::inputs_of;
+    use crate::dataset::{Class, Images};
+    use crate::embed::points::Points;
+    use crate::evaluate::{Labelled, centroid};
+    use crate::recipe::{Preset, Recipe, RecipeName};
+    use crate::train::network::{FoldedTensors, to_vec};
+
+    /// The side of a glyph.
+    const SIDE: usize = 14;
+
+    /// `each` glyphs of each class: three strokes that the class alone decides, drawn
+    /// by a hand that shakes.
+    fn glyphs(classes: Class, each: usize, hand: u64) -> Dataset {
+        let mut pixels = Vec::new();
+        let mut labels = Vec::new();
+        let mut shaking = ChaCha8Rng::seed_from_u64(hand);
+        for class in 0..classes {
+            let mut shape = ChaCha8Rng::seed_from_u64(1000 + u64::from(class));
+            let strokes: [[f32; 4]; 3] =
+                std::array::from_fn(|_| std::array::from_fn(|_| shape.random_range(2.0..12.0)));
+            for _ in 0..each {
+                let mut glyph = [0u8; SIDE * SIDE];
+                for stroke in strokes {
+                    let [x0, y0, x1, y1] = stroke.map(|end| end + shaking.random_range(-1.0..1.0));
+                    for step in 0..=20 {
+                        let part = step as f32 / 20.0;
+                        let (x, y) = (x0 + part * (x1 - x0), y0 + part * (y1 - y0));
+                        glyph[y as usize * SIDE + x as usize] = 255;
+                    }
+                }
+                pixels.extend(glyph);
+                labels.push(class);
+            }
+        }
+        Dataset::new(Images::new(SIDE, SIDE, pixels).unwrap(), labels).unwrap()
+    }
+
+    /// Trains for some steps; gives the mean loss of the first and the last epoch, and
+    /// the share of new glyphs whose class has the nearest mean.
+    fn learn(recipe: Recipe, dim: usize, classes: Class, each: usize) -> (f64, f64, f64) {
+        let data = glyphs(classes, each, 1);
+        let plan = Plan::new(Preset::Small, dim, recipe, 1, &data).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let partial = folder.path().join("partial");
+        let stop = AtomicBool::new(false);
+        let outcome = fit(&plan, &data, Device::Cpu, &partial, &stop, |_| {}).unwrap();
+        let Outcome::Finished(trained) = outcome else {
+            panic!("nobody stopped it");
+        };
+        let tensors = FoldedTensors::new(&trained.network, Device::Cpu);
+        let embed = |data: &Dataset| {
+            let inputs = inputs_of(plan.input, data.images.pixels());
+            let inputs = Tensor::from_slice(&inputs).reshape([data.len() as i64, -1]);
+            let [_, _, embeddings] = tensors.forward(&inputs);
+            Points::new(dim, to_vec(&embeddings)).unwrap()
+        };
+        let new = glyphs(classes, 3, 2);
+        let right = centroid::centroid_accuracy(
+            Labelled::new(&embed(&data), &data.labels).unwrap(),
+            Labelled::new(&embed(&new), &new.labels).unwrap(),
+        );
+        let floats: Vec<f64> = trained.history.iter().map(|epoch| epoch.loss).collect();
+        (floats[0], floats[floats.len() - 1], right.unwrap())
+    }
+
+    fn recipe(name: RecipeName, steps: usize) -> Recipe {
+        Recipe {
+            steps: Some(steps),
+            tuning: 0.0,
+            validation: 0.0,
+            ..name.recipe()
+        }
+    }
+
+    #[test]
+    fn few_shot_learns_many_classes() {
+        for (classes, each, least) in [(64, 8, 0.8), (300, 4, 0.7)] {
+            let recipe = recipe(RecipeName::FewShot, 160);
+            let (first, last, right) = learn(recipe, 64, classes, each);
+            assert!(
+                last > 0.0 && last < 0.6 * first,
+                "{classes}: {first} to {last}"
+            );
+            assert!(right > least, "{classes}: {right}");
+        }
+    }
+
+    #[test]
+    fn triplets_learn_many_classes() {
+        let recipe = Recipe {
+            loss: "triplet".parse().unwrap(),
+            ..recipe(RecipeName::Default, 200)
+        };
+        let (first, last, right) = learn(recipe, 16, 100, 8);
+        assert!(last < first, "{first} to {last}");
+        assert!(right > 0.8, "{right}");
+    }
+
+    #[test]
+    fn a_class_of_one_image_breaks_nothing() {
+        let mut recipe = recipe(RecipeName::FewShot, 20);
+        recipe.batch = 64;
+        let (first, ..) = learn(recipe, 8, 40, 1);
+        assert!(first > 0.0 && first.is_finite());
+    }
+
+    #[test]
+    fn a_loss_without_a_pair_is_an_error_and_no_zero() {
+        let data = glyphs(200, 1, 1);
+        let recipe = Recipe {
+            sampling: crate::recipe::Sampling::Random,
+            batch: 4,
+            ..recipe(RecipeName::Default, 100)
+        };
+        let plan = Plan::new(Preset::Small, 2, recipe, 1, &data).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let partial = folder.path().join("partial");
+        let stop = AtomicBool::new(false);
+        let error = fit(&plan, &data, Device::Cpu, &partial, &stop, |_| {}).unwrap_err();
+        assert!(error.to_string().contains("--batch"), "{error:#}");
     }
 }

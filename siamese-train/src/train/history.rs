@@ -3,11 +3,15 @@
 use crate::dataset::Class;
 use serde::{Deserialize, Serialize};
 
-/// What was seen at the end of an epoch.
+/// What was seen at the end of an epoch: a pass over the training images, or some
+/// passes where one is less than twenty steps.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// Epochs done; the last of a phase may be a part of one.
     pub epoch: f64,
+    /// Steps done; 0 in a checkpoint of a version that didn't tell.
+    #[serde(default)]
+    pub step: usize,
     /// The mean loss of its steps.
     pub loss: f64,
     /// Fraction of the validation images that the 25 nearest of some training

@@ -42,6 +42,25 @@ pub fn loss(recipe: &Recipe, embeddings: &Tensor, labels: &Tensor) -> Tensor {
         .unwrap_or_else(|| embeddings.sum(Kind::Float) * 0.0)
 }
 
+/// Whether a batch of images with these labels has a pair that the loss learns
+/// from. Two of one class make one for every loss. Two of different classes are
+/// enough for the contrastive loss alone.
+#[must_use]
+pub fn has_something_to_compare(recipe: &Recipe, labels: &[i64]) -> bool {
+    let Loss(terms) = &recipe.loss;
+    let contrastive = terms.iter().any(|(_, term)| *term == Term::Contrastive);
+    match recipe.pairing {
+        Pairing::Drawn => contrastive && !labels.is_empty(),
+        Pairing::All => {
+            let mut labels = labels.to_vec();
+            labels.sort_unstable();
+            let count = labels.len();
+            labels.dedup();
+            labels.len() > 1 && (contrastive || labels.len() < count)
+        }
+    }
+}
+
 /// Cross-entropy of every image's class by the distances to the classes' means,
 /// the image left out of its own; mean over the images whose class has another.
 fn prototypical(embeddings: &Tensor, labels: &Tensor, tail: f64) -> Tensor {
@@ -268,5 +287,35 @@ mod tests {
         let recipe = RecipeName::Default.recipe();
         loss(&recipe, &points, &Tensor::from_slice(&[0i64, 0, 1, 1])).backward();
         assert!(points.grad().isfinite().all().int64_value(&[]) == 1);
+    }
+
+    #[test]
+    fn what_is_masked_wholly_is_noticed() {
+        let recipe = |loss: &str, pairing| Recipe {
+            loss: loss.parse().unwrap(),
+            pairing,
+            ..RecipeName::Default.recipe()
+        };
+        for loss_text in ["prototypical", "triplet", "student-t", "gaussian"] {
+            let recipe = recipe(loss_text, Pairing::All);
+            assert!(has_something_to_compare(&recipe, &[3, 1, 2, 3]));
+            for labels in [&[3, 1, 2, 4], &[3, 3, 3, 3]] {
+                assert!(!has_something_to_compare(&recipe, labels), "{loss_text}");
+                // Which is why: nothing comes out of it.
+                let points = Tensor::from_slice(&[0.0f32, 0.0, 0.0, 1.0, 3.0, 0.0, 3.0, 2.0]);
+                let value = loss(
+                    &recipe,
+                    &points.reshape([4, 2]),
+                    &Tensor::from_slice(labels),
+                );
+                assert!(value.double_value(&[]) == 0.0 || labels[0] == labels[1]);
+            }
+        }
+        let contrastive = recipe("contrastive", Pairing::All);
+        assert!(has_something_to_compare(&contrastive, &[3, 1, 2, 4]));
+        assert!(has_something_to_compare(
+            &RecipeName::Original.recipe(),
+            &[3, 1, 2, 4]
+        ));
     }
 }

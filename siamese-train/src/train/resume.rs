@@ -12,7 +12,14 @@ use super::watch::Watch;
 use crate::recipe::Plan;
 
 /// Writes everything that the next step, and what has been seen, depend on.
-pub(super) fn save(run: &Run, watch: &Watch, plan: &Plan, path: &Path) -> Result<()> {
+/// `trained` says that no step follows.
+pub(super) fn save(
+    run: &Run,
+    watch: &Watch,
+    plan: &Plan,
+    path: &Path,
+    trained: bool,
+) -> Result<()> {
     let mut state = run.state();
     state.extend(numbered(
         "best",
@@ -30,6 +37,7 @@ pub(super) fn save(run: &Run, watch: &Watch, plan: &Plan, path: &Path) -> Result
         epoch_loss: watch.epoch_loss(),
         best: watch.best().as_ref().map(|(knn25, _)| *knn25),
         history: watch.history.clone(),
+        trained,
     };
     checkpoint::write(path, plan, Some(&progress), &tensors)
 }

@@ -23,6 +23,9 @@ use crate::train::network::{FoldedTensors, Network, to_vec};
 const GALLERY: usize = 5_000;
 /// The name of a film's tensors in a checkpoint.
 const FILM: &str = "film";
+/// The least steps between two looks at the validation images: a pass over a
+/// small set is shorter than a look.
+const LEAST_BETWEEN: usize = 20;
 /// Pictures of a film, and points in each.
 const FRAMES: usize = 60;
 const FILMED: usize = 1_500;
@@ -30,7 +33,9 @@ const FILMED: usize = 1_500;
 /// The watcher of one run.
 #[derive(Debug)]
 pub(super) struct Watch {
-    /// Steps of an epoch.
+    /// Steps of a pass over the training images, at least 1.
+    pass: usize,
+    /// Steps between two looks: a pass, or more.
     epoch: usize,
     /// Steps of the float phase.
     steps: usize,
@@ -100,8 +105,10 @@ impl Watch {
             labels: filmed.labels.iter().copied().take(FILMED).collect(),
             frames: Vec::new(),
         };
+        let pass = training.len().div_ceil(plan.recipe.batch);
         Ok(Self {
-            epoch: training.len().div_ceil(plan.recipe.batch),
+            pass,
+            epoch: pass.max(LEAST_BETWEEN),
             steps: plan.recipe.phases(training.len())[0],
             gallery,
             validation,
@@ -167,7 +174,8 @@ impl Watch {
             self.best = Some((knn25, kept()));
         }
         self.history.push(Epoch {
-            epoch: moment.step as f64 / self.epoch as f64,
+            epoch: moment.step as f64 / self.pass as f64,
+            step: moment.step,
             loss: f64::from(sum) / count.max(1) as f64,
             knn25,
             active: [active(first), active(second)],

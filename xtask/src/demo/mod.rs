@@ -135,6 +135,11 @@ impl<'a> Demo<'a> {
             );
             return Ok(());
         }
+        // Of another call: the trainer replaces no finished model by itself.
+        if made[0].is_file() {
+            fs::remove_file(&made[0])
+                .with_context(|| format!("can't remove {}", made[0].display()))?;
+        }
         shell::step(
             "Training",
             "same digits near each other, different ones apart; then to integers",
