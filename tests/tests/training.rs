@@ -73,7 +73,7 @@ fn usual() -> Dataset {
 }
 
 /// Starts a run and waits until it has begun to train.
-fn begin(command: &mut Command) -> (std::process::Child, impl Iterator<Item = String>) {
+fn begin(command: &mut Command) -> (std::process::Child, impl Iterator<Item = String> + use<>) {
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap())
         .lines()
