@@ -15,7 +15,7 @@ fn read(path: &str) -> String {
 }
 
 /// Features that are no board.
-const OTHERS: [&str; 4] = ["default", "log-rtt", "panics", "semihosting"];
+const OTHERS: [&str; 5] = ["default", "log-rtt", "panics", "pictures", "semihosting"];
 
 #[test]
 fn the_firmware_has_a_feature_for_each_board_and_no_other() {

@@ -47,9 +47,9 @@ pub use output::Output;
     after_help = "\
 Examples, from nothing to a picture:
   siamese-train data --dataset mnist
-  siamese-train train --preset small
-  siamese-train eval --model model/small.siam
-  siamese-train plot --model model/small.siam --out-dir pictures
+  siamese-train train --preset small --out mine
+  siamese-train eval --model mine/small.siam
+  siamese-train plot --model mine/small.siam --out-dir pictures
 
 A model that somebody else trained needs no `train`, and no libtorch."
 )]
