@@ -11,7 +11,7 @@ use siamese_link::Fault;
 
 use common::{Random, build, random_model, start};
 
-/// Pictures that each board gets.
+/// Pictures of each board whose embeddings are compared; blank ones come besides.
 const PICTURES: usize = 1000;
 
 /// A board with room for pictures, and the model that it runs.
@@ -55,8 +55,9 @@ fn agrees(board: Board, room: usize) {
     let model = Model::parse(&model).unwrap();
     let mut reference = Reference::new(model);
     let mut random = Random::new(3);
-    let mut blank = 0;
-    for number in 0..PICTURES {
+    let (mut embedded, mut blank) = (0, 0);
+    while embedded < PICTURES {
+        let number = embedded + blank;
         let (width, height, pixels) = picture(&mut random, room);
         let ink = [Ink::Auto, Ink::Auto, Ink::Bright, Ink::Dark][number % 4];
         let found = device.embed_picture(width, height, &pixels, ink);
@@ -67,6 +68,7 @@ fn agrees(board: Board, room: usize) {
                 let (coordinates, hidden_crc) = reference.embed(&frame).unwrap();
                 assert_eq!(found.coordinates, coordinates, "{number}");
                 assert_eq!(found.hidden_crc, hidden_crc, "{number}");
+                embedded += 1;
             }
             (Err(error), Err(Error::Fault(fault))) => {
                 assert_eq!(fault, Fault::Picture(error), "{number}");
@@ -75,9 +77,9 @@ fn agrees(board: Board, room: usize) {
             (expected, found) => panic!("{number}: {expected:?} here, {found:?} there"),
         }
     }
-    assert!(blank < PICTURES / 2, "{blank} pictures are blank");
+    assert!(blank > 0, "no picture is blank");
     let memory = device.memory().unwrap();
-    println!("{board}: {blank} of {PICTURES} blank, {memory:?}");
+    println!("{board}: {embedded} embedded, {blank} blank, {memory:?}");
     assert!(memory.stack_peak > 0 && memory.stack_peak < memory.stack_size);
     // Refused in words, and the device goes on.
     let large = device.embed_picture(1000, 1000, &[0; 10], Ink::Auto);
@@ -115,10 +117,10 @@ fn a_cortex_m4_sees_what_the_host_sees() {
 }
 
 #[test]
-fn a_firmware_without_room_for_pictures_says_so() {
+fn a_firmware_without_pictures_says_so() {
     let mut device = start(&build(Board::Mps2An386), Board::Mps2An386);
     match device.embed_picture(40, 40, &[0; 1600], Ink::Auto) {
-        Err(Error::Fault(Fault::Picture(PictureError::TooLarge { room: 0, .. }))) => {}
+        Err(Error::Fault(Fault::Unsupported)) => {}
         other => panic!("{other:?}"),
     }
 }

@@ -8,6 +8,7 @@ use siamese_core::checksum::checksum;
 use siamese_core::gallery::GalleryError;
 use siamese_core::image::Input;
 use siamese_core::model::{Header, LAYERS, LayerParts, Scales, encode, encoded_len};
+#[cfg(feature = "pictures")]
 use siamese_core::preprocess::{Grey, Ink, PictureError, fit};
 use siamese_core::requantise::Requantise;
 use siamese_core::{Embedder, Gallery, Model};
@@ -957,6 +958,7 @@ mod asynchronous {
     }
 }
 
+#[cfg(feature = "pictures")]
 #[test]
 fn a_picture_comes_in_parts_that_may_come_twice() {
     let mut parts = parts();

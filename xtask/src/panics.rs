@@ -69,7 +69,9 @@ pub fn check(workspace: &Workspace) -> Result<()> {
 /// What can panic in the program for a board.
 fn of(workspace: &Workspace, board: Board, feature: Option<&str>) -> Result<Vec<Panic>> {
     let model = workspace.root().join(MODEL);
-    let mut build = Build::new(&model, board).program(Program::NoPanic);
+    let mut build = Build::new(&model, board)
+        .program(Program::NoPanic)
+        .feature("pictures");
     if let Some(feature) = feature {
         build = build.feature(feature);
     }

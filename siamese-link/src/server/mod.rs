@@ -8,6 +8,7 @@
 #[cfg(feature = "async")]
 mod asynchronous;
 mod blocking;
+#[cfg(feature = "pictures")]
 mod picture;
 
 use heapless::Vec;
@@ -24,6 +25,7 @@ use crate::message::{
 #[cfg(feature = "async")]
 pub use asynchronous::AsyncServer;
 pub use blocking::Server;
+#[cfg(feature = "pictures")]
 use picture::Incoming;
 
 /// How long a half received frame may stay without another byte, in milliseconds:
@@ -54,7 +56,8 @@ pub trait Platform {
     }
 
     /// Memory for a grey picture that a host sends in parts, always the same: one byte a
-    /// pixel. Without it, there is room for none.
+    /// pixel. Without it, there is room for none. Nothing asks for it without the feature
+    /// `pictures`.
     fn picture(&mut self) -> &mut [u8] {
         &mut []
     }
@@ -120,6 +123,7 @@ struct Device<'m, 'f, P, const D: usize, const SHARED: usize, const HIDDEN1: usi
     changes: u32,
     can_save: bool,
     refused: Option<Refused>,
+    #[cfg(feature = "pictures")]
     incoming: Incoming,
 }
 
@@ -181,6 +185,7 @@ impl<'m, 'f, P: Platform, const D: usize, const SHARED: usize, const HIDDEN1: us
                 changes: 0,
                 can_save: false,
                 refused: None,
+                #[cfg(feature = "pictures")]
                 incoming: Incoming::NONE,
             },
         })
@@ -300,6 +305,7 @@ impl<'m, 'f, P: Platform, const D: usize, const SHARED: usize, const HIDDEN1: us
                 } else {
                     match received.payload.message() {
                         // The request is over, so that its buffer takes the frame.
+                        #[cfg(feature = "pictures")]
                         Ok(Request::EmbedPicture { ink }) => {
                             self.device.embed_picture(ink, self.buffer)
                         }
@@ -382,7 +388,9 @@ impl<'f, P: Platform, const D: usize, const SHARED: usize, const HIDDEN1: usize,
                 Response::Verified(verified.map_err(Fault::Gallery)?)
             }
             Request::List { from } => Response::Entries(self.list(from)),
+            #[cfg(feature = "pictures")]
             Request::Picture { width, height } => self.begin_picture(width, height)?,
+            #[cfg(feature = "pictures")]
             Request::PicturePart { from, pixels } => self.take_part(from, pixels)?,
             Request::Open => {
                 // Opened already, it stays as it is: the request came twice.
