@@ -393,12 +393,11 @@ impl Log {
     fn open(path: &Path, goes_on: bool) -> Result<Self> {
         let mut options = OpenOptions::new();
         options.create(true).append(true);
-        let file = options.open(path).and_then(|file| {
+        let file = options.open(path).inspect(|file| {
             if !goes_on {
                 // A device or a pipe has no length.
                 let _ = file.set_len(0);
             }
-            Ok(file)
         });
         Ok(Self {
             path: path.to_owned(),
