@@ -284,18 +284,19 @@ fn fewshot_tells_whether_training_has_seen_the_classes() {
     };
     let model = model_path("small-fewshot-without-789.siam");
     let text = fewshot(&model, "7,8,9");
-    assert!(text.contains("classes 7, 8, 9 never trained"), "{text}");
+    assert!(text.contains("7, 8, 9: never seen in training"), "{text}");
     let text = fewshot(&model, "6,7");
-    assert!(text.contains("HAS SEEN 6:"), "{text}");
-    // Without its plan beside it, nobody knows.
+    assert!(text.contains("6: SEEN IN TRAINING"), "{text}");
+    assert!(text.contains("7: never seen"), "{text}");
+    // Without its report beside it, nobody knows.
     let alone = folder.path().join("alone.siam");
     fs::copy(&model, &alone).unwrap();
     let text = fewshot(&alone, "7,8,9");
-    assert!(text.contains("is not known"), "{text}");
-    // Nor by the plan of another model.
+    assert!(text.contains("not recorded"), "{text}");
+    // Nor by the report of another model.
     let other = model_path("small-fewshot.json");
     fs::copy(other, folder.path().join("alone.json")).unwrap();
-    assert!(fewshot(&alone, "7,8,9").contains("is not known"));
+    assert!(fewshot(&alone, "7,8,9").contains("not recorded"));
 }
 
 #[test]

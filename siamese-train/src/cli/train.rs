@@ -147,11 +147,13 @@ impl Job<'_> {
     /// saved, at Ctrl-C.
     pub fn run(self, output: Output) -> Result<Report> {
         self.check()?;
+        let claim = Claim::on(&self.files)?;
+        check_nothing_is_lost(&self.files, self.fresh)?;
+        // Before the first word: whoever has read it may stop the run.
+        let stop = stop_at_ctrl_c()?;
         for remark in self.remarks() {
             output.note(&remark);
         }
-        let claim = Claim::on(&self.files)?;
-        check_nothing_is_lost(&self.files, self.fresh)?;
         let Self {
             plan,
             train,
@@ -172,7 +174,6 @@ impl Job<'_> {
             output.note(&format!("going on from {}", partial.display()));
         }
         let mut log = log.map(|path| Log::open(path, goes_on)).transpose()?;
-        let stop = stop_at_ctrl_c()?;
         let steps = plan
             .recipe
             .steps(train.len() - train.held_out(plan.recipe.validation));
