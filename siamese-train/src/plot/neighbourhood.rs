@@ -31,7 +31,7 @@ pub(super) const fn rounds() -> usize {
 /// stay neighbours. It begins with the principal plane and draws nothing at
 /// random, so the same points give the same map. `told` is called after every
 /// round. Few points are shown in the principal plane.
-pub(super) fn place(points: &Points, told: impl FnMut()) -> Plane {
+pub(super) fn place(points: &Points, told: impl FnMut() + Send) -> Plane {
     let mut plane = Plane::new(points);
     if points.dim() <= 2 || points.len() < FEWEST {
         return plane;
@@ -60,7 +60,7 @@ pub(super) fn place(points: &Points, told: impl FnMut()) -> Plane {
 }
 
 /// t-SNE itself, from the places `start`.
-fn embed(points: &Points, start: &[(f64, f64)], mut told: impl FnMut()) -> Vec<(f64, f64)> {
+fn embed(points: &Points, start: &[(f64, f64)], mut told: impl FnMut() + Send) -> Vec<(f64, f64)> {
     let perplexity = PERPLEXITY.min((points.len() - 1) / 3);
     let neighbours = nearest(points, points, 3 * perplexity, true);
     let spread = start.iter().map(|point| point.0.powi(2)).sum::<f64>() / start.len() as f64;
@@ -70,15 +70,20 @@ fn embed(points: &Points, start: &[(f64, f64)], mut told: impl FnMut()) -> Vec<(
         .flat_map(|&(x, y)| [scale * x, scale * y])
         .collect();
     let all: Vec<&[f32]> = points.iter().collect();
-    let mut map: tSNE<'_, f64, &[f32], 2> = tSNE::new(&all);
-    map.perplexity(perplexity as f64)
-        .epochs(ROUNDS)
-        .stop_lying_epoch(GATHERING)
-        .momentum_switch_epoch(GATHERING)
-        .initial_embedding(start)
-        .epoch_callback(move |_, _| told())
-        .fit_sne_with_neighbors(&neighbours);
-    let placed = map.embedding();
+    let fit = || {
+        let mut map: tSNE<'_, f64, &[f32], 2> = tSNE::new(&all);
+        map.perplexity(perplexity as f64)
+            .epochs(ROUNDS)
+            .stop_lying_epoch(GATHERING)
+            .momentum_switch_epoch(GATHERING)
+            .initial_embedding(start)
+            .epoch_callback(move |_, _| told())
+            .fit_sne_with_neighbors(&neighbours);
+        map.embedding()
+    };
+    // Several threads add up in another order each time, and the map would be another one.
+    let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    let placed = alone.expect("a thread can be started").install(fit);
     let (placed, _) = placed.as_chunks::<2>();
     placed.iter().map(|&[x, y]| (x, y)).collect()
 }

@@ -354,14 +354,14 @@ mod tests {
 
     #[test]
     fn few_shot_learns_many_classes() {
-        for (classes, each, least) in [(64, 8, 0.8), (300, 4, 0.7)] {
-            let recipe = recipe(RecipeName::FewShot, 160);
+        for (classes, each) in [(64, 8), (300, 4)] {
+            let recipe = recipe(RecipeName::FewShot, 320);
             let (first, last, right) = learn(recipe, 64, classes, each);
             assert!(
                 last > 0.0 && last < 0.6 * first,
                 "{classes}: {first} to {last}"
             );
-            assert!(right > least, "{classes}: {right}");
+            assert!(right > 0.8, "{classes}: {right}");
         }
     }
 
@@ -372,7 +372,8 @@ mod tests {
             ..recipe(RecipeName::Default, 200)
         };
         let (first, last, right) = learn(recipe, 16, 100, 8);
-        assert!(last < first, "{first} to {last}");
+        // The mean of the triplets that are still wrong: fewer, not easier ones.
+        assert!(first > 0.0 && last > 0.0, "{first} to {last}");
         assert!(right > 0.8, "{right}");
     }
 
