@@ -48,6 +48,11 @@ pub fn plan(whole: &Plan, group: &BTreeSet<Class>) -> Plan {
         without: whole.without.union(group).copied().collect(),
         recipe: Recipe {
             epochs: whole.recipe.epochs * LENGTH,
+            // A small set's training is counted in steps.
+            steps: whole
+                .recipe
+                .steps
+                .map(|steps| (steps as f64 * LENGTH).ceil() as usize),
             // The integers are those of the whole training; here, floats will do.
             tuning: 0.0,
             validation: 0.0,
@@ -137,6 +142,8 @@ fn numbered(partial: &Path, number: usize) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::Images;
+    use crate::recipe::{Preset, RecipeName};
 
     #[test]
     fn every_class_is_left_out_once_and_two_remain() {
@@ -150,5 +157,21 @@ mod tests {
             assert!(groups.iter().all(|group| group.len() + 2 <= classes.len()));
         }
         assert!(groups(&[1, 2]).is_empty());
+    }
+
+    #[test]
+    fn a_training_that_leaves_out_is_short_however_long_the_whole_one_is_counted() {
+        let images = Images::new(8, 8, vec![0; 64 * 60]).unwrap();
+        let set = Dataset::new(images, (0..60).map(|image| image % 6).collect()).unwrap();
+        for recipe in [
+            RecipeName::Default.recipe(),
+            RecipeName::Default.recipe().for_images(60),
+        ] {
+            let whole = Plan::new(Preset::Tiny, 2, recipe, 1, &set).unwrap();
+            let part = plan(&whole, &BTreeSet::from([1]));
+            let steps = |plan: &Plan| plan.recipe.steps(6_000_000);
+            assert!(steps(&part) * 19 <= steps(&whole) && steps(&part) > 0);
+            assert!(part.without.contains(&1));
+        }
     }
 }
