@@ -11,6 +11,7 @@ use siamese_train::import::{Data, InputRange, NormPlace, Report, Roles, Weights,
 use siamese_train::pipeline::Files;
 
 use super::choice::PoolingArg;
+use super::train::losses_and_files;
 use super::{Output, SourceArg};
 
 /// The part of the test images that should get the same class from integers as
@@ -277,17 +278,6 @@ fn summary(report: &Report, files: &Files) -> Result<String> {
         }
         writeln!(text)?;
     }
-    writeln!(text, "  lost to rounding      weights  outputs")?;
-    for (layer, precision) in report.precision.iter().enumerate() {
-        writeln!(
-            text,
-            "  layer {}             {:>6.1} dB {:>5.1} dB",
-            layer + 1,
-            -precision.weights_db,
-            -precision.outputs_db
-        )?;
-    }
-    writeln!(text, "\n  model     {}", files.model().display())?;
-    writeln!(text, "  pictures  {}", files.pictures().display())?;
+    text.push_str(&losses_and_files(&report.precision, files)?);
     Ok(text)
 }

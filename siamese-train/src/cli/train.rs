@@ -16,7 +16,7 @@ use siamese_train::dataset::{ClassNames, Dataset};
 use siamese_train::evaluate;
 use siamese_train::files::{hex, write_atomic};
 use siamese_train::leave_out::{self, train_without_each};
-use siamese_train::pipeline::{Files, Report, finish};
+use siamese_train::pipeline::{Files, Precision, Report, finish};
 use siamese_train::recipe::Plan;
 use siamese_train::recipe::RecipeName;
 use siamese_train::train::history::Epoch;
@@ -480,8 +480,16 @@ fn summary(report: &Report, files: &Files) -> Result<String> {
             percent(rates.false_reject)
         )?;
     }
-    writeln!(text, "\n  lost to rounding      weights  outputs")?;
-    for (layer, precision) in report.precision.iter().enumerate() {
+    writeln!(text)?;
+    text.push_str(&losses_and_files(&report.precision, files)?);
+    Ok(text)
+}
+
+/// What the integers lose, by layer, and where the model and the pictures are: the end
+/// of what is said about a model that was made.
+pub fn losses_and_files(precision: &[Precision], files: &Files) -> Result<String> {
+    let mut text = String::from("  lost to rounding      weights  outputs\n");
+    for (layer, precision) in precision.iter().enumerate() {
         writeln!(
             text,
             "  layer {}             {:>6.1} dB {:>5.1} dB",
