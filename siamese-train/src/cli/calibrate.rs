@@ -11,6 +11,8 @@ use siamese_train::embed::{IntEmbeddings, ModelFile, embed_images};
 use siamese_train::files::write_atomic;
 use siamese_train::gallery::calibrate::{Errors, Rates, Record, Strangers, Wanted, calibrate};
 use siamese_train::gallery::folds::{Reach, apply};
+use siamese_train::recipe::Plan;
+use siamese_train::train::checkpoint::Checkpoint;
 
 use super::Output;
 use super::labelled::OneSet;
@@ -100,7 +102,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     let mut without = images.names.find_all(&args.without)?;
     if args.by_folds() {
         // What the model never saw says nothing of its classes' extent.
-        let plan = super::few_shot::plan_beside(&file);
+        let plan = plan_beside(&file);
         without.extend(plan.into_iter().flat_map(|plan| plan.without));
     }
     let images = images.without(&without);
@@ -251,6 +253,25 @@ fn by_folds(
     Ok((calibration, record))
 }
 
+/// What a model was trained by, from the report or the checkpoint beside it;
+/// `None` if neither is there and of this model.
+fn plan_beside(file: &ModelFile) -> Option<Plan> {
+    let digest = file.stored().model().header().training_digest;
+    let in_report = || -> Option<Plan> {
+        let text = std::fs::read(file.path().with_extension("json")).ok()?;
+        let mut report: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        serde_json::from_value(report.get_mut("plan")?.take()).ok()
+    };
+    let in_checkpoint = || -> Option<Plan> {
+        let path = file.path().with_extension("safetensors");
+        Some(Checkpoint::read(&path).ok()?.plan)
+    };
+    let of_this_model = |plan: &Plan| plan.digest() == digest;
+    in_report()
+        .filter(of_this_model)
+        .or_else(|| in_checkpoint().filter(of_this_model))
+}
+
 /// What left-out classes have shown: now, or when the model was trained.
 fn reach(args: &Args, file: &ModelFile, output: Output) -> Result<Reach> {
     #[cfg(feature = "torch")]
@@ -273,10 +294,9 @@ fn reach(args: &Args, file: &ModelFile, output: Output) -> Result<Reach> {
 fn learn(args: &Args, file: &ModelFile, output: Output) -> Result<Reach> {
     use super::interrupt::{INTERRUPTED, stop_at_ctrl_c};
     use siamese_train::leave_out::train_without_each;
-    use siamese_train::recipe::Plan;
     use siamese_train::train::Event;
 
-    let plan = super::few_shot::plan_beside(file).with_context(|| {
+    let plan = plan_beside(file).with_context(|| {
         format!(
             "neither the report nor the checkpoint of {} lies beside it, which say how to train",
             args.model.display()

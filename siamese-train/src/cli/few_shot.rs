@@ -9,10 +9,8 @@ use serde::Serialize;
 use siamese_train::dataset::{Class, ClassNames, Dataset, Record};
 use siamese_train::embed::{ModelFile, embed_images};
 use siamese_train::evaluate::few_shot::{Embedded, FewShot, Protocol, Spread};
-use siamese_train::recipe::Plan;
 #[cfg(feature = "torch")]
 use siamese_train::recipe::RecipeName;
-use siamese_train::train::checkpoint::Checkpoint;
 
 use super::Output;
 #[cfg(feature = "torch")]
@@ -40,8 +38,8 @@ the integers of a device.
              The area under the ROC curve of the distance to the nearest prototype.
 
 The trained model stays in OUT, and is used again when the same command is repeated. With --model,
-nothing is trained: say which classes that model never saw. The plan beside it, in its report or
-checkpoint, tells whether that is true.
+nothing is trained: say which classes that model never saw. The report beside it tells whether that
+is true.
 
 To choose a recipe, use --spare-test: it measures with training images that were held out, and
 leaves the test images for the end. With --ignore, classes take no part at all.
@@ -207,25 +205,6 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         measured: &measured,
     };
     output.report(&table(&report)?, &report)
-}
-
-/// What a model was trained by, from the report or the checkpoint beside it;
-/// `None` if neither is there and of this model.
-pub fn plan_beside(file: &ModelFile) -> Option<Plan> {
-    let digest = file.stored().model().header().training_digest;
-    let in_report = || -> Option<Plan> {
-        let text = std::fs::read(file.path().with_extension("json")).ok()?;
-        let mut report: serde_json::Value = serde_json::from_slice(&text).ok()?;
-        serde_json::from_value(report.get_mut("plan")?.take()).ok()
-    };
-    let in_checkpoint = || -> Option<Plan> {
-        let path = file.path().with_extension("safetensors");
-        Some(Checkpoint::read(&path).ok()?.plan)
-    };
-    let of_this_model = |plan: &Plan| plan.digest() == digest;
-    in_report()
-        .filter(of_this_model)
-        .or_else(|| in_checkpoint().filter(of_this_model))
 }
 
 /// The model that was trained without the held-out classes, now or before.
