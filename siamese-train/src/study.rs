@@ -101,8 +101,8 @@ impl Arm {
             Optimiser::Adam => "adam",
         };
         let pairs = match (self.sampling, self.weighting) {
-            (Sampling::Random, Weighting::Halves) => "weighted",
-            (Sampling::Random, Weighting::Counted) => "random",
+            (Sampling::Random | Sampling::Passes, Weighting::Halves) => "weighted",
+            (Sampling::Random | Sampling::Passes, Weighting::Counted) => "random",
             (Sampling::Stratified, _) => "stratified",
             (Sampling::Balanced, _) => "balanced",
         };
@@ -119,6 +119,7 @@ impl Arm {
             sampling: self.sampling,
             weighting: self.weighting,
             epochs: (steps * original.batch) as f64 / images as f64,
+            validation: 0.0,
             ..original
         }
     }

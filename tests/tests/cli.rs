@@ -535,7 +535,7 @@ mod train {
         let folder = tempfile::tempdir().unwrap();
         let run = |name: &str| {
             let mut command = train(&folder.path().join(name), "5", "m", "60");
-            command.args(["--tuning", "0.5", "--patience", "50", "--json"]);
+            command.args(["--qat", "0.5", "--patience", "50", "--json"]);
             command
         };
         let history = |text: &str| -> Value {
@@ -589,8 +589,8 @@ mod train {
     fn a_run_that_gets_no_better_stops() {
         let folder = tempfile::tempdir().unwrap();
         let mut command = train(folder.path(), "5", "m", "300");
-        command.args(["--patience", "2", "--tuning", "0.01", "--json"]);
-        let text = succeed(command.args(["--learning-rate", "1e-9", "--averaging", "0"]));
+        command.args(["--patience", "2", "--qat", "0.01", "--json"]);
+        let text = succeed(command.args(["--learning-rate", "1e-9", "--ema", "0"]));
         let report: Value = serde_json::from_str(&text).unwrap();
         let history = report["history"].as_array().unwrap();
         let floats = history.iter().filter(|epoch| epoch["integers"] == false);

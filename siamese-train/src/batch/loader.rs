@@ -12,12 +12,13 @@ use crate::batch::augment::{Augmenter, SYMMETRIES, turn};
 use crate::batch::mixtures::Mixtures;
 use crate::batch::pairs::{Drawn, Sampler};
 use crate::dataset::{Class, Dataset};
-use crate::recipe::Recipe;
+use crate::recipe::{MODEL_BITS, Recipe};
 
 /// The images of one step, ready for the first layer.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Input activations as `activation / 127`, `[images][inputs]`.
+    /// Input activations as `activation / 127`, or pixels as `pixel / 255`,
+    /// `[images][inputs]`.
     pub inputs: Vec<f32>,
     /// The class of each image; with symmetries, the class times eight plus the
     /// symmetry.
@@ -66,6 +67,7 @@ impl Loader {
                 ),
                 symmetries: recipe.symmetries,
                 mixtures: recipe.mixtures,
+                whole_pixels: recipe.pixel_bits > MODEL_BITS,
                 other: vec![0; input.pixels()],
                 sampler: sampler.clone(),
                 image: vec![0; input.pixels()],
@@ -104,6 +106,8 @@ struct Maker {
     augmenter: Augmenter,
     symmetries: bool,
     mixtures: f64,
+    /// Whether all bits of a pixel are seen.
+    whole_pixels: bool,
     other: Vec<u8>,
     sampler: Sampler,
     image: Vec<u8>,
@@ -162,10 +166,14 @@ impl Maker {
                 std::mem::swap(&mut self.image, &mut self.other);
                 mixture.mix(self.input.width.into(), &mut self.image, &self.other);
             }
-            self.input.quantise(&self.image, &mut self.activations);
-            batch
-                .inputs
-                .extend(self.activations.iter().map(|&a| real_input(a)));
+            if self.whole_pixels {
+                let pixels = self.image.iter();
+                batch.inputs.extend(pixels.map(|&p| f32::from(p) / 255.0));
+            } else {
+                self.input.quantise(&self.image, &mut self.activations);
+                let activations = self.activations.iter();
+                batch.inputs.extend(activations.map(|&a| real_input(a)));
+            }
         }
     }
 
@@ -199,4 +207,41 @@ pub fn inputs_of(input: Input, pixels: &[u8]) -> Vec<f32> {
         inputs.extend(activations.iter().map(|&activation| real_input(activation)));
     }
     inputs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::Images;
+    use crate::recipe::{Pairing, RecipeName, Sampling};
+
+    #[test]
+    fn pixels_are_seen_with_as_many_bits_as_were_asked_for() {
+        // Two images of one pixel, of grey values that seven bits don't tell apart.
+        let images = Images::new(1, 1, vec![100, 101]).unwrap();
+        let data = Arc::new(Dataset::new(images, vec![0, 1]).unwrap());
+        let seen = |pixel_bits, divisor: f32| {
+            let recipe = Recipe {
+                pixel_bits,
+                ..RecipeName::Original.recipe()
+            };
+            let sampler =
+                Sampler::new(&data.labels, 4, Sampling::Passes, Pairing::Drawn, false, 1).unwrap();
+            let input = Input {
+                width: 1,
+                height: 1,
+                pooling: siamese_core::image::Pooling::None,
+            };
+            let mut loader = Loader::start(&data, input, &recipe, &sampler, 0..1, 1);
+            let batch = loader.next_batch().unwrap();
+            let both = batch.labels.iter().zip(batch.inputs);
+            let of = |class| {
+                let mut inputs = both.clone().filter(|(label, _)| **label == class);
+                inputs.next().map(|(_, input)| (input * divisor).round())
+            };
+            [of(0), of(1)]
+        };
+        assert_eq!(seen(8, 255.0), [Some(100.0), Some(101.0)]);
+        assert_eq!(seen(7, 127.0), [Some(50.0), Some(50.0)]);
+    }
 }

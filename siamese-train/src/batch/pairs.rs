@@ -102,6 +102,7 @@ impl Sampler {
             (Sampling::Random, _) => (0..self.batch)
                 .map(|_| generator.random_range(0..self.images))
                 .collect(),
+            (Sampling::Passes, _) => self.next_of_passes(step),
             (Sampling::Balanced, Pairing::Drawn) => self.draw_balanced_pairs(generator),
             (Sampling::Stratified, _) | (Sampling::Balanced, Pairing::All)
                 if !self.holds_every_kind() =>
@@ -152,6 +153,24 @@ impl Sampler {
         let first = generator.random_range(0..SYMMETRIES);
         let classes = self.classes.len();
         (0..self.batch).map(move |place| (first + place / classes) % SYMMETRIES)
+    }
+
+    /// The images whose turn it is when all come in a random order, and then all
+    /// again in another. A batch may end one pass and begin the next.
+    fn next_of_passes(&self, step: u64) -> Vec<u32> {
+        let (all, first) = (u64::from(self.images), step * self.batch as u64);
+        let mut order: Vec<u32> = Vec::new();
+        let mut pass = None;
+        (first..first + self.batch as u64)
+            .map(|turn| {
+                if pass != Some(turn / all) {
+                    pass = Some(turn / all);
+                    order = (0..self.images).collect();
+                    order.shuffle(&mut self.stream(PASSES - turn / all));
+                }
+                order[(turn % all) as usize]
+            })
+            .collect()
     }
 
     /// As many images of every class; the classes that get one more, when the
@@ -328,6 +347,22 @@ mod tests {
                 assert_eq!(both.count(), 400 / 10 / SYMMETRIES);
             }
         }
+    }
+
+    #[test]
+    fn passes_see_every_image_once_before_any_comes_again() {
+        let labels = uneven_labels();
+        let sampler =
+            Sampler::new(&labels, 300, Sampling::Passes, Pairing::Drawn, false, 7).unwrap();
+        let draw = |step| sampler.draw(step, &mut sampler.generator(step)).images;
+        let drawn: Vec<u32> = (0..10).flat_map(draw).collect();
+        let passes: Vec<&[u32]> = drawn.chunks(1000).collect();
+        for pass in &passes {
+            let mut sorted = pass.to_vec();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..1000).collect::<Vec<u32>>());
+        }
+        assert!(passes[0] != passes[1] && passes[1] != passes[2]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use siamese_train::recipe::Augmentation;
 use siamese_train::recipe::Plan;
 use siamese_train::recipe::Preset;
 use siamese_train::recipe::{
-    Loss, Optimiser, Pairing, Recipe, RecipeName, Sampling, Schedule, Weighting,
+    Init, Loss, Optimiser, Pairing, Recipe, RecipeName, Sampling, Schedule, Weighting,
 };
 
 /// The network and how it is trained.
@@ -159,14 +159,31 @@ struct Knobs {
     /// How strongly training images are distorted
     #[arg(long, value_enum)]
     augment: Option<Augment>,
-    /// Decay of the weights' moving average, 0 for none
-    #[arg(long, value_name = "DECAY", allow_negative_numbers = true)]
+    /// Decay of the weights' exponential moving average, 0 for none
+    #[arg(
+        long = "ema",
+        alias = "averaging",
+        value_name = "DECAY",
+        allow_negative_numbers = true
+    )]
     averaging: Option<f64>,
     /// Largest norm of the gradient, 0 for any
     #[arg(long, value_name = "NORM", allow_negative_numbers = true)]
     clip: Option<f64>,
-    /// Part of the steps, at the end, that train with rounded weights and activations
-    #[arg(long, value_name = "PART", allow_negative_numbers = true)]
+    /// The first parameters
+    #[arg(long, value_enum)]
+    init: Option<Init>,
+    /// Bits of a pixel that the network sees while it trains: 7, as on a device, or 8
+    #[arg(long, value_name = "BITS")]
+    pixel_bits: Option<u8>,
+    /// Quantisation-aware training: part of the steps, at the end, with rounded weights and
+    /// activations
+    #[arg(
+        long = "qat",
+        alias = "tuning",
+        value_name = "PART",
+        allow_negative_numbers = true
+    )]
     tuning: Option<f64>,
     /// Part of the training images held out to watch by
     #[arg(long, value_name = "PART", allow_negative_numbers = true)]
@@ -207,6 +224,8 @@ impl Knobs {
         set(&mut recipe.batch_norm, &self.batch_norm);
         set(&mut recipe.averaging, &self.averaging);
         set(&mut recipe.clip, &self.clip);
+        set(&mut recipe.init, &self.init);
+        set(&mut recipe.pixel_bits, &self.pixel_bits);
         set(&mut recipe.tuning, &self.tuning);
         set(&mut recipe.validation, &self.validation);
         set(&mut recipe.patience, &self.patience);

@@ -23,9 +23,23 @@ pub enum Sampling {
     Balanced,
     /// As many images of every class, paired without regard to it
     Stratified,
-    /// Independent draws, as the original did: with ten classes, one pair in
-    /// ten is of one class
+    /// Independent draws: with ten classes, one pair in ten is of one class
     Random,
+    /// All images in a random order, pass after pass, as the original did: as
+    /// many pairs of one class as with independent draws
+    Passes,
+}
+
+/// What a network's parameters are before the first step.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Init {
+    /// Weights uniform, as wide as suits a layer's inputs (He et al., 2015); biases 0
+    #[default]
+    HeUniform,
+    /// As the original did: weights normal with a deviation of 0.01, drawn anew
+    /// beyond two deviations; biases 0.01
+    TruncatedNormal,
 }
 
 /// What same-class and different-class pairs weigh in the contrastive loss.
@@ -204,6 +218,13 @@ pub struct Recipe {
     pub averaging: f64,
     /// The gradient's largest norm; 0 doesn't clip.
     pub clip: f64,
+    /// The first parameters.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub init: Init,
+    /// Bits of a pixel that the network sees while it trains: [`MODEL_BITS`], as in
+    /// the exported model, or 8.
+    #[serde(default = "model_bits", skip_serializing_if = "are_models")]
+    pub pixel_bits: u8,
     /// The part of the steps, at the end, that train with everything rounded
     /// to what the integer model holds.
     pub tuning: f64,
@@ -227,6 +248,23 @@ pub struct Recipe {
     /// end of classes to be told apart.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub mixtures: f64,
+}
+
+/// Bits of a pixel that a model takes.
+pub const MODEL_BITS: u8 = 7;
+
+const fn model_bits() -> u8 {
+    MODEL_BITS
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn are_models(bits: &u8) -> bool {
+    *bits == MODEL_BITS
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_usual(init: &Init) -> bool {
+    *init == Init::default()
 }
 
 /// Whether a switch is off.
@@ -356,6 +394,8 @@ impl RecipeName {
                 augmentation: Augmentation::ROBUST,
                 averaging: 0.999,
                 clip: 5.0,
+                init: Init::HeUniform,
+                pixel_bits: MODEL_BITS,
                 tuning: 0.05,
                 validation: 0.05,
                 patience: 0,
@@ -379,11 +419,11 @@ impl RecipeName {
                 loss: Loss(vec![(1.0, Term::Contrastive)]),
                 margin: 5.0,
                 tail: 3.0,
-                sampling: Sampling::Random,
+                sampling: Sampling::Passes,
                 pairing: Pairing::Drawn,
                 weighting: Weighting::Counted,
                 batch: 256,
-                epochs: 50_000.0 * 256.0 / 60_000.0,
+                epochs: 50_000.0 * 256.0 / 55_000.0,
                 steps: None,
                 optimiser: Optimiser::Sgd,
                 learning_rate: 0.01,
@@ -393,8 +433,12 @@ impl RecipeName {
                 augmentation: Augmentation::NONE,
                 averaging: 0.0,
                 clip: 0.0,
+                init: Init::TruncatedNormal,
+                pixel_bits: 8,
                 tuning: 0.0,
-                validation: 0.0,
+                // TensorFlow's reader, which the original used, sets 5,000 of the
+                // 60,000 images apart.
+                validation: 1.0 / 12.0,
                 patience: 0,
                 sparsity: 0.0,
                 symmetries: false,
@@ -540,15 +584,24 @@ impl Recipe {
     fn check_parts(&self) -> anyhow::Result<()> {
         ensure!(
             (0.0..1.0).contains(&self.averaging),
-            "--averaging must be at least 0 and below 1"
+            "--ema must be at least 0 and below 1"
         );
         ensure!(
             (0.0..=0.5).contains(&self.tuning),
-            "--tuning must be 0 to 0.5"
+            "--qat must be 0 to 0.5"
         );
         ensure!(
             (0.0..=0.5).contains(&self.validation),
             "--validation must be 0 to 0.5"
+        );
+        ensure!(
+            [MODEL_BITS, 8].contains(&self.pixel_bits),
+            "--pixel-bits must be {MODEL_BITS}, as in the exported model, or 8"
+        );
+        ensure!(
+            self.pixel_bits == MODEL_BITS || self.tuning == 0.0,
+            "steps with everything rounded see pixels of {MODEL_BITS} bits: use --pixel-bits \
+             {MODEL_BITS}, or --qat 0"
         );
         ensure!(
             (0.0..=1.0).contains(&self.mixtures),
@@ -609,7 +662,8 @@ mod tests {
 
     #[test]
     fn the_original_takes_fifty_thousand_steps() {
-        assert_eq!(RecipeName::Original.recipe().steps(60_000), 50_000);
+        // Of MNIST's images one in twelve is set apart.
+        assert_eq!(RecipeName::Original.recipe().steps(55_000), 50_000);
     }
 
     #[test]
@@ -622,7 +676,9 @@ mod tests {
             assert_eq!(recipe.clone().for_images(57_000), recipe);
         }
         let json = serde_json::to_string(&RecipeName::Default.recipe()).unwrap();
-        assert!(!json.contains("steps"), "{json}");
+        for later in ["steps", "init", "pixel_bits"] {
+            assert!(!json.contains(later), "{json}");
+        }
     }
 
     #[test]
@@ -636,8 +692,8 @@ mod tests {
             ("--margin", |r, v| r.margin = v, &[0.0, -1.0]),
             ("--tail", |r, v| r.tail = v, &[0.0, -1.0]),
             ("--epochs", |r, v| r.epochs = v, &[0.0, -1.0, 1e7]),
-            ("--averaging", |r, v| r.averaging = v, &[-0.1, 1.0]),
-            ("--tuning", |r, v| r.tuning = v, &[-0.1, 0.6]),
+            ("--ema", |r, v| r.averaging = v, &[-0.1, 1.0]),
+            ("--qat", |r, v| r.tuning = v, &[-0.1, 0.6]),
             ("--validation", |r, v| r.validation = v, &[-0.1, 0.6]),
             ("--loss", |r, v| r.loss.0[0].0 = v, &[0.0, -1.0]),
         ];
@@ -658,6 +714,9 @@ mod tests {
         assert!(with(|r| r.steps = Some(0)).is_err());
         assert!(with(|r| r.batch = 1_000_000).is_err());
         assert!(with(|r| r.batch = 5).is_err());
+        assert!(with(|r| r.pixel_bits = 6).is_err());
+        assert!(with(|r| r.pixel_bits = 8).is_err());
+        assert!(with(|r| (r.pixel_bits, r.tuning) = (8, 0.0)).is_ok());
         assert!(with(|r| r.loss.0.clear()).is_err());
         assert!(with(|r| r.patience = 3).is_ok());
         for name in RecipeName::value_variants() {

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use siamese_core::image::Input;
+use siamese_core::image::{Input, Pooling};
 use siamese_core::model::{LAYERS, MAX_DIM};
 
-use super::{Preset, Recipe};
+use super::{MODEL_BITS, Preset, Recipe};
 use crate::dataset::{Class, Dataset};
 use crate::files::hex;
 
@@ -87,6 +87,10 @@ impl Plan {
             !self.recipe.symmetries || width == height,
             "only square images can be turned and mirrored, not {width}x{height} pixels; \
              use --symmetries false"
+        );
+        ensure!(
+            self.recipe.pixel_bits == MODEL_BITS || self.input.pooling == Pooling::None,
+            "pixels of 8 bits can't be pooled: use --pooling none, or --pixel-bits {MODEL_BITS}"
         );
         for outputs in self.hidden() {
             ensure!(

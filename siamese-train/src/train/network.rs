@@ -2,10 +2,12 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
 use siamese_core::image::Input;
 use siamese_core::model::LAYERS;
 use tch::{Device, Kind, Tensor, no_grad};
 
+use crate::recipe::Init;
 use crate::train::float_network::{FloatNetwork, Linear};
 
 /// The variance floor of batch normalisation.
@@ -14,6 +16,20 @@ const EPSILON: f64 = 1e-5;
 const MAX: f64 = 127.0;
 /// The share of a new batch in the running mean and variance.
 const MOMENTUM: f64 = 0.1;
+
+/// The deviation of [`Init::TruncatedNormal`]'s weights, and its biases.
+const NARROW: f32 = 0.01;
+
+/// A number from the standard normal distribution, drawn anew until it is between
+/// -2 and 2.
+fn within_two(generator: &mut impl Rng) -> f32 {
+    loop {
+        let normal: f32 = StandardNormal.sample(generator);
+        if normal.abs() <= 2.0 {
+            return normal;
+        }
+    }
+}
 
 /// One layer's parameters.
 #[derive(Debug)]
@@ -45,15 +61,18 @@ pub struct Network {
 }
 
 impl Network {
-    /// Fresh parameters: weights uniform within `± sqrt(6 / inputs)` as for
-    /// ReLU layers (He et al., "Delving Deep into Rectifiers", 2015), the last
-    /// layer's within `± sqrt(3 / inputs)`; biases 0.
+    /// Fresh parameters. [`Init::HeUniform`]: weights uniform within `± sqrt(6 /
+    /// inputs)` as for ReLU layers (He et al., "Delving Deep into Rectifiers",
+    /// 2015), the last layer's within `± sqrt(3 / inputs)`; biases 0.
+    /// [`Init::TruncatedNormal`]: weights normal with a deviation of 0.01, those beyond
+    /// two deviations drawn anew; biases 0.01.
     #[must_use]
     pub fn new(
         input: Input,
         hidden: [usize; 2],
         dim: usize,
         batch_norm: bool,
+        init: Init,
         seed: u64,
         device: Device,
     ) -> Self {
@@ -66,15 +85,22 @@ impl Network {
             let hidden = index + 1 < LAYERS;
             let limit = (if hidden { 6.0 } else { 3.0 } / inputs as f32).sqrt();
             let weight: Vec<f32> = (0..inputs * outputs)
-                .map(|_| limit * (2.0 * generator.random::<f32>() - 1.0))
+                .map(|_| match init {
+                    Init::HeUniform => limit * (2.0 * generator.random::<f32>() - 1.0),
+                    Init::TruncatedNormal => NARROW * within_two(&mut generator),
+                })
                 .collect();
+            let bias = match init {
+                Init::HeUniform => 0.0,
+                Init::TruncatedNormal => f64::from(NARROW),
+            };
             let weight = Tensor::from_slice(&weight).reshape([outputs as i64, inputs as i64]);
             let constant =
                 |value: f64| Tensor::full([outputs as i64], value, (Kind::Float, device));
             let learned = |tensor: Tensor| tensor.to_device(device).set_requires_grad(true);
             Layer {
                 weight: learned(weight),
-                bias: learned(constant(0.0)),
+                bias: learned(constant(bias)),
                 normalisation: (hidden && batch_norm).then(|| Normalisation {
                     gain: learned(constant(1.0)),
                     mean: constant(0.0),
@@ -306,6 +332,28 @@ impl FoldedTensors {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn first_parameters_are_those_that_were_asked_for() {
+        let of = |init| Network::new(Input::MNIST, [128, 64], 2, false, init, 1, Device::Cpu);
+        let [scaled, narrow] = [Init::HeUniform, Init::TruncatedNormal].map(of);
+        let limits = [6.0f64 / 784.0, 6.0 / 128.0, 3.0 / 64.0].map(f64::sqrt);
+        for (layer, limit) in scaled.layers.iter().zip(limits) {
+            let (largest, deviation) = (layer.weight.abs().max(), layer.weight.std(false));
+            assert!(largest.double_value(&[]) <= limit);
+            // Of a uniform distribution.
+            let expected = limit / 3f64.sqrt();
+            assert!((deviation.double_value(&[]) / expected - 1.0).abs() < 0.15);
+            assert_eq!(layer.bias.abs().max().double_value(&[]), 0.0);
+        }
+        for layer in &narrow.layers {
+            let (largest, deviation) = (layer.weight.abs().max(), layer.weight.std(false));
+            assert!(largest.double_value(&[]) <= 0.02);
+            // A normal distribution cut off at two deviations has 0.8796 of its own.
+            assert!((deviation.double_value(&[]) / 0.008_796 - 1.0).abs() < 0.15);
+            assert!((&layer.bias - 0.01).abs().max().double_value(&[]) < 1e-8);
+        }
+    }
     use crate::batch::loader::inputs_of;
     use crate::dataset::Images;
     use crate::embed::ModelFile;
@@ -331,7 +379,7 @@ mod tests {
     #[test]
     fn rounded_training_gives_the_integers_of_the_model() {
         let scales = [0.02, 0.01];
-        let network = Network::new(INPUT, [24, 12], 3, true, 5, Device::Cpu).to_integers(scales);
+        let network = Network::new(INPUT, [24, 12], 3, true, Init::HeUniform, 5, Device::Cpu).to_integers(scales);
         let folded = network.fold();
         let embeddings = to_vec(&network.embed_batch(&inputs()).0);
         let calibration = Calibration {
@@ -364,7 +412,7 @@ mod tests {
     #[test]
     fn gradients_pass_the_rounding() {
         let network =
-            Network::new(INPUT, [24, 12], 3, true, 5, Device::Cpu).to_integers([0.02, 0.01]);
+            Network::new(INPUT, [24, 12], 3, true, Init::HeUniform, 5, Device::Cpu).to_integers([0.02, 0.01]);
         network
             .embed_batch(&inputs())
             .0

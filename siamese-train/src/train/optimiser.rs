@@ -9,7 +9,8 @@ use crate::train::network::Network;
 
 /// Decay of Adam's first and second moment; Kingma and Ba, "Adam: A Method for
 /// Stochastic Optimization" (2015).
-/// The second is lower than theirs (0.999): runs here take a few thousand steps.
+/// The second is lower than theirs (0.999), which most libraries take: runs here have a
+/// few thousand steps. What is called Adam in the study is this one, too.
 const BETAS: (f64, f64) = (0.9, 0.99);
 /// Added to the root of Adam's second moment.
 const EPSILON: f64 = 1e-8;
@@ -140,6 +141,7 @@ fn adam_direction(moments: &mut [Tensor], gradient: &Tensor, step: usize) -> Ten
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::Init;
     use crate::recipe::RecipeName;
     use siamese_core::image::Input;
     use tch::Device;
@@ -153,7 +155,7 @@ mod tests {
             recipe::Optimiser::Momentum,
             recipe::Optimiser::Adam,
         ] {
-            let network = Network::new(Input::MNIST, [8, 4], 2, true, 1, Device::Cpu);
+            let network = Network::new(Input::MNIST, [8, 4], 2, true, Init::HeUniform, 1, Device::Cpu);
             let recipe = Recipe {
                 optimiser: kind,
                 ..RecipeName::Default.recipe()
@@ -177,7 +179,7 @@ mod tests {
 
     #[test]
     fn clipping_bounds_the_step() {
-        let network = Network::new(Input::MNIST, [8, 4], 2, false, 1, Device::Cpu);
+        let network = Network::new(Input::MNIST, [8, 4], 2, false, Init::HeUniform, 1, Device::Cpu);
         let recipe = Recipe {
             clip: 1.0,
             ..RecipeName::Original.recipe()

@@ -27,6 +27,7 @@ impl Run {
             plan.hidden(),
             plan.dim,
             plan.recipe.batch_norm,
+            plan.recipe.init,
             plan.seed,
             device,
         );
