@@ -54,6 +54,17 @@ pub fn distance_squared(a: &[i16], b: &[i16]) -> u64 {
     squares.sum::<i64>().cast_unsigned()
 }
 
+/// The squared length of a point's vector from the origin, in squared integer steps.
+#[inline]
+#[must_use]
+pub fn norm_squared(point: &[i16]) -> u64 {
+    let squares = point.iter().map(|&step| {
+        let step = i64::from(step);
+        step * step
+    });
+    squares.sum::<i64>().cast_unsigned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +75,12 @@ mod tests {
         let high = Embedding([i16::MAX; 64]);
         assert_eq!(low.distance_squared(&high), 64 * 65_535 * 65_535);
         assert_eq!(high.distance_squared(&low), 64 * 65_535 * 65_535);
+    }
+
+    #[test]
+    fn the_largest_norm_is_exact() {
+        assert_eq!(norm_squared(&[i16::MIN; 64]), 64 << 30);
+        assert_eq!(norm_squared(&[3, -4]), 25);
     }
 
     #[test]

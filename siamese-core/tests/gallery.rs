@@ -533,6 +533,15 @@ fn a_gallery_of_32_prototypes_of_16_coordinates_takes_little_memory() {
 
 /// The file of `small_model(2)`, with other thresholds.
 fn calibrated(prototype_threshold: u64, pair_threshold: u64) -> siamese_build::OwnedModel {
+    allowing(prototype_threshold, pair_threshold, 0)
+}
+
+/// The same with an allowance.
+fn allowing(
+    prototype_threshold: u64,
+    pair_threshold: u64,
+    allowance: u8,
+) -> siamese_build::OwnedModel {
     let model = siamese_build::OwnedModel::new(&small_model(2)).unwrap();
     let calibration = Calibration {
         false_accept_rate: 0.01,
@@ -540,6 +549,7 @@ fn calibrated(prototype_threshold: u64, pair_threshold: u64) -> siamese_build::O
         prototype_threshold,
         pair_threshold,
         spread: 1,
+        allowance,
     };
     model.calibrated(Some(calibration)).unwrap()
 }
@@ -606,6 +616,60 @@ fn a_new_gallery_has_the_models_thresholds() {
     assert!(pair(5).is_accepted());
     assert_eq!(pair(6).decision, Decision::Rejected);
     assert_eq!(pair(6).distance_squared, 36);
+}
+
+#[test]
+fn what_is_farther_out_may_be_farther_away() {
+    let model = allowing(100, 50, 64);
+    let mut gallery = Gallery::<2, 4>::new(&model.model()).unwrap();
+    assert_eq!(gallery.allowance(), 64);
+    gallery.enrol(1, &Embedding([100, 0])).unwrap();
+    gallery.enrol_exemplar(2, &Embedding([-100, 0])).unwrap();
+    // From the prototype: 100, and a quarter of the query's own squared norm.
+    let prototype = |x: i16| gallery.identify(&Embedding([x, 0])).unwrap();
+    for x in [62, 65, 66, 120, 200, 221, 222, 300] {
+        let (distance, norm) = ((i64::from(x) - 100).pow(2), i64::from(x).pow(2));
+        let found = prototype(x);
+        assert_eq!(found.nearest.distance_squared, distance as u64);
+        assert_eq!(
+            found.decision.is_accepted(),
+            distance <= 100 + norm / 4,
+            "{x}"
+        );
+    }
+    assert!(prototype(66).decision.is_accepted() && !prototype(65).decision.is_accepted());
+    // From the exemplar: 50, and a quarter of the mean of both norms.
+    for x in [-61, -63, -66, -68, -120, -185, -190] {
+        let (distance, norm) = ((i64::from(x) + 100).pow(2), i64::from(x).pow(2) + 10_000);
+        let accepted = distance <= 50 + norm / 8;
+        let (at, exemplar) = (Embedding([x, 0]), Embedding([-100, 0]));
+        assert_eq!(prototype(x).decision.is_accepted(), accepted, "{x}");
+        assert_eq!(gallery.verify(2, &at).unwrap().is_accepted(), accepted);
+        for (a, b) in [(at, exemplar), (exemplar, at)] {
+            assert_eq!(gallery.verify_pair(&a, &b).is_accepted(), accepted, "{x}");
+        }
+        assert_eq!(
+            gallery.nearest::<1>(&at)[0].decision.is_accepted(),
+            accepted
+        );
+    }
+    // The user's threshold is judged by the same excess.
+    gallery.set_user_thresholds(Thresholds {
+        prototype: Some(0),
+        pair: None,
+    });
+    let decide = |x| gallery.identify(&Embedding([x, 0])).unwrap().decision;
+    assert_eq!(decide(67), Decision::Accepted); // 1089 of 1122
+    assert_eq!(decide(66), Decision::Rejected); // 1156 of 1089
+    // Another model has no allowance, nor has a gallery that is read for it.
+    let mut buffer = [0; Gallery::<2, 4>::STORED_MAX];
+    let stored = gallery.to_bytes(&mut buffer).unwrap().to_vec();
+    let plain = calibrated(100, 50);
+    let read = |model: &Model<'_>| Gallery::<2, 4>::from_bytes(model, &stored).unwrap();
+    assert_eq!(read(&plain.model()).allowance(), 0);
+    assert_eq!(read(&model.model()).allowance(), 64);
+    gallery.reset_for(&plain.model()).unwrap();
+    assert_eq!(gallery.allowance(), 0);
 }
 
 #[test]

@@ -339,6 +339,7 @@ const CALIBRATION: Calibration = Calibration {
     prototype_threshold: 0,
     pair_threshold: u64::MAX,
     spread: 127,
+    allowance: 64,
 };
 
 #[test]
@@ -367,6 +368,11 @@ fn a_header_has_one_form() {
         }
     }
     assert_eq!(accepted, 0);
+    // Without an allowance, the form with one isn't allowed.
+    let (&(1..=u8::MAX), plain) = header.split_last().unwrap() else {
+        panic!("the allowance comes last");
+    };
+    error(&with_header(&bytes, &[plain, &[0]].concat()));
     for rest in [&[0][..], &[0x80], &[1, 2, 3]] {
         assert_eq!(
             error(&with_header(&bytes, &[header, rest].concat())),
@@ -376,6 +382,31 @@ fn a_header_has_one_form() {
     for length in 0..header.len() {
         error(&with_header(&bytes, &header[..length]));
     }
+}
+
+#[test]
+fn a_calibration_without_allowance_is_written_as_before_there_was_one() {
+    let bytes = fixed_parts().encode().unwrap();
+    let model = Model::parse(&bytes).unwrap();
+    let with = |allowance| {
+        let calibration = Calibration {
+            allowance,
+            ..CALIBRATION
+        };
+        rewritten(&model, |header| header.calibration = Some(calibration)).unwrap()
+    };
+    let (plain, allowing) = (with(0), with(64));
+    for (bytes, allowance) in [(&plain, 0), (&allowing, 64)] {
+        let read = Model::parse(bytes).unwrap().header().calibration.unwrap();
+        assert_eq!(read.allowance, allowance);
+        assert_eq!(read.pair_threshold, CALIBRATION.pair_threshold);
+    }
+    // One after the digest and no quality: the form; then the same numbers.
+    let [plain, allowing] = [header_bytes(&plain), header_bytes(&allowing)];
+    let at = plain.len() - (2 * 4 + 1 + 10 + 1) - 1;
+    assert_eq!((plain[at], allowing[at]), (1, 2));
+    assert_eq!(plain[at + 1..], allowing[at + 1..allowing.len() - 1]);
+    assert_eq!(allowing.last(), Some(&64));
 }
 
 proptest! {

@@ -19,8 +19,10 @@ use crate::export::golden::{GoldenVectors, TorchModel, adversarial_images, write
 use crate::export::quantise::{Calibration, IntegerNetwork, quantise};
 use crate::export::to_model_bytes;
 use crate::files::write_atomic;
-use crate::gallery::calibrate::{Errors, Rates, Record, Strangers};
-use crate::gallery::folds::{Fold, Reach, apply};
+use crate::gallery::calibrate::Wanted;
+use crate::gallery::folds::{Fold, Reach};
+use crate::gallery::measured::Measured;
+use crate::gallery::prototypes::{allowances, by_class};
 use crate::plot::{curves, write_film, write_maps};
 use crate::recipe::Plan;
 use crate::train::Trained;
@@ -137,7 +139,7 @@ pub struct Report {
     pub int8: Metrics,
     /// The thresholds, with the wanted and the measured rates; `None` if the
     /// classes or images were too few for any.
-    pub calibration: Option<Record>,
+    pub calibration: Option<Measured>,
     /// What the integers lose, by layer.
     pub precision: [Precision; LAYERS],
     /// What was seen at the end of every epoch.
@@ -164,7 +166,7 @@ pub struct Finished {
     /// The integer network.
     pub int8: Metrics,
     /// The thresholds, or why there are none.
-    pub calibration: std::result::Result<Record, String>,
+    pub calibration: std::result::Result<Measured, String>,
     /// What the integers lose, by layer.
     pub precision: [Precision; LAYERS],
 }
@@ -183,38 +185,50 @@ fn thresholds(
     embeddings: &IntEmbeddings,
     labels: &[Class],
     seed: u64,
-) -> Result<(siamese_core::model::Calibration, Record)> {
-    let reach = Reach::measure(folds, SHOTS, DRAWS, seed)?;
-    let enrolled = labels.iter().collect::<BTreeSet<_>>().len();
-    let (calibration, refused) = apply(
-        &reach,
-        FALSE_ACCEPTS,
-        enrolled,
-        embeddings,
-        labels,
-        DRAWS,
-        seed,
-    )?;
-    let row = reach.at(FALSE_ACCEPTS);
-    let errors = |false_accept, false_reject| Errors {
-        false_accept,
-        false_reject,
-    };
-    let record = Record {
-        fingerprint: model.model().fingerprint(),
-        wanted: FALSE_ACCEPTS,
-        measured: Rates {
-            prototype: errors(row.measured, refused.prototype),
-            pair: errors(row.measured_pair, refused.pair),
-        },
-        strangers: Strangers::LeftOut,
-        labels: enrolled,
+) -> Result<(siamese_core::model::Calibration, Measured)> {
+    let classes: Vec<Vec<usize>> = by_class(labels)
+        .into_iter()
+        .filter(|members| !members.is_empty())
+        .collect();
+    let allowances = allowances(embeddings, &classes);
+    let reach = Reach::measure(folds, allowances, SHOTS, DRAWS, seed)?;
+    let wanted = Wanted {
+        false_accept_rate: FALSE_ACCEPTS,
         shots: SHOTS,
-        prototype_threshold: calibration.prototype_threshold,
-        pair_threshold: calibration.pair_threshold,
-        reach: Some(reach),
+        draws: DRAWS,
+        seed,
+        unseen: BTreeSet::new(),
     };
-    Ok((calibration, record))
+    Measured::by_folds(
+        model.model().fingerprint(),
+        reach,
+        classes.len(),
+        (embeddings, labels),
+        &wanted,
+    )
+}
+
+/// The network with the middle of the classes' means at the origin: distances stay,
+/// and squared norms say how far out something is.
+fn centred(mut network: FloatNetwork, train: &Dataset) -> Result<FloatNetwork> {
+    let points = {
+        let tensors = FoldedTensors::new(&network, Device::Cpu);
+        embed_float(&tensors, &network, &train.images)?
+    };
+    let members = by_class(&train.labels);
+    let classes = members.iter().filter(|members| !members.is_empty());
+    let count = classes.clone().count();
+    let [.., last] = &mut network.layers;
+    for (axis, bias) in last.bias.iter_mut().enumerate() {
+        let mean = |members: &Vec<usize>| {
+            let coordinates = members
+                .iter()
+                .map(|&member| f64::from(points.get(member)[axis]));
+            coordinates.sum::<f64>() / members.len() as f64
+        };
+        *bias -= (classes.clone().map(mean).sum::<f64>() / count as f64) as f32;
+    }
+    Ok(network)
 }
 
 /// Quantises, evaluates and writes everything but the report. Both networks
@@ -239,7 +253,7 @@ pub fn finish(
         let tensors = FoldedTensors::new(&trained.network, Device::Cpu);
         let calibration = calibrate(&tensors, &trained.network, &calibration_images);
         let [first, second] = &calibration.hidden;
-        &arrange(&trained.network, [first, second])
+        &centred(arrange(&trained.network, [first, second]), train)?
     };
     checkpoint::write(
         &files.checkpoint(),

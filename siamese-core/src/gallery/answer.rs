@@ -56,8 +56,27 @@ impl fmt::Display for Decision {
     }
 }
 
+/// What a threshold judges of a squared distance, in squared steps: how far it goes
+/// beyond the model's [allowance](crate::model::Calibration::allowance), in 256ths of
+/// a squared norm. The norm is that of the embedding if it is compared with a
+/// prototype, and of two embeddings the mean of both.
+///
+/// ```
+/// use siamese_core::gallery::excess;
+///
+/// assert_eq!(excess(900, 1_000, 0), 900);
+/// assert_eq!(excess(900, 1_024, 64), 900 - 256);
+/// assert_eq!(excess(200, 1_024, 64), 0);
+/// ```
+#[must_use]
+pub const fn excess(distance_squared: u64, norm_squared: u64, allowance: u8) -> u64 {
+    // A norm is below 2^37.
+    distance_squared.saturating_sub(norm_squared * allowance as u64 / 256)
+}
+
 /// The largest squared distances that are accepted, in squared steps of the
-/// embedding; `None` where nothing is known.
+/// embedding, beyond the model's [allowance](crate::model::Calibration::allowance);
+/// `None` where nothing is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Thresholds {

@@ -39,6 +39,12 @@
 //! counts instead. Where neither is, the answer is [`Decision::Uncalibrated`],
 //! and no label is given.
 //!
+//! A model may be calibrated with an
+//! [allowance](crate::model::Calibration::allowance): the farther from the origin an
+//! embedding is, the farther from an entry it may be. What a threshold judges, the
+//! user's as well, is the [`excess`] over it. Which entry is nearest, the distances
+//! alone say.
+//!
 //! A label is accepted if *one* of its entries accepts, each by the threshold of
 //! its kind; if none does, the decision is that of its nearest entry. The answer
 //! is always about the label of the nearest entry: one that is farther never
@@ -60,11 +66,11 @@ use core::fmt;
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::embedding::Embedding;
+use crate::embedding::{Embedding, norm_squared};
 use crate::error::SizeError;
 use crate::model::Model;
 
-pub use answer::{Decision, Identified, Neighbour, Thresholds, Verified, Voted};
+pub use answer::{Decision, Identified, Neighbour, Thresholds, Verified, Voted, excess};
 #[cfg(feature = "storage-async")]
 pub use store::AsyncGalleryStore;
 #[cfg(feature = "storage")]
@@ -174,6 +180,7 @@ pub struct Gallery<const D: usize, const N: usize> {
     fingerprint: u32,
     model: Thresholds,
     user: Thresholds,
+    allowance: u8,
     entries: Vec<Entry<D>, N>,
 }
 
@@ -215,6 +222,8 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
         self.entries.clear();
         self.fingerprint = fingerprint;
         self.model = Thresholds::of_model(model);
+        let calibration = model.header().calibration;
+        self.allowance = calibration.map_or(0, |found| found.allowance);
         Ok(())
     }
 
@@ -226,6 +235,7 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
             fingerprint,
             model: Thresholds::NONE,
             user: Thresholds::NONE,
+            allowance: 0,
             entries: Vec::new(),
         }
     }
@@ -248,6 +258,13 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
     #[must_use]
     pub const fn model_thresholds(&self) -> Thresholds {
         self.model
+    }
+
+    /// The model's [allowance](crate::model::Calibration::allowance), in 256ths of a
+    /// squared norm: 0 if it has none.
+    #[must_use]
+    pub const fn allowance(&self) -> u8 {
+        self.allowance
     }
 
     /// The thresholds that the user has set.
@@ -378,8 +395,9 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
                 runner_up = Some(candidate);
             }
         }
-        let nearest = self.decided(nearest);
-        let runner_up = runner_up.map(|second| self.decided(second));
+        let norm_squared = self.norm_squared(embedding);
+        let nearest = self.decided(nearest, norm_squared);
+        let runner_up = runner_up.map(|second| self.decided(second, norm_squared));
         let decision = if nearest.decision.is_accepted() {
             Decision::Accepted
         } else {
@@ -484,9 +502,11 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
     #[must_use]
     pub fn verify_pair(&self, a: &Embedding<D>, b: &Embedding<D>) -> Verified {
         let distance_squared = a.distance_squared(b);
+        let norm_squared = u64::midpoint(self.norm_squared(a), self.norm_squared(b));
+        let excess = excess(distance_squared, norm_squared, self.allowance);
         Verified {
             distance_squared,
-            decision: Decision::of(distance_squared, self.thresholds().pair),
+            decision: Decision::of(excess, self.thresholds().pair),
         }
     }
 
@@ -499,8 +519,9 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
 
     /// All entries, with their distances and decisions.
     fn neighbours(&self, embedding: &Embedding<D>) -> impl Iterator<Item = Neighbour> {
+        let norm_squared = self.norm_squared(embedding);
         self.candidates(embedding)
-            .map(|candidate| self.decided(candidate))
+            .map(move |candidate| self.decided(candidate, norm_squared))
     }
 
     /// All entries, with their distances.
@@ -511,22 +532,33 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
         })
     }
 
-    /// A candidate with what the threshold of its kind says.
-    fn decided(&self, candidate: Candidate<'_, D>) -> Neighbour {
+    /// The squared norm of an embedding, if the allowance asks for it.
+    fn norm_squared(&self, embedding: &Embedding<D>) -> u64 {
+        match self.allowance {
+            0 => 0,
+            _ => norm_squared(&embedding.0),
+        }
+    }
+
+    /// A candidate for an embedding of this norm with what the threshold of its kind
+    /// says.
+    fn decided(&self, candidate: Candidate<'_, D>, norm_squared: u64) -> Neighbour {
         let Candidate {
             entry,
             distance_squared,
         } = candidate;
         let thresholds = self.thresholds();
-        let threshold = if entry.is_exemplar() {
-            thresholds.pair
+        let (threshold, norm_squared) = if entry.is_exemplar() {
+            let own = self.norm_squared(&Embedding(entry.mean));
+            (thresholds.pair, u64::midpoint(norm_squared, own))
         } else {
-            thresholds.prototype
+            (thresholds.prototype, norm_squared)
         };
+        let excess = excess(distance_squared, norm_squared, self.allowance);
         Neighbour {
             label: entry.label,
             distance_squared,
-            decision: Decision::of(distance_squared, threshold),
+            decision: Decision::of(excess, threshold),
         }
     }
 }

@@ -15,6 +15,7 @@
 //!     CRC-32 (ISO-HDLC) of all bytes before it   u32
 //! ```
 
+mod calibration;
 mod encode;
 mod layout;
 mod parse;
@@ -65,6 +66,7 @@ pub struct Header<'a> {
     /// The quality measured when the model was exported, if it was measured.
     pub quality: Option<Quality>,
     /// The distances that tell the same from the different, if they were measured.
+    #[serde(with = "calibration")]
     pub calibration: Option<Calibration>,
 }
 
@@ -94,7 +96,7 @@ pub struct Quality {
 /// Distances that tell the same from the different, found by calibration on
 /// images that were labelled. All distances are squared, in squared steps of
 /// the embedding.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Calibration {
     /// The share of wrong acceptances that the thresholds were set for.
@@ -110,6 +112,11 @@ pub struct Calibration {
     pub pair_threshold: u64,
     /// The mean squared distance of a class's embeddings from their mean.
     pub spread: u64,
+    /// How much farther than the thresholds say an embedding may be for being far
+    /// from the origin: so many 256ths of its squared norm. A network lays what it
+    /// knows well far out, and what it has never seen near the middle.
+    /// [`excess`](crate::gallery::excess) is what a threshold judges.
+    pub allowance: u8,
 }
 
 impl Header<'_> {
@@ -143,6 +150,7 @@ impl Header<'_> {
                     + varint(found.prototype_threshold)
                     + varint(found.pair_threshold)
                     + varint(found.spread)
+                    + usize::from(found.allowance > 0)
             })
     }
 

@@ -1,6 +1,5 @@
 //! `calibrate`: the distances that a device decides by.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -9,14 +8,15 @@ use siamese_core::model::Calibration;
 use siamese_train::dataset::{Class, Split};
 use siamese_train::embed::{IntEmbeddings, ModelFile, embed_images};
 use siamese_train::files::write_atomic;
-use siamese_train::gallery::calibrate::{Errors, Rates, Record, Strangers, Wanted, calibrate};
-use siamese_train::gallery::folds::{Reach, apply};
+use siamese_train::gallery::calibrate::Wanted;
+use siamese_train::gallery::folds::Reach;
+use siamese_train::gallery::measured::{Measured, Strangers};
 use siamese_train::recipe::Plan;
 use siamese_train::train::checkpoint::Checkpoint;
 
 use super::Output;
 use super::labelled::OneSet;
-use super::output::{digits, shown};
+use super::output::{digits, farther_out, shown};
 
 /// Find the distances that a device decides by, and store them in the model
 #[derive(Debug, clap::Args)]
@@ -119,31 +119,56 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     let classes = images.classes().len();
     let enrolled = args.enrolled.map(usize::from);
     let enrolled = enrolled.or(args.by_folds().then_some(classes));
-    let (calibration, record) = match enrolled {
-        None => by_images(&embeddings, &images.labels, &wanted, fingerprint)?,
-        Some(enrolled) => by_folds(
-            args,
-            &reach(args, &file, output)?,
-            &embeddings,
-            &images.labels,
-            enrolled,
-            fingerprint,
-        )?,
+    let labelled = (&embeddings, &images.labels[..]);
+    let (calibration, measured) = match enrolled {
+        None => Measured::by_images(fingerprint, labelled, &wanted)?,
+        Some(enrolled) => {
+            let reach = reach(args, &file, labelled, output)?;
+            Measured::by_folds(fingerprint, reach, enrolled, labelled, &wanted)?
+        }
     };
-    let rates = record.measured;
     let calibrated = file
         .stored()
         .calibrated(Some(calibration))
         .context("cannot store the calibration")?;
     let out = args.out.as_ref().unwrap_or(&args.model);
     write_atomic(out, |file| Ok(file.write_all(calibrated.bytes())?))?;
-    record.write(out)?;
+    measured.write(out)?;
+    told(
+        args,
+        &Stored {
+            calibration,
+            measured,
+            images: images.len(),
+            unit: embeddings.scale,
+        },
+        output,
+    )
+}
 
-    let unit = f64::from(embeddings.scale);
-    let real = |squared: u64| (squared as f64).sqrt() * unit;
+/// What was stored.
+struct Stored {
+    calibration: Calibration,
+    measured: Measured,
+    images: usize,
+    /// Real units in a step.
+    unit: f32,
+}
+
+/// Says what was stored.
+fn told(args: &Args, stored: &Stored, output: Output) -> Result<()> {
+    let Stored {
+        calibration,
+        measured,
+        images,
+        unit,
+    } = stored;
+    let rates = measured.rates;
+    let out = args.out.as_ref().unwrap_or(&args.model);
+    let real = |squared: u64| (squared as f64).sqrt() * f64::from(*unit);
     let percent = |share: f64| 100.0 * share;
     let human = format!(
-        "an image is taken for what is enrolled up to a distance of {:.3} from the prototype\n\
+        "an image is taken for what is enrolled up to a distance of {:.3} from the prototype{}\n\
          \x20 accepted though nobody has enrolled it   {:>6.2} %\n\
          \x20 refused though it is enrolled            {:>6.2} %\n\
          two images count as the same up to a distance of {:.3}\n\
@@ -153,15 +178,16 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
          {} labels of {} examples enrolled; {}\n\
          stored in {}",
         real(calibration.prototype_threshold),
+        farther_out(calibration.allowance),
         percent(rates.prototype.false_accept),
         percent(rates.prototype.false_reject),
         real(calibration.pair_threshold),
         percent(rates.pair.false_accept),
         percent(rates.pair.false_reject),
         real(calibration.spread),
-        record.labels,
-        record.shots,
-        match record.strangers {
+        measured.labels,
+        measured.shots,
+        match measured.strangers {
             Strangers::LeftOut => "wrong acceptances measured on classes that training left out",
             Strangers::New =>
                 "rates measured on images, of classes never trained, that set no \
@@ -179,78 +205,16 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         "pair_threshold": calibration.pair_threshold,
         "pair_distance": real(calibration.pair_threshold),
         "spread": calibration.spread,
+        "allowance": calibration.allowance,
         "expected": rates,
-        "strangers": record.strangers,
-        "labels": record.labels,
-        "shots": record.shots,
-        "images": images.len(),
-        "unit": digits(embeddings.scale),
+        "strangers": measured.strangers,
+        "labels": measured.labels,
+        "shots": measured.shots,
+        "images": images,
+        "unit": digits(*unit),
         "out": shown(out),
     });
     output.report(&human, &json)
-}
-
-/// Thresholds by the images alone.
-fn by_images(
-    embeddings: &IntEmbeddings,
-    labels: &[Class],
-    wanted: &Wanted,
-    fingerprint: u32,
-) -> Result<(Calibration, Record)> {
-    let (calibration, measured) = calibrate(embeddings, labels, wanted)?;
-    let classes = labels.iter().collect::<BTreeSet<_>>().len();
-    let (strangers, enrolled) = if wanted.unseen.is_empty() {
-        // Each class in turn meets the prototypes of all others.
-        (Strangers::EachInTurn, classes - 1)
-    } else {
-        (Strangers::New, classes - wanted.unseen.len())
-    };
-    let record = Record {
-        fingerprint,
-        wanted: wanted.false_accept_rate,
-        measured,
-        strangers,
-        labels: enrolled,
-        shots: wanted.shots,
-        prototype_threshold: calibration.prototype_threshold,
-        pair_threshold: calibration.pair_threshold,
-        reach: None,
-    };
-    Ok((calibration, record))
-}
-
-/// Thresholds by what classes that training left out have shown.
-fn by_folds(
-    args: &Args,
-    reach: &Reach,
-    embeddings: &IntEmbeddings,
-    labels: &[Class],
-    enrolled: usize,
-    fingerprint: u32,
-) -> Result<(Calibration, Record)> {
-    let (calibration, refused) = apply(
-        reach, args.far, enrolled, embeddings, labels, args.draws, args.seed,
-    )?;
-    let row = reach.at(args.far);
-    let errors = |false_accept, false_reject| Errors {
-        false_accept,
-        false_reject,
-    };
-    let record = Record {
-        fingerprint,
-        wanted: args.far,
-        measured: Rates {
-            prototype: errors(row.measured, refused.prototype),
-            pair: errors(row.measured_pair, refused.pair),
-        },
-        strangers: Strangers::LeftOut,
-        labels: enrolled,
-        shots: reach.shots,
-        prototype_threshold: calibration.prototype_threshold,
-        pair_threshold: calibration.pair_threshold,
-        reach: Some(reach.clone()),
-    };
-    Ok((calibration, record))
 }
 
 /// What a model was trained by, from the report or the checkpoint beside it;
@@ -273,26 +237,37 @@ fn plan_beside(file: &ModelFile) -> Option<Plan> {
 }
 
 /// What left-out classes have shown: now, or when the model was trained.
-fn reach(args: &Args, file: &ModelFile, output: Output) -> Result<Reach> {
+fn reach(
+    args: &Args,
+    file: &ModelFile,
+    labelled: (&IntEmbeddings, &[Class]),
+    output: Output,
+) -> Result<Reach> {
     #[cfg(feature = "torch")]
     if args.leave_out {
-        return learn(args, file, output);
+        return learn(args, file, labelled, output);
     }
-    let _ = output;
-    let record = Record::beside(&args.model, file.model().fingerprint());
-    record.and_then(|record| record.reach).with_context(|| {
+    let _ = (output, labelled);
+    let measured = Measured::beside(&args.model, file.model().fingerprint());
+    measured.and_then(|measured| measured.reach).with_context(|| {
         format!(
             "{} with what left-out classes have shown is not there, or is of another model; add \
              --leave-out, train the model again, or leave --enrolled out",
-            Record::path(&args.model).display()
+            Measured::path(&args.model).display()
         )
     })
 }
 
 /// Trains without some classes each time.
 #[cfg(feature = "torch")]
-fn learn(args: &Args, file: &ModelFile, output: Output) -> Result<Reach> {
+fn learn(
+    args: &Args,
+    file: &ModelFile,
+    (embeddings, labels): (&IntEmbeddings, &[Class]),
+    output: Output,
+) -> Result<Reach> {
     use super::interrupt::{INTERRUPTED, stop_at_ctrl_c};
+    use siamese_train::gallery::prototypes::{allowances, by_class};
     use siamese_train::leave_out::train_without_each;
     use siamese_train::train::Event;
 
@@ -334,5 +309,10 @@ fn learn(args: &Args, file: &ModelFile, output: Output) -> Result<Reach> {
         output.note("stopped; the same command goes on from here");
         std::process::exit(INTERRUPTED);
     };
-    Reach::measure(&folds, args.shots, args.draws, args.seed)
+    let classes: Vec<Vec<usize>> = by_class(labels)
+        .into_iter()
+        .filter(|members| !members.is_empty())
+        .collect();
+    let allowances = allowances(embeddings, &classes);
+    Reach::measure(&folds, allowances, args.shots, args.draws, args.seed)
 }

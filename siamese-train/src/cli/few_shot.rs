@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 use siamese_train::dataset::{Class, ClassNames, Dataset, Record};
-use siamese_train::embed::{ModelFile, embed_images};
+use siamese_train::embed::{IntEmbeddings, ModelFile, embed_images};
 use siamese_train::evaluate::few_shot::{Embedded, FewShot, Protocol, Spread};
+use siamese_train::gallery::measured::Measured;
+use siamese_train::gallery::prototypes::{by_class, extent};
 #[cfg(feature = "torch")]
 use siamese_train::recipe::RecipeName;
 
@@ -23,6 +25,9 @@ use super::train::{DeviceArg, device};
 /// The part of the training images that `--spare-test` measures with.
 const VALIDATION: f64 = 1.0 / 6.0;
 
+/// The rates of wrong acceptances whose thresholds are tried.
+const PROMISED: [f64; 2] = [0.01, 0.05];
+
 /// Measure how well classes are known that training never saw
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -35,7 +40,11 @@ the integers of a device.
   new        of the classes that training never saw, among all classes
   trained    of the classes that training saw, among all classes
   open set   each new class in turn is not enrolled: how surely is it told from what is?
-             The area under the ROC curve of the distance to the nearest prototype.
+             The area under the ROC curve of the distance to the nearest prototype, beyond
+             the model's allowance if it has one (see calibrate).
+
+  wanted     what thresholds for a wanted share of wrong acceptances, learnt from classes that were
+             left out of short trainings, accept of that class, and refuse of the others.
 
 The trained model stays in OUT, and is used again when the same command is repeated. With --model,
 nothing is trained: say which classes that model never saw. The report beside it tells whether that
@@ -183,6 +192,12 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
             labels: &test.labels,
         },
         held_out: &held_out,
+        allowance: file
+            .model()
+            .header()
+            .calibration
+            .map_or(0, |found| found.allowance),
+        thresholds: &thresholds(&file, [&train, &test], &embeddings[1], &held_out),
     };
     let measured = protocol.measure(&args.shots, args.draws, seed)?;
     let record = Record::beside(&path, &file.model());
@@ -205,6 +220,32 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         measured: &measured,
     };
     output.report(&table(&report)?, &report)
+}
+
+/// The thresholds that promise [`PROMISED`], by what training has learnt from the
+/// classes that it left out, with all classes but one enrolled. None without a
+/// calibration beside the model that tells.
+fn thresholds(
+    file: &ModelFile,
+    [train, test]: [&Dataset; 2],
+    embeddings: &IntEmbeddings,
+    held_out: &BTreeSet<Class>,
+) -> Vec<(f64, u64)> {
+    let measured = Measured::beside(file.path(), file.model().fingerprint());
+    let Some(reach) = measured.and_then(|measured| measured.reach) else {
+        return Vec::new();
+    };
+    let enrolled = (&train.classes().into_iter().collect() | held_out).len() - 1;
+    // As when it was calibrated, the extent is that of trained classes.
+    let trained: Vec<Vec<usize>> = by_class(&test.labels)
+        .into_iter()
+        .enumerate()
+        .filter(|(class, members)| !members.is_empty() && !held_out.contains(&(*class as Class)))
+        .map(|(_, members)| members)
+        .collect();
+    let extent = extent(embeddings, &trained);
+    let threshold = |rate| (rate, reach.thresholds(rate, enrolled, extent)[0]);
+    PROMISED.map(threshold).to_vec()
 }
 
 /// The model that was trained without the held-out classes, now or before.
@@ -301,6 +342,26 @@ fn table(report: &Report<'_>) -> Result<String> {
             percent(shots.new),
             percent(shots.trained),
             shots.open_set_auc.map_or_else(String::new, area),
+        )?;
+    }
+    let promises = report.measured.shots.iter();
+    let promises = promises.flat_map(|shots| {
+        let promises = shots.promises.iter();
+        promises.map(move |promise| (shots.shots, promise))
+    });
+    for (number, (shots, promise)) in promises.enumerate() {
+        if number == 0 {
+            writeln!(
+                text,
+                "\n  shots  wanted wrong acceptances   measured %    known refused %"
+            )?;
+        }
+        writeln!(
+            text,
+            "  {shots:>5}  {:>24.0} %  {:>11}  {:>15}",
+            100.0 * promise.wanted,
+            percent(promise.accepted),
+            percent(promise.refused),
         )?;
     }
     if let Some(auc) = report.measured.before {

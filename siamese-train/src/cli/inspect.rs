@@ -8,10 +8,10 @@ use serde_json::json;
 use siamese_core::image::Pooling;
 use siamese_core::model::{ALIGNMENT, Calibration};
 use siamese_train::embed::ModelFile;
-use siamese_train::gallery::calibrate::{Record, Strangers};
+use siamese_train::gallery::measured::{Measured, Strangers};
 
 use super::Output;
-use super::output::digits;
+use super::output::{digits, farther_out};
 
 /// Show what a model needs: flash, RAM, multiplications, and what it says of itself
 #[derive(Debug, clap::Args)]
@@ -137,7 +137,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         )?,
         None => writeln!(human, "quality     not measured at export")?,
     }
-    let record = Record::beside(&args.model, model.fingerprint());
+    let record = Measured::beside(&args.model, model.fingerprint());
     let record = record.filter(|record| header.calibration.is_some_and(|c| record.explains(&c)));
     human.push_str(&calibrated(
         header.calibration,
@@ -173,6 +173,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
             "prototype_threshold": calibration.prototype_threshold,
             "pair_threshold": calibration.pair_threshold,
             "spread": calibration.spread,
+            "allowance": calibration.allowance,
         })),
         "measured": record,
     });
@@ -181,7 +182,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
 
 /// What the thresholds are, what was wanted of them, and what was measured. `unit`
 /// is what a step of a coordinate means.
-fn calibrated(calibration: Option<Calibration>, record: Option<&Record>, unit: f64) -> String {
+fn calibrated(calibration: Option<Calibration>, record: Option<&Measured>, unit: f64) -> String {
     let Some(calibration) = calibration else {
         return "calibrated  not yet, so that a device accepts nothing by itself; see \
                 siamese-train calibrate\n"
@@ -203,7 +204,7 @@ fn calibrated(calibration: Option<Calibration>, record: Option<&Record>, unit: f
             format!(
                 "{} measured, {of}; with {} labels of {} examples enrolled (more labels, more \
                  wrong acceptances)",
-                percent(record.measured.prototype.false_accept),
+                percent(record.rates.prototype.false_accept),
                 record.labels,
                 record.shots
             )
@@ -211,11 +212,12 @@ fn calibrated(calibration: Option<Calibration>, record: Option<&Record>, unit: f
         None => "not measured on new classes, of which far more may be accepted".to_owned(),
     };
     format!(
-        "calibrated  known up to a distance of {:.3} from a prototype, {:.3} between two images\n\
+        "calibrated  known up to a distance of {:.3} from a prototype, {:.3} between two images{}\n\
          \x20 accepted  {} of what nobody enrolled was wanted; {accepted}\n\
          \x20 refused   {} of what is enrolled\n",
         real(calibration.prototype_threshold),
         real(calibration.pair_threshold),
+        farther_out(calibration.allowance),
         percent(wanted),
         percent(calibration.false_reject_rate.into()),
     )
@@ -233,17 +235,18 @@ mod tests {
         prototype_threshold: 400,
         pair_threshold: 900,
         spread: 100,
+        allowance: 0,
     };
 
-    fn record(strangers: Strangers) -> Record {
+    fn record(strangers: Strangers) -> Measured {
         let errors = |false_accept| Errors {
             false_accept,
             false_reject: 0.15,
         };
-        Record {
+        Measured {
             fingerprint: 1,
             wanted: 0.01,
-            measured: Rates {
+            rates: Rates {
                 prototype: errors(0.28),
                 pair: errors(0.33),
             },
@@ -252,6 +255,7 @@ mod tests {
             shots: 5,
             prototype_threshold: 400,
             pair_threshold: 900,
+            allowance: 0,
             reach: None,
         }
     }

@@ -69,3 +69,15 @@ pub fn shown(path: &Path) -> String {
 pub fn digits(value: f32) -> f64 {
     value.to_string().parse().unwrap_or_else(|_| value.into())
 }
+
+/// What follows a distance of a threshold with an allowance, in 256ths of a squared
+/// norm.
+pub fn farther_out(allowance: u8) -> String {
+    match allowance {
+        0 => String::new(),
+        allowance => format!(
+            " (squared: and {:.2} of the squared distance from the origin more)",
+            f64::from(allowance) / 256.0
+        ),
+    }
+}

@@ -469,7 +469,7 @@ fn summary(report: &Report, files: &Files) -> Result<String> {
     )?;
     if let Some(record) = &report.calibration {
         let percent = |share: f64| 100.0 * share;
-        let rates = record.measured.prototype;
+        let rates = record.rates.prototype;
         writeln!(
             text,
             "\n  calibrated for {} labels: of new classes {:.1} % are accepted ({:.1} % wanted; \

@@ -14,9 +14,10 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
+use siamese_core::embedding::norm_squared;
 
 use crate::embed::IntEmbeddings;
-use crate::gallery::prototypes::{by_class, draw, nearest, prototype};
+use crate::gallery::prototypes::{by_class, draw, excess, nearest, prototype};
 
 /// Embeddings and the class of each.
 #[derive(Debug, Clone, Copy)]
@@ -60,10 +61,25 @@ pub struct Shots {
     /// That of the test images of the trained classes, among all classes.
     pub trained: Spread,
     /// How well the known and the unknown are told apart: the area under the
-    /// ROC curve of the distance to the nearest prototype. Every new class
+    /// ROC curve of what a threshold judges, the distance to the nearest prototype
+    /// beyond the allowance. Every new class
     /// takes its turn as the one that isn't enrolled. `None` with one new
     /// class and none that is trained.
     pub open_set_auc: Option<Spread>,
+    /// What the thresholds accept and refuse in the same comparisons, for each of the
+    /// protocol's.
+    pub promises: Vec<Promise>,
+}
+
+/// What came of a rate of wrong acceptances that was wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Promise {
+    /// The rate.
+    pub wanted: f64,
+    /// The share of the images of a class that isn't enrolled that was accepted.
+    pub accepted: Spread,
+    /// The share of the images of enrolled classes that was refused.
+    pub refused: Spread,
 }
 
 /// What was measured.
@@ -86,6 +102,12 @@ pub struct Protocol<'a> {
     pub test: Embedded<'a>,
     /// The new classes.
     pub held_out: &'a BTreeSet<Class>,
+    /// The model's allowance, in 256ths of a squared norm: known and unknown are told
+    /// apart by what a threshold judges.
+    pub allowance: u8,
+    /// Rates of wrong acceptances, and the threshold for prototypes that promises each
+    /// with all classes but one enrolled, in squared steps.
+    pub thresholds: &'a [(f64, u64)],
 }
 
 impl Protocol<'_> {
@@ -99,6 +121,8 @@ impl Protocol<'_> {
             train,
             test,
             held_out,
+            thresholds,
+            ..
         } = *self;
         let (train_members, test_members) = (by_class(train.labels), by_class(test.labels));
         let most = shots.iter().copied().max().unwrap_or(0);
@@ -138,18 +162,33 @@ impl Protocol<'_> {
             let spread = |value: fn(&Outcome) -> f64| {
                 Spread::of(&outcomes.iter().map(value).collect::<Vec<_>>())
             };
-            let aucs: Option<Vec<f64>> = outcomes.iter().map(|outcome| outcome.auc).collect();
+            let open: Option<Vec<&OpenSet>> = outcomes
+                .iter()
+                .map(|outcome| outcome.open.as_ref())
+                .collect();
+            let spread_of = |open: &[&OpenSet], value: &dyn Fn(&OpenSet) -> f64| {
+                Spread::of(&open.iter().map(|open| value(open)).collect::<Vec<_>>())
+            };
+            let promises = open.iter().flat_map(|open| {
+                let promises = thresholds.iter().enumerate();
+                promises.map(move |(number, &(wanted, _))| Promise {
+                    wanted,
+                    accepted: spread_of(open, &|open| open.accepted[number]),
+                    refused: spread_of(open, &|open| open.refused[number]),
+                })
+            });
             Shots {
                 shots,
                 all: spread(|outcome| outcome.all),
                 new: spread(|outcome| outcome.new),
                 trained: spread(|outcome| outcome.trained),
-                open_set_auc: aucs.map(|aucs| Spread::of(&aucs)),
+                open_set_auc: open.as_ref().map(|open| spread_of(open, &|open| open.auc)),
+                promises: promises.collect(),
             }
         });
         let trains = fixed.iter().any(Option::is_some);
         Ok(FewShot {
-            before: trains.then(|| fixture.auc_of(&fixed, held_out)),
+            before: trains.then(|| fixture.open_set(&fixed, held_out).auc),
             shots: measured.collect(),
         })
     }
@@ -168,7 +207,34 @@ struct Outcome {
     all: f64,
     new: f64,
     trained: f64,
-    auc: Option<f64>,
+    open: Option<OpenSet>,
+}
+
+/// How the known and the unknown are told apart.
+struct OpenSet {
+    auc: f64,
+    /// The share of the unknown within each threshold.
+    accepted: Vec<f64>,
+    /// The share of the known beyond each.
+    refused: Vec<f64>,
+}
+
+impl OpenSet {
+    /// The mean of each figure.
+    fn mean(all: &[Self]) -> Self {
+        let count = all.len().max(1) as f64;
+        let mean_of = |figures: &dyn Fn(&Self) -> &[f64]| -> Vec<f64> {
+            let thresholds = all.first().map_or(0, |open| figures(open).len());
+            (0..thresholds)
+                .map(|number| all.iter().map(|open| figures(open)[number]).sum::<f64>() / count)
+                .collect()
+        };
+        Self {
+            auc: all.iter().map(|open| open.auc).sum::<f64>() / count,
+            accepted: mean_of(&|open| &open.accepted),
+            refused: mean_of(&|open| &open.refused),
+        }
+    }
 }
 
 impl Fixture<'_> {
@@ -191,39 +257,57 @@ impl Fixture<'_> {
             all: share(right[0] + right[1], count[0] + count[1]),
             new: share(right[1], count[1]),
             trained: share(right[0], count[0]),
-            auc: self.open_set_auc(&gallery),
+            open: self.in_turns(&gallery),
         }
     }
 
     /// The mean over the new classes, each being the unknown one in turn.
-    fn open_set_auc(&self, gallery: &[Option<Vec<i16>>]) -> Option<f64> {
+    fn in_turns(&self, gallery: &[Option<Vec<i16>>]) -> Option<OpenSet> {
         if self.protocol.held_out.len() < 2 && self.fixed.iter().all(Option::is_none) {
             return None;
         }
         let held_out = self.protocol.held_out;
-        let aucs = held_out.iter().map(|&unknown| {
+        let turns = held_out.iter().map(|&unknown| {
             let mut others = gallery.to_vec();
             others[usize::from(unknown)] = None;
-            self.auc_of(&others, &BTreeSet::from([unknown]))
+            self.open_set(&others, &BTreeSet::from([unknown]))
         });
-        Some(aucs.sum::<f64>() / held_out.len() as f64)
+        Some(OpenSet::mean(&turns.collect::<Vec<_>>()))
     }
 
     /// How well images of the classes that the gallery knows are told from those
     /// of `unknown` ones by their distance to the nearest prototype.
-    fn auc_of(&self, gallery: &[Option<Vec<i16>>], unknown: &BTreeSet<Class>) -> f64 {
+    fn open_set(&self, gallery: &[Option<Vec<i16>>], unknown: &BTreeSet<Class>) -> OpenSet {
         let test = self.protocol.test;
         let (mut known, mut strange) = (Vec::new(), Vec::new());
         for (index, label) in test.labels.iter().enumerate() {
-            let found = nearest(test.embeddings.get(index), enrolled(gallery));
-            let distance = found.map_or(u64::MAX, |(distance, _)| distance);
+            let embedding = test.embeddings.get(index);
+            let found = nearest(embedding, enrolled(gallery));
+            let distance = found.map_or(i64::MAX, |(distance, _)| {
+                excess(distance, norm_squared(embedding), self.protocol.allowance)
+            });
             if unknown.contains(label) {
                 strange.push(distance);
             } else {
                 known.push(distance);
             }
         }
-        auc(known, strange)
+        let within = |distances: &[i64]| -> Vec<f64> {
+            let thresholds = self.protocol.thresholds.iter();
+            let share = |&(_, threshold): &(f64, u64)| {
+                let within = distances.iter().filter(|&&d| d <= threshold.cast_signed());
+                within.count() as f64 / distances.len().max(1) as f64
+            };
+            thresholds.map(share).collect()
+        };
+        OpenSet {
+            accepted: within(&strange),
+            refused: within(&known)
+                .into_iter()
+                .map(|share| 1.0 - share)
+                .collect(),
+            auc: auc(known, strange),
+        }
     }
 }
 
@@ -235,7 +319,7 @@ fn enrolled(gallery: &[Option<Vec<i16>>]) -> impl Iterator<Item = (usize, &[i16]
 
 /// The probability that something known is nearer than something strange,
 /// equal distances counting half.
-fn auc(mut known: Vec<u64>, strange: Vec<u64>) -> f64 {
+fn auc(mut known: Vec<i64>, strange: Vec<i64>) -> f64 {
     known.sort_unstable();
     let pairs = known.len() as f64 * strange.len() as f64;
     let nearer = strange.iter().map(|&distance| {
@@ -287,6 +371,8 @@ mod tests {
             train: set,
             test: set,
             held_out: &held_out.iter().copied().collect(),
+            allowance: 0,
+            thresholds: &[(0.0, 200), (1.0, 2_000_000)],
         };
         protocol.measure(shots, draws, 1)
     }
@@ -304,6 +390,26 @@ mod tests {
         );
         assert_eq!(one.all.deviation, 0.0);
         assert_eq!(one.open_set_auc.map(|auc| auc.mean), Some(1.0));
+    }
+
+    #[test]
+    fn thresholds_are_seen_to_keep_what_they_promise_or_not() {
+        // Images are at most 15 from their class's middle, and 1000 from others.
+        let measured = measure(1, &[3, 4], &[30]).unwrap();
+        let [tight, wide] = &measured.shots[0].promises[..] else {
+            panic!("two thresholds");
+        };
+        assert_eq!((tight.wanted, wide.wanted), (0.0, 1.0));
+        // 200 is 14 squared: of 30 images at -15 to 14 around a mean of -1 (rounded),
+        // one is farther.
+        assert_eq!(tight.accepted.mean, 0.0);
+        assert!((tight.refused.mean - 0.0).abs() < 0.05, "{tight:?}");
+        // 1414: the next class, too. The unknown one of 3 and 4 always has a neighbour.
+        assert_eq!((wide.accepted.mean, wide.refused.mean), (1.0, 0.0));
+        // Apart by less than their own width, nothing is right.
+        let measured = measure(60, &[3, 4], &[30]).unwrap();
+        let tight = measured.shots[0].promises[0];
+        assert!(tight.refused.mean > 0.9, "{tight:?}");
     }
 
     #[test]

@@ -2,20 +2,17 @@
 //! taken for what is enrolled, found from images that were labelled.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 use crate::dataset::Class;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use siamese_core::embedding::distance_squared;
+use siamese_core::embedding::{distance_squared, norm_squared};
 use siamese_core::model::Calibration;
 
 use crate::embed::IntEmbeddings;
-use crate::files::write_atomic;
-use crate::gallery::folds::Reach;
-use crate::gallery::prototypes::{by_class, draw, nearest, prototype};
+use crate::gallery::prototypes::{allowances, by_class, draw, excess, nearest, prototype, spread};
 
 /// What to calibrate for.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,76 +49,6 @@ pub struct Errors {
     pub false_accept: f64,
     /// The share of the same that is refused as different.
     pub false_reject: f64,
-}
-
-/// Whose images stood for what nobody has enrolled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Strangers {
-    /// Classes that short trainings left out, one group after the other.
-    LeftOut,
-    /// Classes that training never saw.
-    New,
-    /// Each class in turn, whether training has seen it or not.
-    EachInTurn,
-}
-
-/// How a model was calibrated, and what was measured: a file beside the model's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// That of the model.
-    pub fingerprint: u32,
-    /// The share of wrong acceptances that was asked for.
-    pub wanted: f64,
-    /// What was measured, on classes or images that set no threshold.
-    pub measured: Rates,
-    /// Whose images were unknown.
-    pub strangers: Strangers,
-    /// The labels that were enrolled.
-    pub labels: usize,
-    /// The examples of each.
-    pub shots: usize,
-    /// The threshold for prototypes, in squared steps of the embedding.
-    pub prototype_threshold: u64,
-    /// That for pairs.
-    pub pair_threshold: u64,
-    /// Thresholds for other rates and other numbers of labels, if classes were
-    /// left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reach: Option<Reach>,
-}
-
-impl Record {
-    /// Where the record of a model is.
-    #[must_use]
-    pub fn path(model: &Path) -> PathBuf {
-        model.with_extension("calibration.json")
-    }
-
-    /// The record beside a model's file, if it is there and of this model.
-    #[must_use]
-    pub fn beside(model: &Path, fingerprint: u32) -> Option<Self> {
-        let text = std::fs::read(Self::path(model)).ok()?;
-        let record: Self = serde_json::from_slice(&text).ok()?;
-        (record.fingerprint == fingerprint).then_some(record)
-    }
-
-    /// Whether it tells of the thresholds that a model holds.
-    #[must_use]
-    pub const fn explains(&self, calibration: &Calibration) -> bool {
-        self.prototype_threshold == calibration.prototype_threshold
-            && self.pair_threshold == calibration.pair_threshold
-    }
-
-    /// Writes it beside a model's file.
-    ///
-    /// # Errors
-    /// If the file can't be written.
-    pub fn write(&self, model: &Path) -> Result<()> {
-        write_atomic(&Self::path(model), |out| {
-            Ok(serde_json::to_writer_pretty(out, self)?)
-        })
-    }
 }
 
 /// Finds the thresholds with every other image of each class, and measures the
@@ -190,21 +117,40 @@ pub fn calibrate(
             fit.iter().map(enrol).collect()
         })
         .collect();
-    let distances = to_prototypes(embeddings, &fit, &galleries, &unseen);
-    let prototype_threshold = threshold(distances.different, wanted.false_accept_rate);
-    let pairs = between_pairs(embeddings, &fit, &unseen);
-    let pair_threshold = threshold(pairs.different, wanted.false_accept_rate);
-    ensure!(
-        prototype_threshold > 0 && pair_threshold > 0,
-        "a false-accept rate of {} leaves no distance at which anything is accepted; ask for a \
-         higher one, or give more images",
-        wanted.false_accept_rate
-    );
+    let known: Vec<Vec<usize>> = fit
+        .iter()
+        .zip(&unseen)
+        .filter(|(_, unseen)| !**unseen)
+        .map(|(members, _)| members.clone())
+        .collect();
+    // Of the allowances, the one with which least of what is enrolled is refused.
+    let set = |&allowance: &u8| {
+        let comparison = Comparison {
+            embeddings,
+            unseen: &unseen,
+            allowance,
+        };
+        let own = comparison.to_prototypes(&fit, &galleries);
+        let pairs = comparison.between_pairs(&fit);
+        let prototype = threshold(own.different.clone(), wanted.false_accept_rate);
+        let pair = threshold(pairs.different, wanted.false_accept_rate);
+        let refused = own.errors(prototype).false_reject;
+        (prototype > 0 && pair > 0).then_some((refused, comparison, [prototype, pair]))
+    };
+    let found = allowances(embeddings, &known).iter().filter_map(set);
+    let best = found.reduce(|best, other| if other.0 < best.0 { other } else { best });
+    let (_, comparison, [prototype_threshold, pair_threshold]) = best.with_context(|| {
+        format!(
+            "a false-accept rate of {} leaves no distance at which anything is accepted; ask for a \
+             higher one, or give more images",
+            wanted.false_accept_rate
+        )
+    })?;
 
-    let checked = to_prototypes(embeddings, &check, &galleries, &unseen);
+    let checked = comparison.to_prototypes(&check, &galleries);
     let rates = Rates {
         prototype: checked.errors(prototype_threshold),
-        pair: between_pairs(embeddings, &check, &unseen).errors(pair_threshold),
+        pair: comparison.between_pairs(&check).errors(pair_threshold),
     };
     let calibration = Calibration {
         false_accept_rate: wanted.false_accept_rate as f32,
@@ -212,22 +158,23 @@ pub fn calibrate(
         prototype_threshold,
         pair_threshold,
         spread: spread(embeddings, &fit),
+        allowance: comparison.allowance,
     };
     Ok((calibration, rates))
 }
 
-/// Squared distances between what is the same, and between what isn't.
+/// What thresholds judge, between what is the same and between what isn't.
 #[derive(Debug, Default)]
 struct Distances {
-    same: Vec<u64>,
-    different: Vec<u64>,
+    same: Vec<i64>,
+    different: Vec<i64>,
 }
 
 impl Distances {
     fn errors(&self, threshold: u64) -> Errors {
-        let within = |distances: &[u64]| {
-            let count = distances.iter().filter(|&&d| d <= threshold).count();
-            count as f64 / distances.len().max(1) as f64
+        let within = |distances: &[i64]| {
+            let count = distances.iter().filter(|&&d| d <= threshold.cast_signed());
+            count.count() as f64 / distances.len().max(1) as f64
         };
         Errors {
             false_accept: within(&self.different),
@@ -236,87 +183,86 @@ impl Distances {
     }
 }
 
-/// Each image's distance to its own prototype, and to the nearest other one. If
-/// some classes are unseen, nobody enrols them, and they alone are different.
-fn to_prototypes(
-    embeddings: &IntEmbeddings,
-    classes: &[Vec<usize>],
-    galleries: &[Vec<Vec<i16>>],
-    unseen: &[bool],
-) -> Distances {
-    let mut distances = Distances::default();
-    let all_take_turns = !unseen.contains(&true);
-    for gallery in galleries {
-        for (class, members) in classes.iter().enumerate() {
-            for &member in members {
-                let embedding = embeddings.get(member);
-                let own = distance_squared(embedding, &gallery[class]);
-                let others = gallery.iter().enumerate();
-                let others = others.filter(|(other, _)| *other != class && !unseen[*other]);
-                let others = others.map(|(other, prototype)| (other, &prototype[..]));
-                if !unseen[class] {
-                    distances.same.push(own);
-                }
-                if all_take_turns || unseen[class] {
-                    distances
-                        .different
-                        .extend(nearest(embedding, others).map(|(distance, _)| distance));
-                }
-            }
-        }
-    }
-    distances
+/// How images are compared.
+struct Comparison<'a> {
+    embeddings: &'a IntEmbeddings,
+    /// Which of the classes nobody enrols; if any are, they alone are different.
+    unseen: &'a [bool],
+    allowance: u8,
 }
 
-/// The distances of all pairs of at most 2000 images; if some classes are unseen,
-/// different pairs have an image of one of them.
-fn between_pairs(embeddings: &IntEmbeddings, classes: &[Vec<usize>], unseen: &[bool]) -> Distances {
-    let all_take_turns = !unseen.contains(&true);
-    const IMAGES: usize = 2_000;
-    let all: usize = classes.iter().map(Vec::len).sum();
-    let step = all.div_ceil(IMAGES).max(1);
-    let images: Vec<(usize, usize)> = classes
-        .iter()
-        .enumerate()
-        .flat_map(|(class, members)| members.iter().step_by(step).map(move |&m| (class, m)))
-        .collect();
-    let mut distances = Distances::default();
-    for (index, &(class, image)) in images.iter().enumerate() {
-        for &(other_class, other) in &images[index + 1..] {
-            let distance = distance_squared(embeddings.get(image), embeddings.get(other));
-            if class == other_class {
-                distances.same.push(distance);
-            } else if all_take_turns || unseen[class] != unseen[other_class] {
-                distances.different.push(distance);
+impl Comparison<'_> {
+    /// Each image to its own prototype, and to the nearest other one.
+    fn to_prototypes(&self, classes: &[Vec<usize>], galleries: &[Vec<Vec<i16>>]) -> Distances {
+        let mut distances = Distances::default();
+        let all_take_turns = !self.unseen.contains(&true);
+        for gallery in galleries {
+            for (class, members) in classes.iter().enumerate() {
+                for &member in members {
+                    let embedding = self.embeddings.get(member);
+                    let norm = norm_squared(embedding);
+                    let judged = |distance| excess(distance, norm, self.allowance);
+                    let own = distance_squared(embedding, &gallery[class]);
+                    let others = gallery.iter().enumerate();
+                    let others =
+                        others.filter(|(other, _)| *other != class && !self.unseen[*other]);
+                    let others = others.map(|(other, prototype)| (other, &prototype[..]));
+                    if !self.unseen[class] {
+                        distances.same.push(judged(own));
+                    }
+                    if all_take_turns || self.unseen[class] {
+                        let nearest = nearest(embedding, others);
+                        let nearest = nearest.map(|(distance, _)| judged(distance));
+                        distances.different.extend(nearest);
+                    }
+                }
             }
         }
+        distances
     }
-    distances
+
+    /// All pairs of at most 2000 images; if some classes are unseen, different pairs
+    /// have an image of one of them.
+    fn between_pairs(&self, classes: &[Vec<usize>]) -> Distances {
+        const IMAGES: usize = 2_000;
+        let all_take_turns = !self.unseen.contains(&true);
+        let all: usize = classes.iter().map(Vec::len).sum();
+        let step = all.div_ceil(IMAGES).max(1);
+        let images: Vec<(usize, &[i16], u64)> = classes
+            .iter()
+            .enumerate()
+            .flat_map(|(class, members)| members.iter().step_by(step).map(move |&m| (class, m)))
+            .map(|(class, member)| {
+                let embedding = self.embeddings.get(member);
+                (class, embedding, norm_squared(embedding))
+            })
+            .collect();
+        let mut distances = Distances::default();
+        for (index, &(class, image, norm)) in images.iter().enumerate() {
+            for &(other_class, other, other_norm) in &images[index + 1..] {
+                let norm = u64::midpoint(norm, other_norm);
+                let judged = excess(distance_squared(image, other), norm, self.allowance);
+                if class == other_class {
+                    distances.same.push(judged);
+                } else if all_take_turns || self.unseen[class] != self.unseen[other_class] {
+                    distances.different.push(judged);
+                }
+            }
+        }
+        distances
+    }
 }
 
 /// The largest threshold that accepts at most a share of `rate` of the
-/// different; 0 if there is none.
-fn threshold(mut different: Vec<u64>, rate: f64) -> u64 {
+/// different; 0 if there is none above that.
+fn threshold(mut different: Vec<i64>, rate: f64) -> u64 {
     let accepted = (different.len() as f64 * rate) as usize;
     if accepted >= different.len() {
-        return u64::MAX;
+        // Everything.
+        return i64::MAX.cast_unsigned();
     }
     let (_, first_refused, _) = different.select_nth_unstable(accepted);
-    first_refused.saturating_sub(1)
-}
-
-/// The mean squared distance of the images of a class from their mean.
-pub(super) fn spread(embeddings: &IntEmbeddings, classes: &[Vec<usize>]) -> u64 {
-    let mut sum = 0u128;
-    let mut count = 0u128;
-    for members in classes {
-        let mean = prototype(embeddings, members);
-        for &member in members {
-            sum += u128::from(distance_squared(embeddings.get(member), &mean));
-            count += 1;
-        }
-    }
-    (sum / count.max(1)) as u64
+    (*first_refused - 1).max(0).cast_unsigned()
 }
 
 #[cfg(test)]
@@ -370,16 +316,18 @@ mod tests {
 
     #[test]
     fn the_wanted_share_of_the_different_is_accepted() {
-        let different: Vec<u64> = (0..1000).rev().collect();
+        let different: Vec<i64> = (0..1000).rev().collect();
         for (rate, expected) in [(0.0, 0), (0.01, 9), (0.25, 249)] {
             let found = threshold(different.clone(), rate);
             assert_eq!(found, expected);
-            let accepted = different.iter().filter(|&&d| d <= found).count();
+            let accepted = different.iter().filter(|&&d| d <= found as i64).count();
             assert!(accepted as f64 <= 1000.0 * rate + 1.0, "{rate}");
         }
         // Equal distances are accepted all or none.
         assert_eq!(threshold(vec![5; 100], 0.5), 4);
-        assert_eq!(threshold(vec![5; 100], 1.0), u64::MAX);
+        assert_eq!(threshold(vec![5; 100], 1.0), i64::MAX as u64);
+        // Below 0 a device sees nothing.
+        assert_eq!(threshold(vec![-5; 100], 0.5), 0);
     }
 
     #[test]
@@ -474,34 +422,6 @@ mod tests {
             let error = of_new(unseen).unwrap_err().to_string();
             assert!(error.contains("images of both"), "{error}");
         }
-    }
-
-    #[test]
-    fn a_record_is_read_for_its_own_model_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let model = folder.path().join("m.siam");
-        let (embeddings, labels) = line(1000);
-        let (calibration, measured) = calibrate(&embeddings, &labels, &wanted(0.0)).unwrap();
-        let record = Record {
-            fingerprint: 5,
-            wanted: 0.01,
-            measured,
-            strangers: Strangers::EachInTurn,
-            labels: 2,
-            shots: 20,
-            prototype_threshold: calibration.prototype_threshold,
-            pair_threshold: calibration.pair_threshold,
-            reach: None,
-        };
-        record.write(&model).unwrap();
-        assert_eq!(Record::beside(&model, 5), Some(record.clone()));
-        assert_eq!(Record::beside(&model, 6), None);
-        assert!(record.explains(&calibration));
-        let other = Calibration {
-            pair_threshold: 1,
-            ..calibration
-        };
-        assert!(!record.explains(&other));
     }
 
     #[test]

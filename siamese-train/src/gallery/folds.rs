@@ -12,6 +12,11 @@
 //! its own mean goes on shrinking as training goes on, and new classes don't
 //! come nearer with it.)
 //!
+//! New classes lie nearer to the middle than those that training has parted. So a
+//! network whose middle is at the origin may have an *allowance*: what is judged is
+//! the squared distance less a part of the image's squared norm. Whether that
+//! refuses less of what is enrolled, the folds tell.
+//!
 //! The more labels are enrolled, the nearer the nearest of them is. [`Reach`]
 //! has the threshold for any number of labels. The number of examples matters
 //! little: a prototype of one example asks for a slightly larger threshold than
@@ -19,15 +24,16 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use siamese_core::embedding::distance_squared;
+use siamese_core::embedding::{distance_squared, norm_squared};
 use siamese_core::model::Calibration;
 
-use super::calibrate::spread;
-use super::prototypes::{by_class, draw, nearest, prototype};
+use super::prototypes::{
+    by_class, distance_to, draw, excess, extent, middle, nearest, prototype, spread,
+};
 use crate::dataset::Class;
 use crate::embed::IntEmbeddings;
 
@@ -75,25 +81,65 @@ pub struct Reach {
     pub shots: usize,
     /// The trainings that left classes out.
     pub folds: usize,
+    /// The allowance that these thresholds are for, in 256ths of a squared norm.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub allowance: u8,
     /// One for each of [`RATES`].
     pub rows: Vec<Row>,
 }
 
-/// Distances over the extent from images of a fold's unseen classes.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_none(allowance: &u8) -> bool {
+    *allowance == 0
+}
+
+/// What a threshold judges, over the extent, from images of a fold's unseen classes;
+/// and from those of the seen ones to their own prototype.
 #[derive(Debug, Default, Clone)]
 struct Far {
     one: Vec<f64>,
     many: Vec<f64>,
     pair: Vec<f64>,
+    own: Vec<f64>,
 }
 
+/// The rate of wrong acceptances at which an allowance is chosen.
+const CHOSEN_AT: f64 = 0.01;
+
 impl Reach {
-    /// Measures it, drawing `shots` examples of each class `draws` times.
+    /// Measures it, drawing `shots` examples of each class `draws` times, for the one
+    /// of the allowances with which least of what is enrolled is refused.
     ///
     /// # Errors
     /// If there are fewer than two folds, or one of them has fewer than two
     /// seen classes with `shots` images and the same for its unseen ones.
-    pub fn measure(folds: &[Fold], shots: usize, draws: usize, seed: u64) -> Result<Self> {
+    pub fn measure(
+        folds: &[Fold],
+        allowances: &[u8],
+        shots: usize,
+        draws: usize,
+        seed: u64,
+    ) -> Result<Self> {
+        let mut best: Option<(f64, Self)> = None;
+        for &allowance in allowances {
+            let (reach, refused) = Self::with_allowance(folds, allowance, shots, draws, seed)?;
+            if best.as_ref().is_none_or(|(least, _)| refused < *least) {
+                best = Some((refused, reach));
+            }
+        }
+        let (_, reach) = best.context("no allowance to measure with")?;
+        Ok(reach)
+    }
+
+    /// The same with a given allowance; and the share of what is enrolled that is
+    /// refused at [`CHOSEN_AT`].
+    fn with_allowance(
+        folds: &[Fold],
+        allowance: u8,
+        shots: usize,
+        draws: usize,
+        seed: u64,
+    ) -> Result<(Self, f64)> {
         ensure!(
             folds.len() >= 2,
             "thresholds for new classes need at least two trainings that leave some out; \
@@ -109,7 +155,15 @@ impl Reach {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         let far: Vec<Far> = folds
             .iter()
-            .map(|fold| fold.far(labels, shots.max(1), draws.max(1), &mut generator))
+            .map(|fold| {
+                fold.far(
+                    labels,
+                    allowance,
+                    shots.max(1),
+                    draws.max(1),
+                    &mut generator,
+                )
+            })
             .collect::<Result<_>>()?;
         let rows = RATES.map(|wanted| {
             let [one, many, pair]: [fn(&Far) -> &[f64]; 3] =
@@ -124,12 +178,17 @@ impl Reach {
                 measured_pair: left_out_rate(&far, pair, wanted),
             }
         });
-        Ok(Self {
+        let reach = Self {
             labels,
             shots,
             folds: folds.len(),
+            allowance,
             rows: rows.to_vec(),
-        })
+        };
+        let threshold = reach.at(CHOSEN_AT).many;
+        let own = pooled(&far, |far| &far.own, None);
+        let refused = own.iter().filter(|&&own| own > threshold).count();
+        Ok((reach, refused as f64 / own.len().max(1) as f64))
     }
 
     /// The row for a rate; between two that are known, the numbers between
@@ -186,10 +245,10 @@ impl Reach {
     }
 
     /// The thresholds for prototypes and for pairs in a model of that extent, in
-    /// squared steps, with `labels` enrolled.
+    /// squared steps, with `labels` enrolled; 0 where nothing could be accepted.
     #[must_use]
-    pub fn thresholds(&self, rate: f64, labels: usize, extent: u64) -> [u64; 2] {
-        let steps = |over_extent: f64| (over_extent * extent as f64) as u64;
+    pub fn thresholds(&self, rate: f64, labels: usize, extent: f64) -> [u64; 2] {
+        let steps = |over_extent: f64| (over_extent * extent) as u64;
         [
             steps(self.prototype(rate, labels)),
             steps(self.at(rate).pair),
@@ -240,6 +299,7 @@ pub fn apply(
         prototype_threshold,
         pair_threshold,
         spread: spread(embeddings, &members),
+        allowance: reach.allowance,
     };
     ensure!(
         calibration.prototype_threshold > 0 && calibration.pair_threshold > 0,
@@ -258,10 +318,16 @@ pub fn apply(
             let first = draw(&examples, 1, &mut generator);
             for other in others {
                 let embedding = embeddings.get(other);
-                let far = distance_squared(embedding, &own) > calibration.prototype_threshold;
+                let norm = norm_squared(embedding);
+                let beyond = |point: &[i16], norm, threshold: u64| {
+                    let distance = distance_squared(embedding, point);
+                    excess(distance, norm, calibration.allowance) > threshold.cast_signed()
+                };
+                let far = beyond(&own, norm, calibration.prototype_threshold);
                 refused = [refused[0] + usize::from(far), refused[1] + 1];
-                let pair = distance_squared(embedding, embeddings.get(first[0]));
-                let far = pair > calibration.pair_threshold;
+                let other = embeddings.get(first[0]);
+                let both = u64::midpoint(norm, norm_squared(other));
+                let far = beyond(other, both, calibration.pair_threshold);
                 pairs = [pairs[0] + usize::from(far), pairs[1] + 1];
             }
         }
@@ -276,11 +342,12 @@ pub fn apply(
 }
 
 impl Fold {
-    /// The distances of the unseen classes' images, over the extent of the seen
-    /// ones: to one prototype, to the nearest of `labels`, and to an image.
+    /// What a threshold judges of the unseen classes' images, over the extent of the
+    /// seen ones: to one prototype, to the nearest of `labels`, and to an image.
     fn far(
         &self,
         labels: usize,
+        allowance: u8,
         shots: usize,
         draws: usize,
         generator: &mut ChaCha8Rng,
@@ -301,7 +368,10 @@ impl Fold {
             "thresholds for new classes need at least two classes with {shots} images each beside \
              those that are left out"
         );
-        let unit = extent(&self.embeddings, &seen).max(1) as f64;
+        let unit = extent(&self.embeddings, &seen).max(1.0);
+        let middle = middle(&self.embeddings, &seen);
+        let allowed =
+            |embedding: &[i16]| f64::from(allowance) / 256.0 * distance_to(embedding, &middle);
         let mut far = Far::default();
         for _ in 0..draws {
             let enrolled = draw(&(0..seen.len()).collect::<Vec<_>>(), labels, generator);
@@ -310,48 +380,31 @@ impl Fold {
                 .iter()
                 .map(|class| prototype(&self.embeddings, &sample(class, shots)))
                 .collect();
-            let single = sample(&enrolled[0], 1)[0];
+            let single = self.embeddings.get(sample(&enrolled[0], 1)[0]);
+            for (class, prototype) in enrolled.iter().zip(&prototypes) {
+                for member in sample(class, IMAGES / labels.max(1)) {
+                    let embedding = self.embeddings.get(member);
+                    let own = distance_squared(embedding, prototype) as f64;
+                    far.own.push((own - allowed(embedding)) / unit);
+                }
+            }
             for members in &unseen {
                 for member in draw(members, IMAGES, generator) {
                     let embedding = self.embeddings.get(member);
                     let all = prototypes.iter().map(Vec::as_slice).enumerate();
                     let (many, _) = nearest(embedding, all).unwrap_or((u64::MAX, 0));
-                    let pair = distance_squared(embedding, self.embeddings.get(single));
+                    let pair = distance_squared(embedding, single);
                     let one = distance_squared(embedding, &prototypes[0]);
-                    far.one.push(one as f64 / unit);
-                    far.many.push(many as f64 / unit);
-                    far.pair.push(pair as f64 / unit);
+                    let norm = allowed(embedding);
+                    let both = f64::midpoint(norm, allowed(single));
+                    far.one.push((one as f64 - norm) / unit);
+                    far.many.push((many as f64 - norm) / unit);
+                    far.pair.push((pair as f64 - both) / unit);
                 }
             }
         }
         Ok(far)
     }
-}
-
-/// The mean squared distance of the classes' images from the middle of the
-/// classes' means, every class weighing the same.
-fn extent(embeddings: &IntEmbeddings, classes: &[Vec<usize>]) -> u64 {
-    let dim = embeddings.dim;
-    let mut middle = vec![0.0f64; dim];
-    for members in classes {
-        let weight = 1.0 / (members.len().max(1) * classes.len()) as f64;
-        for &member in members {
-            let steps = embeddings.get(member).iter();
-            for (sum, &step) in middle.iter_mut().zip(steps) {
-                *sum += weight * f64::from(step);
-            }
-        }
-    }
-    let from_middle = |member: &usize| -> f64 {
-        let steps = embeddings.get(*member).iter().zip(&middle);
-        steps
-            .map(|(&step, middle)| (f64::from(step) - middle).powi(2))
-            .sum()
-    };
-    let of_class = |members: &Vec<usize>| {
-        members.iter().map(from_middle).sum::<f64>() / members.len().max(1) as f64
-    };
-    (classes.iter().map(of_class).sum::<f64>() / classes.len().max(1) as f64) as u64
 }
 
 /// The distances of all folds but one.
@@ -384,6 +437,7 @@ fn quantile(values: &[f64], rate: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gallery::prototypes::ALLOWANCE;
 
     /// A plane in which every class of 60 images has a spread of 100 squared
     /// steps times `unit` squared; class `c` is at `at[c]`, in tens of `unit`.
@@ -417,7 +471,7 @@ mod tests {
     /// Who is unseen sits in the middle, whatever the scale of the network.
     fn reach(unit: i16, shots: usize) -> Reach {
         let folds = [fold(&SQUARE, &[4], unit), fold(&SQUARE, &[4], 3 * unit)];
-        Reach::measure(&folds, shots, 10, 1).unwrap()
+        Reach::measure(&folds, &[0], shots, 10, 1).unwrap()
     }
 
     #[test]
@@ -472,7 +526,7 @@ mod tests {
         let mut near = SQUARE;
         near[4] = (0, 0);
         let folds = [fold(&SQUARE, &[4], 10), fold(&near, &[4], 10)];
-        let row = Reach::measure(&folds, 20, 10, 1).unwrap().at(0.1);
+        let row = Reach::measure(&folds, &[0], 20, 10, 1).unwrap().at(0.1);
         // By the first one's threshold, all of the second are accepted; by the
         // second one's, none of the first.
         assert!((row.measured - 0.5).abs() < 0.01, "{row:?}");
@@ -510,12 +564,53 @@ mod tests {
     }
 
     #[test]
+    fn an_allowance_is_taken_where_it_refuses_less() {
+        // Four corners, and in the middle who is unseen. In each corner every tenth
+        // image lies as far out again and a half, farther from its prototype than the
+        // middle is.
+        let corners = [(-6, -6), (6, -6), (-6, 6), (6, 6), (0, 0)];
+        let mut fold = fold(&corners, &[4], 10);
+        let measure = |fold: &Fold, allowances: &[u8]| {
+            let folds = [fold.clone(), fold.clone()];
+            Reach::measure(&folds, allowances, 30, 10, 1).unwrap()
+        };
+        // Of what refuses nothing, none is the simplest.
+        assert_eq!(measure(&fold, &[0, ALLOWANCE]).allowance, 0);
+        for (image, steps) in fold.embeddings.steps.chunks_mut(2).enumerate() {
+            if image % 10 == 1 {
+                steps.iter_mut().for_each(|step| *step = *step * 5 / 2);
+            }
+        }
+        assert_eq!(measure(&fold, &[0, ALLOWANCE]).allowance, ALLOWANCE);
+        let refused = |allowance| {
+            let reach = measure(&fold, &[allowance]);
+            // The promise holds with either.
+            let row = reach.at(0.05);
+            assert!((row.measured - 0.05).abs() < 0.01, "{row:?}");
+            let known = fold.embeddings.steps[..2 * 240].to_vec();
+            let known = IntEmbeddings {
+                steps: known,
+                ..fold.embeddings
+            };
+            let (calibration, refused) =
+                apply(&reach, 0.05, 4, &known, &fold.labels[..240], 3, 1).unwrap();
+            assert_eq!(calibration.allowance, allowance);
+            refused.prototype
+        };
+        // Of the images at odd places, which are compared, every fifth lies far out.
+        assert_eq!(refused(0), 0.2);
+        assert!(refused(ALLOWANCE) <= 0.1);
+        let json = serde_json::to_string(&measure(&fold, &[0])).unwrap();
+        assert!(!json.contains("allowance"), "{json}");
+    }
+
+    #[test]
     fn too_little_is_refused_in_words() {
         let one = [fold(&SQUARE, &[4], 10)];
-        let error = Reach::measure(&one, 5, 1, 1).unwrap_err().to_string();
+        let error = Reach::measure(&one, &[0], 5, 1, 1).unwrap_err().to_string();
         assert!(error.contains("two trainings"), "{error}");
         let two = [fold(&SQUARE, &[4], 10), fold(&SQUARE, &[1, 2, 3, 4], 10)];
-        let error = Reach::measure(&two, 5, 1, 1).unwrap_err().to_string();
+        let error = Reach::measure(&two, &[0], 5, 1, 1).unwrap_err().to_string();
         assert!(error.contains("two classes"), "{error}");
     }
 }

@@ -4,4 +4,5 @@
 pub mod calibrate;
 pub mod file;
 pub mod folds;
+pub mod measured;
 pub mod prototypes;

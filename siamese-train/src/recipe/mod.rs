@@ -586,10 +586,7 @@ impl Recipe {
             (0.0..1.0).contains(&self.averaging),
             "--ema must be at least 0 and below 1"
         );
-        ensure!(
-            (0.0..=0.5).contains(&self.tuning),
-            "--qat must be 0 to 0.5"
-        );
+        ensure!((0.0..=0.5).contains(&self.tuning), "--qat must be 0 to 0.5");
         ensure!(
             (0.0..=0.5).contains(&self.validation),
             "--validation must be 0 to 0.5"

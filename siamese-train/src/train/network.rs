@@ -379,7 +379,8 @@ mod tests {
     #[test]
     fn rounded_training_gives_the_integers_of_the_model() {
         let scales = [0.02, 0.01];
-        let network = Network::new(INPUT, [24, 12], 3, true, Init::HeUniform, 5, Device::Cpu).to_integers(scales);
+        let network = Network::new(INPUT, [24, 12], 3, true, Init::HeUniform, 5, Device::Cpu)
+            .to_integers(scales);
         let folded = network.fold();
         let embeddings = to_vec(&network.embed_batch(&inputs()).0);
         let calibration = Calibration {
@@ -411,8 +412,8 @@ mod tests {
 
     #[test]
     fn gradients_pass_the_rounding() {
-        let network =
-            Network::new(INPUT, [24, 12], 3, true, Init::HeUniform, 5, Device::Cpu).to_integers([0.02, 0.01]);
+        let network = Network::new(INPUT, [24, 12], 3, true, Init::HeUniform, 5, Device::Cpu)
+            .to_integers([0.02, 0.01]);
         network
             .embed_batch(&inputs())
             .0

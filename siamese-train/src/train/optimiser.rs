@@ -155,7 +155,15 @@ mod tests {
             recipe::Optimiser::Momentum,
             recipe::Optimiser::Adam,
         ] {
-            let network = Network::new(Input::MNIST, [8, 4], 2, true, Init::HeUniform, 1, Device::Cpu);
+            let network = Network::new(
+                Input::MNIST,
+                [8, 4],
+                2,
+                true,
+                Init::HeUniform,
+                1,
+                Device::Cpu,
+            );
             let recipe = Recipe {
                 optimiser: kind,
                 ..RecipeName::Default.recipe()
@@ -179,7 +187,15 @@ mod tests {
 
     #[test]
     fn clipping_bounds_the_step() {
-        let network = Network::new(Input::MNIST, [8, 4], 2, false, Init::HeUniform, 1, Device::Cpu);
+        let network = Network::new(
+            Input::MNIST,
+            [8, 4],
+            2,
+            false,
+            Init::HeUniform,
+            1,
+            Device::Cpu,
+        );
         let recipe = Recipe {
             clip: 1.0,
             ..RecipeName::Original.recipe()
