@@ -16,7 +16,7 @@ use crate::embed::{IntEmbeddings, ModelFile, embed_images};
 use crate::evaluate::{Labelled, Metrics, evaluate};
 use crate::export::arrange::arrange;
 use crate::export::golden::{GoldenVectors, TorchModel, adversarial_images, write_golden};
-use crate::export::quantise::{Calibration, IntegerNetwork, quantise};
+use crate::export::quantise::{FloatOutputs, IntegerNetwork, quantise};
 use crate::export::to_model_bytes;
 use crate::files::write_atomic;
 use crate::gallery::calibrate::Wanted;
@@ -251,8 +251,8 @@ pub fn finish(
     let calibration_images = spread(&train.images, CALIBRATION_IMAGES);
     let network = {
         let tensors = FoldedTensors::new(&trained.network, Device::Cpu);
-        let calibration = calibrate(&tensors, &trained.network, &calibration_images);
-        let [first, second] = &calibration.hidden;
+        let outputs = float_outputs(&tensors, &trained.network, &calibration_images);
+        let [first, second] = &outputs.hidden;
         &centred(arrange(&trained.network, [first, second]), train)?
     };
     checkpoint::write(
@@ -273,8 +273,8 @@ pub fn finish(
     .metrics;
 
     stage("quantising");
-    let calibration = calibrate(&tensors, network, &calibration_images);
-    let integers = quantise(network, &calibration, trained.hidden_scales)?;
+    let outputs = float_outputs(&tensors, network, &calibration_images);
+    let integers = quantise(network, &outputs, trained.hidden_scales)?;
     let name = &files.name;
     let path = files.model();
     let unmeasured = to_model_bytes(name, &integers, plan.digest(), None)?;
@@ -296,7 +296,7 @@ pub fn finish(
     let precision = precision(
         network,
         &integers,
-        &calibration,
+        &outputs,
         &torch.forward(&calibration_images)?,
     );
     let golden_images = golden_images(&test.images)?;
@@ -365,7 +365,7 @@ fn draw(
 pub(crate) fn precision(
     network: &FloatNetwork,
     integers: &IntegerNetwork,
-    floats: &Calibration,
+    floats: &FloatOutputs,
     outputs: &GoldenVectors,
 ) -> [Precision; LAYERS] {
     let [scale1, scale2] = integers.scales.hidden;
@@ -452,9 +452,9 @@ pub fn embed_float(
 }
 
 /// Activations and embeddings of the calibration images.
-fn calibrate(tensors: &FoldedTensors, network: &FloatNetwork, images: &Images) -> Calibration {
+fn float_outputs(tensors: &FoldedTensors, network: &FloatNetwork, images: &Images) -> FloatOutputs {
     let [hidden1, hidden2, embeddings] = forward(tensors, network, images.pixels());
-    Calibration {
+    FloatOutputs {
         hidden: [to_vec(&hidden1), to_vec(&hidden2)],
         embeddings: to_vec(&embeddings),
     }

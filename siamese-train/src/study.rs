@@ -22,7 +22,9 @@ use crate::files::{hex, write_atomic};
 use crate::pipeline::embed_float;
 use crate::recipe::Plan;
 use crate::recipe::Preset;
-use crate::recipe::{Optimiser, Pairing, Recipe, RecipeName, Sampling, Weighting};
+use crate::recipe::{
+    Init, MODEL_BITS, Optimiser, Pairing, Recipe, RecipeName, Sampling, Weighting,
+};
 use crate::train::network::FoldedTensors;
 use crate::train::{Event, Outcome, fit};
 
@@ -109,7 +111,8 @@ impl Arm {
         format!("{optimiser}-{pairs}")
     }
 
-    /// The recipe: the original's, but for what the arm changes.
+    /// The recipe: the original's, but for what the arm changes, and for first weights
+    /// and pixels as the other recipes have them.
     #[must_use]
     pub fn recipe(&self, steps: usize, images: usize) -> Recipe {
         let original = RecipeName::Original.recipe();
@@ -120,6 +123,8 @@ impl Arm {
             weighting: self.weighting,
             epochs: (steps * original.batch) as f64 / images as f64,
             validation: 0.0,
+            init: Init::HeUniform,
+            pixel_bits: MODEL_BITS,
             ..original
         }
     }

@@ -267,9 +267,8 @@ fn learn(
     output: Output,
 ) -> Result<Reach> {
     use super::interrupt::{INTERRUPTED, stop_at_ctrl_c};
+    use super::job::without_each;
     use siamese_train::gallery::prototypes::{allowances, by_class};
-    use siamese_train::leave_out::train_without_each;
-    use siamese_train::train::Event;
 
     let plan = plan_beside(file).with_context(|| {
         format!(
@@ -293,18 +292,8 @@ fn learn(
         args.model.display()
     );
     let stop = stop_at_ctrl_c()?;
-    output.note("training without some classes each time");
-    let bar = output.progress().count("thresholds", "steps", 0);
-    let count = siamese_train::leave_out::groups(&train.classes()).len();
-    let told = |number: usize, event: Event<'_>| {
-        if let Event::Steps { done, all, .. } = event {
-            bar.set_length((count * all) as u64);
-            bar.set_position((number * all + done) as u64);
-        }
-    };
     let partial = args.model.with_extension("calibration.partial.safetensors");
-    let folds = train_without_each(&plan, &train, tch::Device::Cpu, &partial, &stop, told)?;
-    bar.finish_and_clear();
+    let folds = without_each(&plan, &train, tch::Device::Cpu, &partial, &stop, output)?;
     let Some(folds) = folds else {
         output.note("stopped; the same command goes on from here");
         std::process::exit(INTERRUPTED);

@@ -276,7 +276,7 @@ fn trained(
         ));
         return Ok(path);
     }
-    let job = super::train::Job {
+    let job = super::job::Job {
         plan,
         train,
         test,

@@ -16,6 +16,8 @@ mod import;
 mod inspect;
 #[cfg(feature = "torch")]
 mod interrupt;
+#[cfg(feature = "torch")]
+mod job;
 mod labelled;
 mod output;
 mod plot;

@@ -39,7 +39,7 @@ pub struct IntegerNetwork {
 
 /// What the float network gave on the calibration images.
 #[derive(Debug, Clone)]
-pub struct Calibration {
+pub struct FloatOutputs {
     /// Activations of the two hidden layers, all images together.
     pub hidden: [Vec<f32>; LAYERS - 1],
     /// Coordinates of the embeddings, all images together.
@@ -53,15 +53,15 @@ pub struct Calibration {
 /// If the calibration images leave a layer without any activation.
 pub fn quantise(
     network: &FloatNetwork,
-    calibration: &Calibration,
+    outputs: &FloatOutputs,
     hidden: Option<[f32; LAYERS - 1]>,
 ) -> Result<IntegerNetwork> {
-    let [first, second] = &calibration.hidden;
+    let [first, second] = &outputs.hidden;
     let hidden = match hidden {
         Some(hidden) => hidden,
         None => [activation_scale(first)?, activation_scale(second)?],
     };
-    let farthest = calibration
+    let farthest = outputs
         .embeddings
         .iter()
         .fold(0.0f32, |m, c| m.max(c.abs()));

@@ -14,7 +14,7 @@ use crate::evaluate::{Labelled, Metrics, accuracy, centroid, evaluate, neighbour
 use crate::export::arrange::arrange;
 use crate::export::equalise::equalise;
 use crate::export::golden::{GoldenVectors, TorchModel, write_golden};
-use crate::export::quantise::{Calibration, quantise};
+use crate::export::quantise::{FloatOutputs, quantise};
 use crate::export::to_model_bytes;
 use crate::files::write_atomic;
 use crate::pipeline::{
@@ -191,7 +191,7 @@ pub fn convert(
 /// The network whose hidden units are brought nearer to each other's ranges as
 /// far as the integers' points come nearest to the floats', which are the same
 /// for all of them. `outputs` are the network's for the images.
-fn equalised(network: FloatNetwork, images: &Images, floats: Calibration) -> Result<FloatNetwork> {
+fn equalised(network: FloatNetwork, images: &Images, floats: FloatOutputs) -> Result<FloatNetwork> {
     const STRENGTHS: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
     let mut best = network;
     let mut calibration = floats;
@@ -212,7 +212,7 @@ fn equalised(network: FloatNetwork, images: &Images, floats: Calibration) -> Res
 
 /// The squared distance of the integers' points from the floats', over all
 /// images.
-fn error_of(network: &FloatNetwork, images: &Images, floats: &Calibration) -> Result<f64> {
+fn error_of(network: &FloatNetwork, images: &Images, floats: &FloatOutputs) -> Result<f64> {
     let integers = quantise(network, floats, None)?;
     let bytes = to_model_bytes("candidate", &integers, [0; 32], None)?;
     let model = ModelFile::new("candidate".as_ref(), &bytes)?;
@@ -334,9 +334,9 @@ fn forward(tensors: &FoldedTensors, input: Input, pixels: &[u8]) -> [Tensor; LAY
 }
 
 /// Activations and embeddings of the float network.
-fn outputs(network: &FloatNetwork, images: &Images) -> Calibration {
+fn outputs(network: &FloatNetwork, images: &Images) -> FloatOutputs {
     let tensors = FoldedTensors::new(network, Device::Cpu);
-    let mut all = Calibration {
+    let mut all = FloatOutputs {
         hidden: [Vec::new(), Vec::new()],
         embeddings: Vec::new(),
     };

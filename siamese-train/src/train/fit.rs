@@ -122,7 +122,7 @@ pub fn fit(
         }
         run.adopt(watch.take_best());
         if tuning_steps > 0 {
-            run.begin_tuning(watch.calibrate(&run.network)?);
+            run.begin_tuning(watch.hidden_scales(&run.network)?);
         }
     }
     if let Some(from) = run.tuning_from.filter(|_| !trained) {

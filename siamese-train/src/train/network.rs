@@ -358,7 +358,7 @@ mod tests {
     use crate::dataset::Images;
     use crate::embed::ModelFile;
     use crate::export::golden::TorchModel;
-    use crate::export::quantise::{Calibration, quantise};
+    use crate::export::quantise::{FloatOutputs, quantise};
     use crate::export::to_model_bytes;
 
     const INPUT: Input = Input {
@@ -383,7 +383,7 @@ mod tests {
             .to_integers(scales);
         let folded = network.fold();
         let embeddings = to_vec(&network.embed_batch(&inputs()).0);
-        let calibration = Calibration {
+        let calibration = FloatOutputs {
             hidden: [Vec::new(), Vec::new()],
             embeddings: embeddings.clone(),
         };

@@ -227,7 +227,7 @@ impl Watch {
     }
 
     /// The units of the hidden activations that fit `network` best.
-    pub(super) fn calibrate(&self, network: &Network) -> Result<[f32; 2]> {
+    pub(super) fn hidden_scales(&self, network: &Network) -> Result<[f32; 2]> {
         let tensors = FoldedTensors::new(&network.fold(), self.gallery.inputs.device());
         let [first, second, _] = tensors.forward(&self.gallery.inputs);
         Ok([
