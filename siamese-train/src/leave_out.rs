@@ -23,6 +23,12 @@ use crate::train::{Event, Outcome, fit};
 const TRAININGS: usize = 4;
 /// The steps of each, as a part of the whole training's.
 const LENGTH: f64 = 0.05;
+/// Passes over the images that they take at least, if that is no more than
+/// [`LONGEST`]: after two, what is known lies so much nearer to the middle than after
+/// forty that thresholds come out far too low.
+const PASSES: f64 = 5.0;
+/// The longest that these may make them, as a part of the whole training's.
+const LONGEST: f64 = 0.15;
 /// The part of the images that these trainings don't see.
 const SPARE: f64 = 0.1;
 /// The most images of a class that are compared.
@@ -44,10 +50,11 @@ pub fn groups(classes: &[Class]) -> Vec<BTreeSet<Class>> {
 /// The plan of the training that leaves out a group.
 #[must_use]
 pub fn plan(whole: &Plan, group: &BTreeSet<Class>) -> Plan {
+    let epochs = whole.recipe.epochs;
     Plan {
         without: whole.without.union(group).copied().collect(),
         recipe: Recipe {
-            epochs: whole.recipe.epochs * LENGTH,
+            epochs: (epochs * LENGTH).max(PASSES.min(epochs * LONGEST)),
             // A small set's training is counted in steps.
             steps: whole
                 .recipe
@@ -172,6 +179,17 @@ mod tests {
             let steps = |plan: &Plan| plan.recipe.steps(6_000_000);
             assert!(steps(&part) * 19 <= steps(&whole) && steps(&part) > 0);
             assert!(part.without.contains(&1));
+        }
+        let epochs = |epochs| {
+            let recipe = Recipe {
+                epochs,
+                ..RecipeName::Default.recipe()
+            };
+            let whole = Plan::new(Preset::Tiny, 2, recipe, 1, &set).unwrap();
+            plan(&whole, &BTreeSet::from([1])).recipe.epochs
+        };
+        for (whole, part) in [(400.0, 20.0), (100.0, 5.0), (40.0, 5.0), (10.0, 1.5)] {
+            assert!((epochs(whole) - part).abs() < 1e-9, "{whole}");
         }
     }
 }

@@ -16,9 +16,10 @@
 //!    with them, and [`plot`] draws them.
 //!
 //! [`import`] takes networks that were trained elsewhere to the same place.
-//! `leave_out` trains shortly without some classes each time, so that thresholds hold
-//! for new ones. `pipeline` goes from the trained network to everything that a run leaves behind,
-//! and `study` compares ways to train. [`files`] and [`progress`] serve all of them.
+//! `leave_out` trains shortly without some classes each time, so that thresholds hold for new
+//! ones. `pipeline` goes from the trained network to everything that a run leaves behind,
+//! `study` compares ways to train, and [`record`] reads what is told of a training beside its
+//! model. [`files`] and [`progress`] serve all of them.
 //! The command line around it lives in the program, not here.
 
 #![deny(missing_docs)]
@@ -38,6 +39,7 @@ pub mod pipeline;
 pub mod plot;
 pub mod progress;
 pub mod recipe;
+pub mod record;
 #[cfg(feature = "torch")]
 pub mod study;
 pub mod train;

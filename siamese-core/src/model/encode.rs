@@ -121,6 +121,8 @@ pub fn rewrite<'o>(
 
 /// The numbers of one layer, wherever they come from.
 trait Numbers {
+    /// 0 outside the layer, which only those are asked for that can be in another
+    /// layout than rows.
     fn weight(&self, row: usize, column: usize) -> i8;
     fn bias(&self, row: usize) -> i32;
     fn requantise(&self, row: usize) -> Option<Requantise>;
@@ -179,7 +181,7 @@ fn write<'o>(
     writer.pad();
     for (numbers, (inputs, outputs)) in layers.iter().zip(header.shapes()) {
         let (rows, columns) = layout.padded(inputs, outputs).ok_or(too_large)?;
-        writer.weights(layout, (inputs, outputs), (rows, columns), numbers);
+        writer.weights(layout, inputs, (rows, columns), numbers);
         writer.section((0..outputs).map(|row| numbers.bias(row).to_le_bytes()));
         let rounding = || (0..outputs).filter_map(|row| numbers.requantise(row));
         writer.section(rounding().map(|r| r.multiplier().to_le_bytes()));
@@ -211,21 +213,18 @@ struct Writer<'o> {
 }
 
 impl Writer<'_> {
-    /// Writes the weights of a layer of `(inputs, outputs)`, its tiles filled
-    /// up to `(rows, columns)` with zeros.
+    /// Writes the weights of a layer, its tiles filled up to `(rows, columns)` with
+    /// zeros.
     fn weights(
         &mut self,
         layout: Layout,
-        (inputs, outputs): (usize, usize),
+        inputs: usize,
         (rows, columns): (usize, usize),
         numbers: &impl Numbers,
     ) {
         for row in 0..rows {
             for column in 0..columns {
-                let weight = match row < outputs && column < inputs {
-                    true => numbers.weight(row, column),
-                    false => 0,
-                };
+                let weight = numbers.weight(row, column);
                 // Even rows are written before the odd ones that build on them.
                 let position = self.position + layout.position(inputs, row, column);
                 let below = self.out[position - 1];

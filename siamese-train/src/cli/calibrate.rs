@@ -12,7 +12,7 @@ use siamese_train::gallery::calibrate::Wanted;
 use siamese_train::gallery::folds::Reach;
 use siamese_train::gallery::measured::{Measured, Strangers};
 use siamese_train::recipe::Plan;
-use siamese_train::train::checkpoint::Checkpoint;
+use siamese_train::record::Record;
 
 use super::Output;
 use super::labelled::OneSet;
@@ -217,23 +217,9 @@ fn told(args: &Args, stored: &Stored, output: Output) -> Result<()> {
     output.report(&human, &json)
 }
 
-/// What a model was trained by, from the report or the checkpoint beside it;
-/// `None` if neither is there and of this model.
+/// What a model was trained by, if that lies beside it.
 fn plan_beside(file: &ModelFile) -> Option<Plan> {
-    let digest = file.stored().model().header().training_digest;
-    let in_report = || -> Option<Plan> {
-        let text = std::fs::read(file.path().with_extension("json")).ok()?;
-        let mut report: serde_json::Value = serde_json::from_slice(&text).ok()?;
-        serde_json::from_value(report.get_mut("plan")?.take()).ok()
-    };
-    let in_checkpoint = || -> Option<Plan> {
-        let path = file.path().with_extension("safetensors");
-        Some(Checkpoint::read(&path).ok()?.plan)
-    };
-    let of_this_model = |plan: &Plan| plan.digest() == digest;
-    in_report()
-        .filter(of_this_model)
-        .or_else(|| in_checkpoint().filter(of_this_model))
+    Record::beside(file.path(), &file.model())?.plan().cloned()
 }
 
 /// What left-out classes have shown: now, or when the model was trained.

@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
-use siamese_train::dataset::{Class, ClassNames, Dataset, Record, Split};
+use siamese_train::dataset::{Class, ClassNames, Dataset, Split};
 use siamese_train::embed::points::Points;
 use siamese_train::embed::{ModelFile, embed_images};
 use siamese_train::evaluate::{Evaluation, Labelled, Metrics, evaluate};
+use siamese_train::record::Record;
 
 use super::Output;
 use super::labelled::OneSet;

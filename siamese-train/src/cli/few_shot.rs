@@ -6,13 +6,14 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use serde::Serialize;
-use siamese_train::dataset::{Class, ClassNames, Dataset, Record};
+use siamese_train::dataset::{Class, ClassNames, Dataset};
 use siamese_train::embed::{IntEmbeddings, ModelFile, embed_images};
 use siamese_train::evaluate::few_shot::{Embedded, FewShot, Protocol, Spread};
 use siamese_train::gallery::measured::Measured;
 use siamese_train::gallery::prototypes::{by_class, extent};
 #[cfg(feature = "torch")]
 use siamese_train::recipe::RecipeName;
+use siamese_train::record::Record;
 
 use super::Output;
 #[cfg(feature = "torch")]

@@ -9,7 +9,6 @@ mod folders;
 mod idx;
 mod names;
 pub mod pictures;
-mod record;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -24,7 +23,6 @@ pub use fetch::{Fetched, fetch};
 pub use folders::Folders;
 pub use idx::read_labels;
 pub use names::ClassNames;
-pub use record::Record;
 
 /// The number of a class. Its name is in [`ClassNames`].
 pub type Class = u16;

@@ -1,4 +1,4 @@
-//! What is recorded beside a model about the classes that it was trained with.
+//! What is recorded beside a model about its training.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,15 +7,18 @@ use std::path::Path;
 use serde::Deserialize;
 use siamese_core::Model;
 
-use super::{Class, ClassNames};
+use crate::dataset::{Class, ClassNames};
 use crate::files::hex;
+use crate::recipe::Plan;
+use crate::train::checkpoint::Checkpoint;
 
-/// The classes of a model's training, by the report that `train` writes beside
-/// it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A model's training, by the report that `train` writes beside it, or by the
+/// checkpoint.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Record {
     classes: Option<ClassNames>,
     without: BTreeSet<Class>,
+    plan: Option<Plan>,
 }
 
 /// The part of a report that is read.
@@ -24,27 +27,51 @@ struct Report {
     training_digest: String,
     #[serde(default)]
     classes: Option<ClassNames>,
-    plan: Plan,
+    plan: serde_json::Value,
 }
 
-#[derive(Deserialize)]
-struct Plan {
+/// The part of a plan that every version has.
+#[derive(Default, Deserialize)]
+struct LeftOut {
     #[serde(default)]
     without: BTreeSet<Class>,
 }
 
 impl Record {
-    /// The record beside a model's file, `small.json` beside `small.siam`;
-    /// `None` if there is none, or one of another model.
+    /// The record beside a model's file, `small.json` or `small.safetensors` beside
+    /// `small.siam`; `None` if there is none, or one of another model.
     #[must_use]
     pub fn beside(path: &Path, model: &Model<'_>) -> Option<Self> {
-        let bytes = fs::read(path.with_extension("json")).ok()?;
-        let report: Report = serde_json::from_slice(&bytes).ok()?;
-        let digest = hex(&model.header().training_digest);
-        (report.training_digest == digest).then_some(Self {
-            classes: report.classes,
-            without: report.plan.without,
-        })
+        let digest = model.header().training_digest;
+        let in_report = || -> Option<Self> {
+            let bytes = fs::read(path.with_extension("json")).ok()?;
+            let report: Report = serde_json::from_slice(&bytes).ok()?;
+            let left_out = LeftOut::deserialize(&report.plan).unwrap_or_default();
+            let plan = Plan::deserialize(&report.plan).ok();
+            (report.training_digest == hex(&digest)).then_some(Self {
+                classes: report.classes,
+                without: left_out.without,
+                plan: plan.filter(|plan| plan.digest() == digest),
+            })
+        };
+        let in_checkpoint = || -> Option<Self> {
+            let plan = Checkpoint::read(&path.with_extension("safetensors"))
+                .ok()?
+                .plan;
+            (plan.digest() == digest).then(|| Self {
+                classes: None,
+                without: plan.without.clone(),
+                plan: Some(plan),
+            })
+        };
+        in_report().or_else(in_checkpoint)
+    }
+
+    /// What the training followed from; `None` if another version has written it in
+    /// a way that this one can't follow.
+    #[must_use]
+    pub const fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
     }
 
     /// The classes that training saw with their names, if they are recorded.
@@ -80,6 +107,7 @@ mod tests {
         let record = Record {
             classes: Some(classes),
             without: [2].into(),
+            plan: None,
         };
         assert_eq!(record.has_seen(7, "dog"), Some(true));
         assert_eq!(record.has_seen(0, "cow"), Some(false));
