@@ -18,7 +18,7 @@ impl Coding {
     const fn offset(self, tile_columns: usize, row: usize, column: usize) -> usize {
         match self {
             Self::Plain | Self::Offset => row * tile_columns + column,
-            Self::Interleaved => row / 2 * (2 * tile_columns) + column * 2 + row % 2,
+            Self::Interleaved => row / 2 * 2 * tile_columns + column * 2 + row % 2,
         }
     }
 

@@ -407,7 +407,7 @@ impl RecipeName {
                 loss: Loss(vec![(1.0, Term::Prototypical)]),
                 tail: 0.1,
                 batch: 512,
-                epochs: 100.0,
+                epochs: 40.0,
                 weight_decay: 0.3,
                 augmentation: Augmentation::STRONG,
                 validation: 0.02,
