@@ -212,8 +212,13 @@ fn a_range_that_others_have_used_is_empty() {
 fn reads<const W: usize>() -> usize {
     let mut cases = 0;
     for (moment, (before, old, new)) in moments(Words::<W>::new()).enumerate() {
-        // A new table is saved, or the one that is there once more.
-        for target in [Some(&new), old.as_ref()].into_iter().flatten() {
+        // A new table is saved, or the one that is there once more, or the one before it,
+        // which the other half has.
+        let before_old = moment
+            .checked_sub(2)
+            .map(|number| history()[number].clone());
+        let targets = [Some(&new), old.as_ref(), before_old.as_ref()];
+        for target in targets.into_iter().flatten() {
             for after in 0.. {
                 let mut flash = before.clone();
                 flash.fail_read(after);

@@ -636,32 +636,47 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
         self.take_in(entry).map_err(InsertError::Gallery)
     }
 
-    /// The entry of a record that lists one, if it is of the gallery's model.
-    #[inline(never)]
+    /// Takes over the user's thresholds of a record, whatever it lists.
+    ///
+    /// # Errors
+    /// A [`LoadError`] as [`insert`](Self::insert) gives it. Nothing changes then.
+    pub fn take_user_thresholds(&mut self, record: &[u8]) -> Result<(), LoadError> {
+        let (head, _) = self.read(record)?;
+        self.user = head.user;
+        Ok(())
+    }
+
+    /// The entry of a record that lists one.
     fn listed(&self, record: &[u8]) -> Result<Entry<D>, LoadError> {
+        let (head, last) = self.read(record)?;
+        let one = last.filter(|_| head.listed == 1);
+        one.ok_or(LoadError::Contents)
+    }
+
+    /// What a record of generation 0 says, and the last entry that it lists, if it is of
+    /// the gallery's model.
+    #[inline(never)]
+    fn read(&self, record: &[u8]) -> Result<(Head, Option<Entry<D>>), LoadError> {
         check_len(record)?;
         let mut decoder = Decoder::new();
-        let mut suits = Ok(());
-        let mut listed = None;
+        let (mut head, mut last) = (Err(LoadError::Contents), None);
         for &byte in record {
             match decoder.feed(byte) {
                 Fed::More => {}
-                Fed::Head(head) if !head.has_model(self) => {
-                    suits = Err(LoadError::OtherModel {
+                Fed::Head(found) if !found.has_model(self) => {
+                    head = Err(LoadError::OtherModel {
                         expected: self.fingerprint,
-                        found: head.fingerprint,
+                        found: found.fingerprint,
                     });
                 }
-                Fed::Head(head) if head.generation != 0 || head.listed != 1 => {
-                    suits = Err(LoadError::Contents);
-                }
+                Fed::Head(found) if found.generation == 0 => head = Ok(found),
                 Fed::Head(_) => {}
-                Fed::Entry(_, entry) => listed = Some(entry),
-                Fed::End(_, contents) => contents.and(suits)?,
+                Fed::Entry(_, entry) => last = Some(entry),
+                Fed::End(_, contents) => contents?,
                 Fed::Bad(error) => return Err(error),
             }
         }
-        listed.ok_or(LoadError::Contents)
+        head.map(|head| (head, last))
     }
 
     /// The bytes of a record of all entries.
