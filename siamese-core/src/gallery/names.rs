@@ -124,18 +124,25 @@ impl<const N: usize, const B: usize> Names<N, B> {
             return Err(NameError::Taken { label: other });
         }
         let text = String::try_from(name).map_err(|_| NameError::TooLong { most: B })?;
-        match self.place(label) {
-            Ok(place) => {
-                if let Some(entry) = self.entries.get_mut(place) {
-                    entry.1 = text;
-                }
-                Ok(())
-            }
-            Err(place) => {
-                let full = NameError::Full { capacity: N };
-                self.entries.insert(place, (label, text)).map_err(|_| full)
-            }
+        let place = self.place(label).ok();
+        if let Some(entry) = place.and_then(|place| self.entries.get_mut(place)) {
+            entry.1 = text;
+            return Ok(());
         }
+        let full = NameError::Full { capacity: N };
+        self.entries.push((label, text)).map_err(|_| full)?;
+        // To its place: step by step, since moving all at once takes much more code.
+        let mut rest = self.entries.as_mut_slice();
+        while let [.., before, last] = rest {
+            if before.0 < last.0 {
+                break;
+            }
+            core::mem::swap(before, last);
+            rest = rest
+                .split_last_mut()
+                .map_or(&mut [], |(_, shorter)| shorter);
+        }
+        Ok(())
     }
 
     /// The first label from this one on that has a name, and the name.
@@ -153,11 +160,9 @@ impl<const N: usize, const B: usize> Names<N, B> {
 
     /// Takes the name of a label away; whether it had one.
     pub fn remove(&mut self, label: Label) -> bool {
-        let place = self.place(label);
-        if let Ok(place) = place {
-            self.entries.remove(place);
-        }
-        place.is_ok()
+        let before = self.entries.len();
+        self.entries.retain(|&(other, _)| other != label);
+        self.entries.len() < before
     }
 
     /// Writes the table to the start of `buffer`, and returns that part of it.
@@ -172,12 +177,10 @@ impl<const N: usize, const B: usize> Names<N, B> {
         let stored = buffer
             .get_mut(..needed)
             .ok_or(NameError::NoRoom { needed })?;
-        let mut at = 0;
+        let mut rest = stored.iter_mut();
         let mut put = |bytes: &[u8]| {
-            if let Some(place) = stored.get_mut(at..at + bytes.len()) {
-                place.copy_from_slice(bytes);
-            }
-            at += bytes.len();
+            let places = bytes.iter().zip(rest.by_ref());
+            places.for_each(|(byte, place)| *place = *byte);
         };
         put(&MAGIC);
         put(&[VERSION]);
@@ -187,8 +190,10 @@ impl<const N: usize, const B: usize> Names<N, B> {
             put(&[name.len() as u8]);
             put(name.as_bytes());
         }
-        if let Some((content, trailer)) = stored.split_last_chunk_mut() {
-            *trailer = CRC32.checksum(content).to_le_bytes();
+        if let Some((content, trailer)) = stored.split_at_mut_checked(needed - TRAILER) {
+            let checksum = CRC32.checksum(content).to_le_bytes();
+            let bytes = trailer.iter_mut().zip(checksum);
+            bytes.for_each(|(place, byte)| *place = byte);
         }
         Ok(stored)
     }

@@ -94,6 +94,7 @@ impl Look {
 
     /// Address and length of what must be read next. Nothing, if what is there is
     /// known.
+    #[inline(never)]
     fn wants(&mut self) -> Option<(u32, usize)> {
         let end = self
             .layout
@@ -106,37 +107,39 @@ impl Look {
         self.found.is_none().then_some((at, left.min(Block::SIZE)))
     }
 
-    /// Takes what was read, or nothing if that failed. `is_same` says of a place and
-    /// its byte whether the table has it that it is compared with.
-    fn take(&mut self, read: Option<&[u8]>, mut is_same: impl FnMut(usize, u8) -> bool) {
+    /// Takes what was read, or nothing if that failed, to where `fetched` has room for
+    /// it, and compares it with head and table in `other`.
+    #[inline(never)]
+    fn take(&mut self, read: Option<&[u8]>, fetched: &mut [u8], other: &[u8]) {
         let Some(bytes) = read else {
             self.found = Some(Half::Unreadable);
             return;
         };
         for &byte in bytes {
+            if self.found.is_some() {
+                // What it is padded with.
+                return;
+            }
             let at = self.read;
             self.read += 1;
             if let Some(place) = self.prefix.get_mut(at) {
                 *place = byte;
             }
-            if at < self.length {
-                let is_checksum = (GENERATION..HEAD).contains(&at);
-                if !is_checksum {
-                    self.digest.update(&[byte]);
-                }
-                // Both are known only when they are written.
-                self.same &= at < HEAD || is_same(at, byte);
+            if let Some(place) = fetched.get_mut(at) {
+                *place = byte;
             }
+            if !(GENERATION..HEAD).contains(&at) {
+                self.digest.update(&[byte]);
+            }
+            // The head is not known before it is written.
+            self.same &= at < HEAD || other.get(at) == Some(&byte);
             if self.read == PREFIX {
                 match names::stated_len(self.prefix.split_at(HEAD).1) {
                     Some(length) => self.length = length.saturating_add(HEAD),
-                    None => {
-                        self.found = Some(Half::Other);
-                        return;
-                    }
+                    None => self.found = Some(Half::Other),
                 }
             }
-            if self.read == self.length {
+            if self.read == self.length && self.found.is_none() {
                 self.found = Some(self.whole());
             }
         }
@@ -229,6 +232,7 @@ impl<'s> Load<'s> {
     }
 
     /// It is known what is in a half.
+    #[inline(never)]
     fn looked(&mut self) {
         let found = self.look.found.unwrap_or(Half::Other);
         match self.stage {
@@ -267,14 +271,8 @@ impl Job for Load<'_> {
             _ => {
                 let (_, length) = self.look.wants().unwrap_or_default();
                 let read = ok.then(|| self.block.part(length) as &[u8]);
-                let fetches = matches!(self.stage, Stage::Fetch(_));
-                let scratch = &mut *self.scratch;
-                self.look.take(read, |at, byte| {
-                    if let (true, Some(place)) = (fetches, scratch.get_mut(at)) {
-                        *place = byte;
-                    }
-                    true
-                });
+                // What is fetched last is what counts.
+                self.look.take(read, self.scratch, &[]);
             }
         }
         loop {
@@ -363,6 +361,7 @@ impl<'s> Save<'s> {
     }
 
     /// It is known what is in a half.
+    #[inline(never)]
     fn looked(&mut self) {
         let found = self.look.found.unwrap_or(Half::Other);
         match self.stage {
@@ -516,9 +515,7 @@ impl Job for Save<'_> {
             _ => {
                 let (_, length) = self.look.wants().unwrap_or_default();
                 let read = ok.then(|| self.block.part(length) as &[u8]);
-                let bytes = &*self.bytes;
-                self.look
-                    .take(read, |at, byte| bytes.get(at) == Some(&byte));
+                self.look.take(read, &mut [], self.bytes);
             }
         }
         loop {
