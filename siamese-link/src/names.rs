@@ -5,7 +5,8 @@ use siamese_core::gallery::names::{NameError, Names};
 
 use crate::message::Fault;
 
-/// A table of names, as a server uses it: [`Names`] of any size, or [`KeptNames`].
+/// A table of names, as a server uses it: [`Names`] of any size, or `KeptNames` (feature
+/// `storage`), which keeps them in flash.
 pub trait NameTable {
     /// The first label from this one on that has a name, and the name.
     fn first_from(&self, label: Label) -> Option<(Label, &str)>;

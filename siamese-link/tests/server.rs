@@ -1439,12 +1439,10 @@ mod names {
         kept.set(7, "").unwrap();
         assert_eq!(kept.save(), Ok(()));
         kept.set(9, "lost").unwrap();
-        drop(kept);
         let store = NameStore::new(&mut flash, 0..256).unwrap();
         let kept = KeptNames::load(&mut table, store, &mut scratch);
         assert_eq!(kept.first_from(0), Some((8, "dog")));
         assert_eq!(kept.first_from(9), None);
-        drop(kept);
 
         // No room in flash, or in the buffer.
         let small = TestFlash::<1, 4, 32, 64>::new();
@@ -1453,7 +1451,6 @@ mod names {
         kept.set(8, "12345678").unwrap();
         let (needed, room) = (36, 32);
         assert_eq!(kept.save(), Err(Fault::StorageSize { needed, room }));
-        drop(kept);
         let store = NameStore::new(&mut flash, 0..256).unwrap();
         let mut kept = KeptNames::load(&mut table, store, &mut scratch[..20]);
         let no_room = NameError::NoRoom { needed: 25 };
