@@ -429,7 +429,7 @@ impl Device {
     }
 
     /// Begins this host's session, if the device doesn't know it yet.
-    fn open(&mut self) -> Result<(), Error> {
+    pub(crate) fn open(&mut self) -> Result<(), Error> {
         if !self.is_open {
             // A session that once ended is never opened again: what was asked in
             // it must not be carried out later.

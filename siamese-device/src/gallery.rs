@@ -107,6 +107,8 @@ impl Device {
     /// [`set_name`](Self::set_name).
     pub fn push_gallery(&mut self, file: &[u8]) -> Result<(), Error> {
         let (record, called) = read(file)?;
+        // From here on, what another host changes ends the session.
+        self.open()?;
         let held = self.held()?;
         let here = checked(&record, &held)?;
         let names = both_names(&called, &held)?;
@@ -148,6 +150,8 @@ impl Device {
     /// anything was changed.
     pub fn merge_gallery(&mut self, file: &[u8]) -> Result<Vec<(Label, Label)>, Error> {
         let (record, called) = read(file)?;
+        // From here on, what another host changes ends the session.
+        self.open()?;
         let held = self.held()?;
         let here = checked(&record, &held)?;
         let names = both_names(&called, &held)?;

@@ -13,7 +13,7 @@ use siamese_core::gallery::{Gallery, GalleryError, LoadError, Thresholds};
 use siamese_core::{Embedder, Embedding, Model};
 use siamese_device::{Device, Error, Fault, Line};
 use siamese_link::server::{Core, Step};
-use siamese_link::{NameTable, Platform, frame_capacity};
+use siamese_link::{NameTable, Platform, Request, Tag, frame_capacity, write_frame};
 
 use common::{Random, random_images, small_image_model};
 
@@ -49,7 +49,7 @@ impl Platform for Board {
 
 /// The server's core, at the other end of a line.
 struct Far {
-    core: Core<'static, 'static, Board, 2, 64, 16, ENTRIES>,
+    core: Server,
     answers: VecDeque<u8>,
     now: Instant,
     random: Random,
@@ -61,7 +61,20 @@ struct Far {
     later: VecDeque<(usize, Event)>,
 }
 
-type Event = fn(&mut Core<'static, 'static, Board, 2, 64, 16, ENTRIES>);
+type Server = Core<'static, 'static, Board, 2, 64, 16, ENTRIES>;
+
+type Event = fn(&mut Server);
+
+/// Another host opens a session with the device, and changes something.
+fn another_host(server: &mut Server, id: u32, request: &Request<'_>) {
+    let mut buffer = [0; frame_capacity(64)];
+    for (id, request) in [(0, &Request::Open), (id, request)] {
+        let frame = write_frame(Tag { session: 1, id }, request, &mut buffer);
+        for &byte in &*frame.unwrap() {
+            let _ = server.push(byte);
+        }
+    }
+}
 
 #[derive(Clone)]
 struct Local(Arc<Mutex<Far>>);
@@ -261,24 +274,12 @@ fn a_gallery_that_changes_meanwhile_is_fetched_again() {
         device.pull_gallery().unwrap();
         local.far().frames
     };
-    // At every frame of the fetching, another host enrols something.
+    // At every frame of the fetching, another host removes something.
     for at in 1..=whole {
         let local = Local::new(&model, Some(names(&[(0, "zero"), (1, "one")])));
         local.set(&learnt(&model, &[0, 1, 2]));
-        let enrol: Event = |core| {
-            let mut buffer = [0; frame_capacity(64)];
-            for (id, request) in [
-                (1, siamese_link::Request::Open),
-                (2, siamese_link::Request::Forget { label: 1 }),
-            ] {
-                let tag = siamese_link::Tag { session: 1, id };
-                let frame = siamese_link::write_frame(tag, &request, &mut buffer).unwrap();
-                for &byte in &*frame {
-                    let _ = core.push(byte);
-                }
-            }
-        };
-        local.far().later.push_back((at, enrol));
+        let forget: Event = |server| another_host(server, 2, &Request::Forget { label: 1 });
+        local.far().later.push_back((at, forget));
         let fetched = local.device().pull_gallery().unwrap();
         let left = names(&[(0, "zero"), (1, "one")]);
         assert_eq!(fetched, file(&local.gallery(), &left), "{at}");
@@ -286,29 +287,36 @@ fn a_gallery_that_changes_meanwhile_is_fetched_again() {
     println!("changes at each of {whole} frames");
     // A device that never stands still.
     let local = Local::new(&model, None);
-    let change: Event = |core| {
-        let mut buffer = [0; frame_capacity(64)];
-        for (id, request) in [
-            (1, siamese_link::Request::Open),
-            (core.gallery().entries().len() as u32 + 2, {
-                siamese_link::Request::Enrol {
-                    label: 1,
-                    exemplar: true,
-                    pixels: &[9; 64],
-                }
-            }),
-        ] {
-            let tag = siamese_link::Tag { session: 1, id };
-            let frame = siamese_link::write_frame(tag, &request, &mut buffer).unwrap();
-            for &byte in &*frame {
-                let _ = core.push(byte);
-            }
-        }
+    let change: Event = |server| {
+        let enrol = Request::Enrol {
+            label: 1,
+            exemplar: true,
+            pixels: &[9; 64],
+        };
+        another_host(server, server.gallery().entries().len() as u32 + 1, &enrol);
     };
     let all = (1..200).map(|at| (at, change));
     local.far().later.extend(all.filter(|(at, _)| at % 2 == 0));
     let error = local.device().pull_gallery().unwrap_err();
     assert!(matches!(error, Error::Unexpected), "{error}");
+}
+
+/// Another host, in between: what this one has seen no longer holds, and it is told.
+#[test]
+fn a_host_that_comes_in_between_is_noticed() {
+    let model = model();
+    let gallery = learnt(&model, &[0, 1]);
+    let other = file(&learnt(&model, &[5, 6]), &Table::new());
+    let forget: Event = |server| another_host(server, 2, &Request::Forget { label: 1 });
+    for at in 2..12 {
+        let local = Local::new(&model, None);
+        local.set(&gallery);
+        local.far().later.push_back((at, forget));
+        let merged = local.device().merge_gallery(&other);
+        let error = merged.unwrap_err();
+        let lost = matches!(error, Error::Fault(Fault::OtherSession));
+        assert!(lost, "{at}: {error}");
+    }
 }
 
 /// The error of bringing or merging a file, which changes nothing.
