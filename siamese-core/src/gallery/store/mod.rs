@@ -243,7 +243,7 @@ mod blocking {
     /// # Ok::<(), siamese_core::gallery::names::NameError>(())
     /// ```
     ///
-    /// *Memory*: less than 600 bytes of stack on a Cortex-M0, without what the flash
+    /// *Memory*: less than 800 bytes of stack on a Cortex-M0, without what the flash
     /// needs; and the buffer that the caller gives.
     #[derive(Debug)]
     pub struct NameStore<F> {
@@ -307,8 +307,8 @@ mod blocking {
             names: &Names<N, B>,
             scratch: &mut [u8],
         ) -> Result<Saved, StoreError<F::Error>> {
-            let save = names::Save::new(self.layout, names, scratch);
-            let mut save = save.map_err(StoreError::Names)?;
+            let length = names::encode(names, scratch).map_err(StoreError::Names)?;
+            let mut save = names::Save::new(self.layout, scratch, length);
             let error = carry_out(&mut self.flash, &mut save);
             saved(save.outcome(), error, save.stored_len(), &self.layout)
         }
@@ -445,8 +445,8 @@ mod asynchronous {
             names: &Names<N, B>,
             scratch: &mut [u8],
         ) -> Result<Saved, StoreError<F::Error>> {
-            let save = names::Save::new(self.layout, names, scratch);
-            let mut save = save.map_err(StoreError::Names)?;
+            let length = names::encode(names, scratch).map_err(StoreError::Names)?;
+            let mut save = names::Save::new(self.layout, scratch, length);
             let error = carry_out(&mut self.flash, &mut save).await;
             saved(save.outcome(), error, save.stored_len(), &self.layout)
         }

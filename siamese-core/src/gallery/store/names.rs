@@ -308,22 +308,25 @@ pub(super) struct Save<'s> {
     outcome: Result<Saved, Failure>,
 }
 
+/// Writes a table to where a [`Save`] wants it; the bytes of head and table.
+pub(super) fn encode<const N: usize, const B: usize>(
+    names: &Names<N, B>,
+    scratch: &mut [u8],
+) -> Result<usize, NameError> {
+    let room = scratch.get_mut(HEAD..).unwrap_or_default();
+    match names.to_bytes(room) {
+        Ok(stored) => Ok(stored.len() + HEAD),
+        Err(NameError::NoRoom { needed }) => Err(NameError::NoRoom {
+            needed: needed + HEAD,
+        }),
+        Err(error) => Err(error),
+    }
+}
+
 impl<'s> Save<'s> {
-    pub(super) fn new<const N: usize, const B: usize>(
-        layout: Layout,
-        names: &Names<N, B>,
-        scratch: &'s mut [u8],
-    ) -> Result<Self, NameError> {
-        let room = scratch.get_mut(HEAD..).unwrap_or_default();
-        let length = match names.to_bytes(room) {
-            Ok(stored) => stored.len() + HEAD,
-            Err(NameError::NoRoom { needed }) => {
-                let needed = needed + HEAD;
-                return Err(NameError::NoRoom { needed });
-            }
-            Err(error) => return Err(error),
-        };
-        Ok(Self {
+    /// A save of what [`encode`] wrote.
+    pub(super) fn new(layout: Layout, scratch: &'s mut [u8], length: usize) -> Self {
+        Self {
             layout,
             // As many as were written.
             bytes: scratch.get_mut(..length).unwrap_or_default(),
@@ -338,7 +341,7 @@ impl<'s> Save<'s> {
                 written: 0,
                 erased: 0,
             }),
-        })
+        }
     }
 
     pub(super) const fn outcome(&self) -> Result<Saved, Failure> {
