@@ -14,7 +14,6 @@ mod model;
 
 use core::panic::PanicInfo;
 
-use embedded_storage::nor_flash::ReadNorFlash;
 use siamese_core::gallery::{Entry, GalleryStore};
 use siamese_core::{Gallery, Model};
 use siamese_link::{Memory as Used, Platform, Server, frame_capacity};
@@ -36,8 +35,17 @@ const ENTRIES: usize = {
     }
 };
 
+/// The names of at most 32 labels, of at most 15 bytes each.
+#[cfg(feature = "names")]
+type Names = siamese_core::gallery::names::Names<32, 15>;
+/// The same, kept in flash.
+#[cfg(feature = "names")]
+type KeptNames = siamese_link::names::KeptNames<'static, Flash, 32, 15>;
+
 /// All that is large, and lives as long as the program.
 struct Memory {
+    #[cfg(feature = "names")]
+    names: (Names, [u8; Names::SCRATCH]),
     frame: [u8; frame_capacity(model::PIXELS)],
     picture: [u8; board::PICTURE_PIXELS],
     network: Option<model::Network>,
@@ -47,6 +55,8 @@ struct Memory {
 impl Memory {
     /// Before boot.
     const NEW: Self = Self {
+        #[cfg(feature = "names")]
+        names: (Names::new(), [0; _]),
         frame: [0; _],
         picture: [0; _],
         network: None,
@@ -59,6 +69,8 @@ fn start(memory: &'static mut Memory) -> ! {
     let board = Board {
         ticks: Ticks::new(arch::start()),
         picture: &mut memory.picture,
+        #[cfg(feature = "names")]
+        names: names(&mut memory.names),
     };
     let network = memory.network.insert(boot());
     board::log::booted(network.model());
@@ -84,17 +96,24 @@ fn boot() -> model::Network {
     }
 }
 
-/// All of the board's flash for the gallery, if there is any.
+/// The gallery's part of the board's flash, if there is any.
 fn store() -> Option<GalleryStore<Flash>> {
-    let flash = Flash::open()?;
-    let end = flash.capacity() as u32;
-    GalleryStore::new(flash, 0..end).ok()
+    GalleryStore::new(Flash::open()?, Flash::GALLERY).ok()
+}
+
+/// The names in their part of the board's flash, if there is any.
+#[cfg(feature = "names")]
+fn names((names, scratch): &'static mut (Names, [u8; Names::SCRATCH])) -> Option<KeptNames> {
+    let store = siamese_core::gallery::NameStore::new(Flash::open()?, Flash::NAMES).ok()?;
+    Some(KeptNames::load(names, store, scratch))
 }
 
 /// What the server needs to know of the board.
 struct Board {
     ticks: Ticks,
     picture: &'static mut [u8],
+    #[cfg(feature = "names")]
+    names: Option<KeptNames>,
 }
 
 impl Platform for Board {
@@ -123,6 +142,11 @@ impl Platform for Board {
 
     fn picture(&mut self) -> &mut [u8] {
         self.picture
+    }
+
+    #[cfg(feature = "names")]
+    fn names(&mut self) -> Option<&mut dyn siamese_link::NameTable> {
+        self.names.as_mut().map(|names| names as _)
     }
 }
 

@@ -26,7 +26,7 @@ const FIRST_PAUSE: u32 = 16;
 /// damaged.
 const SENDS: u32 = 8;
 /// The most times that a list is begun, if the gallery changes meanwhile.
-const LISTS: u32 = 8;
+pub(crate) const LISTS: u32 = 8;
 /// Bytes without a delimiter that no device sends, last words included: the rest
 /// of them isn't kept.
 const LONGEST_FRAME: usize = 4096;
@@ -309,7 +309,7 @@ impl Device {
         })
     }
 
-    /// Has the device save its gallery.
+    /// Has the device save its gallery, and its names if it has a place for them.
     ///
     /// # Errors
     /// [`Error::Fault`] if it can't; else as [`enrol`](Self::enrol).
@@ -429,7 +429,7 @@ impl Device {
     }
 
     /// Begins this host's session, if the device doesn't know it yet.
-    fn open(&mut self) -> Result<(), Error> {
+    pub(crate) fn open(&mut self) -> Result<(), Error> {
         if !self.is_open {
             // A session that once ended is never opened again: what was asked in
             // it must not be carried out later.
@@ -443,7 +443,7 @@ impl Device {
     }
 
     /// A request that changes the device.
-    fn change<A>(
+    pub(crate) fn change<A>(
         &mut self,
         request: &Request<'_>,
         read: impl Fn(Response<'_>) -> Option<A>,
@@ -457,7 +457,7 @@ impl Device {
     }
 
     /// One request.
-    fn ask<A>(
+    pub(crate) fn ask<A>(
         &mut self,
         request: &Request<'_>,
         read: impl Fn(Response<'_>) -> Option<A>,
@@ -541,6 +541,8 @@ impl Device {
             | Request::Identify { pixels }
             | Request::Verify { pixels, .. }
             | Request::PicturePart { pixels, .. } => pixels.len(),
+            Request::Insert { record } | Request::SetThresholds { record } => record.len(),
+            Request::Name { name, .. } => name.len(),
             _ => 0,
         };
         self.last_id = self.last_id.wrapping_add(1);

@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use siamese_core::gallery::LoadError;
+use siamese_core::gallery::names::NameError;
 use siamese_link::{Fault, FrameError, LINK_VERSION};
 
 /// Why a device gave no answer, or a firmware could not be had.
@@ -43,6 +45,13 @@ pub enum Error {
         /// The firmware's version; 2 stands for any before 3 too.
         found: u16,
     },
+    /// What was to be brought to the device is no gallery, or none for this device; or
+    /// the device has sent none.
+    Gallery(LoadError),
+    /// The names behind a gallery are damaged, or are too many for a file.
+    Names(NameError),
+    /// The gallery has names of labels, and the device keeps none.
+    NoNames,
     /// A file could not be read or written.
     File {
         /// The file.
@@ -83,6 +92,12 @@ impl fmt::Display for Error {
                 f,
                 "the firmware speaks version {found} of the link and this program version \
                  {LINK_VERSION}: build and flash the firmware again"
+            ),
+            Self::Gallery(error) => error.fmt(f),
+            Self::Names(error) => error.fmt(f),
+            Self::NoNames => f.write_str(
+                "the gallery has names of labels, and this device keeps none: build its \
+                 firmware with the feature `names`, or bring the gallery without names",
             ),
             Self::File { path, error } => write!(f, "{}: {error}", path.display()),
             Self::Build(output) => write!(f, "the firmware can't be built:\n{output}"),

@@ -32,6 +32,7 @@ mod device;
 mod emulator;
 mod error;
 pub mod firmware;
+mod gallery;
 mod line;
 mod panics;
 mod qemu;

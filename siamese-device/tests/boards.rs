@@ -15,7 +15,15 @@ fn read(path: &str) -> String {
 }
 
 /// Features that are no board.
-const OTHERS: [&str; 5] = ["default", "log-rtt", "panics", "pictures", "semihosting"];
+const OTHERS: [&str; 7] = [
+    "default",
+    "galleries",
+    "log-rtt",
+    "names",
+    "panics",
+    "pictures",
+    "semihosting",
+];
 
 #[test]
 fn the_firmware_has_a_feature_for_each_board_and_no_other() {

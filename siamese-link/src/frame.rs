@@ -16,6 +16,7 @@ use crc::{Digest, Table};
 use postcard::{de_flavors, ser_flavors};
 use serde::{Deserialize, Serialize};
 use siamese_core::checksum::CRC32;
+use siamese_core::gallery::Record;
 
 use crate::message::{Notice, Request, Response};
 
@@ -126,7 +127,8 @@ pub enum FrameError {
         /// The version; 2 stands for any before 3 too.
         found: u8,
     },
-    /// The frame is whole, and the message in it is none of its kind.
+    /// The frame is whole, and the message in it is none of its kind, or one that needs
+    /// a feature of this crate.
     Message,
     /// The buffer is too small for the frame.
     Capacity,
@@ -153,20 +155,17 @@ impl fmt::Display for FrameError {
 impl core::error::Error for FrameError {}
 
 /// The bytes of the longest frame of a request with an image of `pixels` grey
-/// values, both delimiters included; at least those of the longest answer. A
-/// buffer of this size serves a device for receiving, decoding and answering.
+/// values, both delimiters included; at least those of the longest request or answer
+/// without an image. A buffer of this size serves a device for receiving, decoding and answering.
 #[must_use]
 pub const fn frame_capacity(pixels: usize) -> usize {
-    /// The bytes of the longest answer, a whole [`Entries`](crate::Entries), and
-    /// some to spare for what later versions add to it.
-    const LONGEST_ANSWER: usize = 255;
+    /// The bytes of the longest message without an image, an entry of the most
+    /// coordinates: variant 1, changes 5, length 2; and some to spare for what later
+    /// versions add.
+    const LONGEST: usize = 1 + 5 + 2 + Record::ENTRY_MAX + 8;
     // Variant 1, label 3, whether it is an exemplar 1.
     let request = 5 + varint_len(pixels) + pixels;
-    let message = if request > LONGEST_ANSWER {
-        request
-    } else {
-        LONGEST_ANSWER
-    };
+    let message = if request > LONGEST { request } else { LONGEST };
     let payload = HEADER + message + TRAILER;
     2 + payload + payload / BLOCK as usize + 1
 }
@@ -182,6 +181,7 @@ const fn varint_len(number: usize) -> usize {
 ///
 /// # Errors
 /// [`FrameError::Capacity`] if the buffer is too small.
+/// [`FrameError::Message`] if the message needs a feature that this crate was built without.
 pub fn write_frame<'b, M: Message>(
     tag: Tag,
     message: &M,
@@ -189,7 +189,10 @@ pub fn write_frame<'b, M: Message>(
 ) -> Result<&'b mut [u8], FrameError> {
     let mut writer = Writer::new(buffer);
     writer.header(M::KIND, tag);
-    postcard::serialize_with_flavor(message, writer).map_err(|_| FrameError::Capacity)
+    postcard::serialize_with_flavor(message, writer).map_err(|error| match error {
+        postcard::Error::SerdeSerCustom => FrameError::Message,
+        _ => FrameError::Capacity,
+    })
 }
 
 /// Reads a message of one kind from a frame, in place. The delimiters may be left
@@ -267,8 +270,8 @@ impl<'b> Payload<'b> {
     /// The message.
     ///
     /// # Errors
-    /// [`FrameError::Message`] if it is of another kind, unknown, or not exactly
-    /// as it would have been written.
+    /// [`FrameError::Message`] if it is of another kind, unknown, not exactly as it
+    /// would have been written, or needs a feature that this crate was built without.
     pub fn message<M: Message + Deserialize<'b>>(&self) -> Result<M, FrameError> {
         if self.kind != M::KIND {
             return Err(FrameError::Message);

@@ -5,6 +5,7 @@
 
 mod frame;
 mod message;
+pub mod names;
 pub mod server;
 pub mod store;
 
@@ -16,5 +17,6 @@ pub use message::{
     Embedded, Entries, Fault, Identification, Info, Listed, MAX_LISTED, Memory, Notice, Refused,
     Request, Response,
 };
+pub use names::NameTable;
 pub use server::{Platform, Server};
 pub use store::NoStore;

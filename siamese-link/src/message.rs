@@ -4,6 +4,7 @@ use core::fmt;
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
+use siamese_core::gallery::names::NameError;
 use siamese_core::gallery::{GalleryError, Identified, Label, LoadError, Verified};
 use siamese_core::model::MAX_DIM;
 use siamese_core::preprocess::{Ink, PictureError};
@@ -16,10 +17,17 @@ pub const MAX_LISTED: usize = 32;
 
 /// What the host asks.
 ///
-/// [`Enrol`](Self::Enrol), [`Forget`](Self::Forget), [`Save`](Self::Save) and
-/// [`Reset`](Self::Reset) change the device. They need a session, which
-/// [`Open`](Self::Open) begins, and are carried out once, however often their
-/// frame arrives. All others may be asked at any time and any number of times.
+/// [`Enrol`](Self::Enrol), [`Forget`](Self::Forget), [`Save`](Self::Save),
+/// [`Reset`](Self::Reset), [`Insert`](Self::Insert),
+/// [`SetThresholds`](Self::SetThresholds) and [`Name`](Self::Name) change the device.
+/// They need a session, which [`Open`](Self::Open) begins, and are carried out once,
+/// however often their frame arrives. All others may be asked at any time and any
+/// number of times.
+///
+/// [`Entry`](Self::Entry), [`Insert`](Self::Insert) and
+/// [`SetThresholds`](Self::SetThresholds) need the feature `galleries` of this crate,
+/// [`Name`](Self::Name) and [`NameFrom`](Self::NameFrom) the feature `names`: at both
+/// ends, and without it neither they nor their answers can be written or read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -69,8 +77,8 @@ pub enum Request<'a> {
         /// What to forget.
         label: Label,
     },
-    /// Save the gallery, so that it survives a reset. Answered by
-    /// [`Response::Saved`].
+    /// Save the gallery, and the names if the device has a place for them, so that
+    /// they survive a reset. Answered by [`Response::Saved`].
     Save,
     /// Start anew, with the gallery that was saved last. Answered by
     /// [`Response::Resetting`] before it happens.
@@ -104,6 +112,48 @@ pub enum Request<'a> {
         /// What is ink in it.
         ink: Ink,
     },
+    /// All that the gallery holds of one entry. Answered by [`Response::Entry`].
+    #[cfg_attr(not(feature = "galleries"), serde(skip_serializing))]
+    Entry {
+        /// The entry's number; the gallery's first is 0. One that no entry has is
+        /// answered, too, without an entry.
+        number: u32,
+    },
+    /// Take in an entry of a gallery of the same model, as
+    /// [`Gallery::merge`](siamese_core::Gallery::merge) would. Answered by
+    /// [`Response::Inserted`].
+    #[cfg_attr(not(feature = "galleries"), serde(skip_serializing))]
+    Insert {
+        /// A record of this one entry, as [`Response::Entry`] has it; its numbers and
+        /// thresholds don't matter.
+        #[serde(serialize_with = "bytes")]
+        record: &'a [u8],
+    },
+    /// Set the user's own thresholds, or leave them to the model. Answered by
+    /// [`Response::ThresholdsSet`].
+    #[cfg_attr(not(feature = "galleries"), serde(skip_serializing))]
+    SetThresholds {
+        /// A record that has them, as [`Response::Entry`] has it, of the same model; its
+        /// numbers and entries don't matter.
+        #[serde(serialize_with = "bytes")]
+        record: &'a [u8],
+    },
+    /// Name a label, or name it anew. Answered by [`Response::Named`].
+    #[cfg_attr(not(feature = "names"), serde(skip_serializing))]
+    Name {
+        /// The label; nothing need be enrolled under it.
+        label: Label,
+        /// UTF-8; nothing takes the label's name away.
+        #[serde(serialize_with = "bytes")]
+        name: &'a [u8],
+    },
+    /// Which is the first label from this one on that has a name? Answered by
+    /// [`Response::NameOf`].
+    #[cfg_attr(not(feature = "names"), serde(skip_serializing))]
+    NameFrom {
+        /// The first label that may be meant.
+        label: Label,
+    },
 }
 
 impl Request<'_> {
@@ -112,7 +162,13 @@ impl Request<'_> {
     pub const fn is_change(&self) -> bool {
         matches!(
             self,
-            Self::Enrol { .. } | Self::Forget { .. } | Self::Save | Self::Reset
+            Self::Enrol { .. }
+                | Self::Forget { .. }
+                | Self::Save
+                | Self::Reset
+                | Self::Insert { .. }
+                | Self::SetThresholds { .. }
+                | Self::Name { .. }
         )
     }
 }
@@ -163,6 +219,34 @@ pub enum Response<'a> {
         /// The pixels that have come.
         filled: u32,
     },
+    /// The answer to [`Request::Entry`].
+    #[cfg_attr(not(feature = "galleries"), serde(skip_serializing))]
+    Entry {
+        /// As [`Entries::changes`].
+        changes: u32,
+        /// The [record](siamese_core::gallery::stored) that lists the entry: with the
+        /// model's fingerprint, the user's thresholds and the number of all entries. It
+        /// lists none if no entry has the number.
+        #[serde(serialize_with = "bytes")]
+        record: &'a [u8],
+    },
+    /// The answer to [`Request::Insert`].
+    #[cfg_attr(not(feature = "galleries"), serde(skip_serializing))]
+    Inserted {
+        /// The examples in the entry now.
+        examples: u16,
+    },
+    /// The answer to [`Request::SetThresholds`].
+    #[cfg_attr(not(feature = "galleries"), serde(skip_serializing))]
+    ThresholdsSet,
+    /// The answer to [`Request::Name`].
+    #[cfg_attr(not(feature = "names"), serde(skip_serializing))]
+    Named,
+    /// The answer to [`Request::NameFrom`]: the label and its name, or nothing if no
+    /// label from that one on has a name.
+    #[serde(borrow)]
+    #[cfg_attr(not(feature = "names"), serde(skip_serializing))]
+    NameOf(Option<(Label, &'a str)>),
 }
 
 /// What the device says without being asked.
@@ -281,8 +365,9 @@ pub struct Identification {
 pub struct Entries {
     /// The entries of the whole gallery.
     pub total: u32,
-    /// How often the gallery has changed since the start, modulo 2^32: parts
-    /// that were listed at different numbers don't belong together.
+    /// How often the gallery, its thresholds or the names have changed since the
+    /// start, modulo 2^32: parts that were listed at different numbers don't belong
+    /// together.
     pub changes: u32,
     /// The entries from the one asked for on, in the gallery's order: as many as
     /// there are, and [`MAX_LISTED`] at most.
@@ -329,9 +414,9 @@ pub enum Fault {
     Gallery(GalleryError),
     /// The device has nothing to save a gallery in.
     NoStorage,
-    /// The gallery needs more bytes than there are to save it in.
+    /// The gallery or the names need more bytes than there are to save them in.
     StorageSize {
-        /// The bytes that it needs.
+        /// The bytes that they need.
         needed: u32,
         /// The bytes that there are.
         room: u32,
@@ -348,6 +433,14 @@ pub enum Fault {
     Repeated,
     /// The picture can't be taken or embedded.
     Picture(PictureError),
+    /// What was to be inserted is no entry of a gallery of this model, or one that no
+    /// enrolment makes.
+    #[cfg_attr(not(feature = "galleries"), serde(skip_serializing))]
+    Entry(LoadError),
+    /// The label can't have this name, or the device's buffer is too short to save the
+    /// names.
+    #[cfg_attr(not(feature = "names"), serde(skip_serializing))]
+    Name(NameError),
 }
 
 impl fmt::Display for Fault {
@@ -365,7 +458,7 @@ impl fmt::Display for Fault {
             Self::NoStorage => f.write_str("the device has no flash to save a gallery in"),
             Self::StorageSize { needed, room } => write!(
                 f,
-                "the gallery needs {needed} bytes of flash and there are {room}"
+                "what is to be saved needs {needed} bytes of flash and there are {room}"
             ),
             Self::Storage => f.write_str("the flash could not be written"),
             Self::NoSession => f.write_str(
@@ -376,6 +469,8 @@ impl fmt::Display for Fault {
             }
             Self::Repeated => f.write_str("an old request came again"),
             Self::Picture(error) => error.fmt(f),
+            Self::Entry(error) => error.fmt(f),
+            Self::Name(error) => error.fmt(f),
         }
     }
 }

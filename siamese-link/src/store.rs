@@ -85,9 +85,9 @@ fn refused<E>(error: StoreError<E>) -> Refused {
     }
 }
 
-/// What a host is told of a gallery that can't be saved.
+/// What a host is told of a gallery or of names that can't be saved.
 #[cfg(any(feature = "storage", feature = "storage-async"))]
-fn fault<E>(error: StoreError<E>) -> Fault {
+pub(crate) fn fault<E>(error: StoreError<E>) -> Fault {
     match error {
         StoreError::Size { needed, room } => Fault::StorageSize {
             needed: needed as u32,

@@ -1,11 +1,16 @@
 //! The request server: its core byte by byte, and its two loops over lines in memory.
 
+#[cfg(not(any(feature = "galleries", feature = "names")))]
+#[path = "common/frames.rs"]
+mod description;
+
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 
 use embedded_io::{Read, ReadReady, Write};
 use siamese_core::checksum::checksum;
 use siamese_core::gallery::GalleryError;
+use siamese_core::gallery::names::Names;
 use siamese_core::image::Input;
 use siamese_core::model::{Header, LAYERS, LayerParts, Scales, encode, encoded_len};
 #[cfg(feature = "pictures")]
@@ -15,8 +20,8 @@ use siamese_core::{Embedder, Gallery, Model};
 use siamese_link::server::{Core, End, SILENCE_MS, Step};
 use siamese_link::store::Store;
 use siamese_link::{
-    Entries, Fault, FrameError, Memory, Notice, Platform, Refused, Request, Response, Server, Tag,
-    frame_capacity, open_frame, read_frame, write_frame,
+    Entries, Fault, FrameError, Memory, NameTable, Notice, Platform, Refused, Request, Response,
+    Server, Tag, frame_capacity, open_frame, read_frame, write_frame,
 };
 
 /// Entries of the galleries here: more than a list has at once.
@@ -69,6 +74,7 @@ struct Clock {
     now: u32,
     step: u32,
     picture: [u8; ROOM],
+    names: Names<3, 8>,
 }
 
 /// Pixels of a picture that there is room for.
@@ -95,12 +101,17 @@ impl Platform for Clock {
     fn picture(&mut self) -> &mut [u8] {
         &mut self.picture
     }
+
+    fn names(&mut self) -> Option<&mut dyn NameTable> {
+        Some(&mut self.names)
+    }
 }
 
 const CLOCK: Clock = Clock {
     now: u32::MAX - 2,
     step: 5,
     picture: [0; ROOM],
+    names: Names::new(),
 };
 
 /// The memory of a server, which a firmware has as a static.
@@ -254,6 +265,15 @@ fn changes_need_the_session_that_is_open() {
         Request::Forget { label: 3 },
         Request::Save,
         Request::Reset,
+        #[cfg(feature = "galleries")]
+        Request::Insert { record: &[] },
+        #[cfg(feature = "galleries")]
+        Request::SetThresholds { record: &[] },
+        #[cfg(feature = "names")]
+        Request::Name {
+            label: 3,
+            name: b"three",
+        },
     ] {
         assert!(change.is_change());
         assert_eq!(ask(&mut core, tag(2), &change), refused(Fault::NoSession));
@@ -1044,4 +1064,397 @@ fn a_picture_comes_in_parts_that_may_come_twice() {
         asked(&mut core, embed.clone()),
         refused(PictureError::Empty)
     );
+}
+
+#[cfg(feature = "galleries")]
+mod galleries {
+    use siamese_core::gallery::{LoadError, Record, Thresholds};
+
+    use super::*;
+
+    /// A core that was shown some images, as prototypes and as exemplars.
+    fn shown(parts: &mut Parts) -> TestCore<'_> {
+        let mut core = core(parts);
+        ask(&mut core, tag(1), &Request::Open);
+        for id in 2..22u32 {
+            let pixels: Vec<u8> = (0..16).map(|pixel| (pixel * id % 250) as u8).collect();
+            let request = Request::Enrol {
+                label: id as u16 % 4,
+                exemplar: id % 7 == 0,
+                pixels: &pixels,
+            };
+            ask(&mut core, tag(id), &request);
+        }
+        core
+    }
+
+    /// Changes that were counted, and the record of one entry.
+    fn entry(core: &mut TestCore<'_>, number: u32) -> (u32, Vec<u8>) {
+        match ask(core, tag(999), &Request::Entry { number }) {
+            Response::Entry { changes, record } => (changes, record.to_vec()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_gallery_goes_from_device_to_device_bit_for_bit() {
+        let (mut first, mut second) = (parts(), parts());
+        let mut there = core(&mut second);
+        let mut here = shown(&mut first);
+        ask(&mut there, tag(1), &Request::Open);
+        let user = Thresholds {
+            prototype: Some(u64::MAX),
+            pair: None,
+        };
+        let mut other = Gallery::<2, 4>::for_fingerprint(model().fingerprint());
+        other.set_user_thresholds(user);
+        let mut buffer = [0; 100];
+        let record = &*other.to_bytes(&mut buffer).unwrap();
+        let set = Request::SetThresholds { record };
+        assert_eq!(ask(&mut here, tag(30), &set), Response::ThresholdsSet);
+        assert_eq!(here.gallery().user_thresholds(), user);
+        let total = here.gallery().entries().len() as u32;
+        assert_eq!(total, 4 + 3);
+        for number in 0..total {
+            let (changes, record) = entry(&mut here, number);
+            assert_eq!(changes, 21);
+            let examples = here.gallery().entries()[number as usize].examples();
+            let insert = Request::Insert { record: &record };
+            let inserted = Response::Inserted { examples };
+            // Once, however often it comes.
+            for _ in 0..3 {
+                assert_eq!(ask(&mut there, tag(10 + number), &insert), inserted);
+            }
+            assert_eq!(entry(&mut there, 0).0, number + 1);
+        }
+        let head = entry(&mut there, total).1;
+        let head = Record::read(&head).unwrap();
+        let expected = (total, total, Thresholds::NONE);
+        let found = (head.entries(), head.first(), head.user_thresholds());
+        assert_eq!(found, expected);
+        assert_eq!(head.fingerprint(), model().fingerprint());
+        assert_eq!(ask(&mut there, tag(30), &set), Response::ThresholdsSet);
+        assert_eq!(there.gallery(), here.gallery());
+        // The same once more: prototypes count each example twice, exemplars come twice.
+        let (_, record) = entry(&mut here, 0);
+        let examples = 2 * here.gallery().entries()[0].examples();
+        let inserted = Response::Inserted { examples };
+        let insert = Request::Insert { record: &record };
+        assert_eq!(ask(&mut there, tag(31), &insert), inserted);
+        assert_eq!(ask(&mut there, tag(31), &insert), inserted);
+    }
+
+    #[test]
+    fn what_is_no_entry_of_this_model_is_not_inserted() {
+        let mut parts = parts();
+        let mut core = shown(&mut parts);
+        let before = core.gallery().clone();
+        let (changes, good) = entry(&mut core, 1);
+        let other = Gallery::<2, 4>::for_fingerprint(7);
+        let expected = model().fingerprint();
+        let mut others = other.clone();
+        others.enrol(0, &siamese_core::Embedding([1, 2])).unwrap();
+        let mut wide = Gallery::<3, 4>::for_fingerprint(expected);
+        wide.enrol(0, &siamese_core::Embedding([1, 2, 3])).unwrap();
+        let mut buffer = [0; 200];
+        let others = others.to_bytes(&mut buffer).unwrap().to_vec();
+        let wide = wide.to_bytes(&mut buffer).unwrap().to_vec();
+        let none = entry(&mut core, 100).1;
+        // A remainder that no mean leaves.
+        let mut impossible = good.clone();
+        let end = impossible.len() - 4;
+        impossible[end - 1] = 0x7F;
+        let crc = checksum(&impossible[..end]);
+        impossible[end..].copy_from_slice(&crc.to_le_bytes());
+        let mut damaged = good.clone();
+        damaged[50] ^= 1;
+        let cases = [
+            (others, LoadError::OtherModel { expected, found: 7 }),
+            (
+                wide,
+                LoadError::Dimension {
+                    found: 3,
+                    expected: 2,
+                },
+            ),
+            (none, LoadError::Contents),
+            (impossible, LoadError::Contents),
+            (damaged, LoadError::Checksum),
+            (vec![], LoadError::NotAGallery),
+        ];
+        for (number, (record, error)) in (0..).zip(&cases) {
+            let insert = Request::Insert { record };
+            let refused = Response::Fault(Fault::Entry(*error));
+            for _ in 0..2 {
+                assert_eq!(ask(&mut core, tag(40 + number), &insert), refused);
+            }
+        }
+        assert_eq!(entry(&mut core, 0).0, changes);
+        assert_eq!(core.gallery(), &before);
+        // Thresholds are of one model, too.
+        let record = &cases[0].0;
+        let set = Request::SetThresholds { record };
+        let refused = Response::Fault(Fault::Entry(cases[0].1));
+        assert_eq!(
+            ask(&mut core, tag(44), &set),
+            Response::Fault(Fault::Repeated)
+        );
+        assert_eq!(ask(&mut core, tag(46), &set), refused);
+        assert_eq!(entry(&mut core, 0).0, changes);
+        // A refused change stays refused under its number, whatever comes.
+        let insert = Request::Insert { record: &good };
+        assert_eq!(ask(&mut core, tag(46), &insert), refused);
+        // Full.
+        for id in 0..ENTRIES as u32 {
+            let exemplar = Request::Enrol {
+                label: 9,
+                exemplar: true,
+                pixels: &IMAGE,
+            };
+            ask(&mut core, tag(100 + id), &exemplar);
+        }
+        let exemplar = entry(&mut core, 40).1;
+        let insert = Request::Insert { record: &exemplar };
+        let full = GalleryError::Full { capacity: ENTRIES };
+        let full = Response::Fault(Fault::Gallery(full));
+        assert_eq!(ask(&mut core, tag(300), &insert), full);
+    }
+}
+
+#[cfg(not(any(feature = "galleries", feature = "names")))]
+#[test]
+fn a_server_without_the_features_says_so() {
+    let mut parts = parts();
+    let mut core = core(&mut parts);
+    ask(&mut core, tag(1), &Request::Open);
+    let bodies: [&[u8]; 5] = [&[14, 0], &[15, 0], &[16, 0], &[17, 3, 1, b'n'], &[18, 0]];
+    for body in bodies {
+        let header = [0x83, 0xA, 0, 0, 0, 2, 0, 0, 0];
+        let frame = description::frame_of(&[&header, body].concat());
+        assert_eq!(feed(&mut core, &frame), Step::Send);
+        let unsupported = Response::Fault(Fault::Unsupported);
+        assert_eq!(answer(&core, tag(2)), unsupported, "{body:?}");
+    }
+}
+
+#[cfg(feature = "names")]
+mod names {
+    use siamese_core::gallery::names::NameError;
+
+    use super::*;
+
+    fn name<'a>(label: u16, name: &'a str) -> Request<'a> {
+        let name = name.as_bytes();
+        Request::Name { label, name }
+    }
+
+    /// Changes that were counted, and entries.
+    fn changes(core: &mut TestCore<'_>) -> (u32, u32) {
+        match ask(core, tag(999), &Request::List { from: 0 }) {
+            Response::Entries(entries) => (entries.changes, entries.total),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// All names, as a host lists them.
+    fn listed(core: &mut TestCore<'_>) -> Vec<(u16, String)> {
+        let mut names = Vec::new();
+        let mut next = Some(0);
+        while let Some(label) = next {
+            let Response::NameOf(found) = ask(core, tag(999), &Request::NameFrom { label }) else {
+                panic!();
+            };
+            next = found.and_then(|(label, _)| label.checked_add(1));
+            names.extend(found.map(|(label, name)| (label, name.to_owned())));
+        }
+        names
+    }
+
+    #[test]
+    fn labels_have_names_that_hosts_list_one_by_one() {
+        let mut parts = parts();
+        let mut core = core(&mut parts);
+        ask(&mut core, tag(1), &Request::Open);
+        assert_eq!(listed(&mut core), []);
+        for (id, label, text) in [(2, 65_535, "last"), (3, 0, "Käse"), (4, 7, "cat")] {
+            for _ in 0..2 {
+                assert_eq!(ask(&mut core, tag(id), &name(label, text)), Response::Named);
+            }
+        }
+        let all = [(0, "Käse"), (7, "cat"), (65_535, "last")];
+        let all = all.map(|(label, name)| (label, name.to_owned()));
+        assert_eq!(listed(&mut core), all);
+        // Three changes, though each came twice; and a name is no entry.
+        assert_eq!(changes(&mut core), (3, 0));
+        // What is refused changes nothing, and is refused again.
+        let refused = [
+            (1, &b"a\tb"[..], NameError::Unusable),
+            (1, b"\xFF", NameError::Unusable),
+            (1, b"123456789", NameError::TooLong { most: 8 }),
+            (1, b"cat", NameError::Taken { label: 7 }),
+            (1, b"new", NameError::Full { capacity: 3 }),
+        ];
+        for (id, (label, name, error)) in (10..).zip(refused) {
+            for _ in 0..2 {
+                let found = ask(&mut core, tag(id), &Request::Name { label, name });
+                assert_eq!(found, Response::Fault(Fault::Name(error)));
+            }
+        }
+        assert_eq!(listed(&mut core), all);
+        assert_eq!(changes(&mut core), (3, 0));
+        // Nothing takes a name away, also where there is none.
+        for (id, label) in [(20, 7), (21, 7), (22, 100)] {
+            assert_eq!(ask(&mut core, tag(id), &name(label, "")), Response::Named);
+        }
+        assert_eq!(ask(&mut core, tag(23), &name(1, "cat")), Response::Named);
+        assert_eq!(listed(&mut core)[1], (1, "cat".to_owned()));
+    }
+
+    /// A table that counts its savings, and fails if it is told to.
+    struct Counted(Names<3, 8>, usize, Option<Fault>);
+
+    impl NameTable for Counted {
+        fn first_from(&self, label: u16) -> Option<(u16, &str)> {
+            self.0.first_from(label)
+        }
+
+        fn set(&mut self, label: u16, name: &str) -> Result<(), NameError> {
+            NameTable::set(&mut self.0, label, name)
+        }
+
+        fn save(&mut self) -> Result<(), Fault> {
+            self.1 += 1;
+            self.2.map_or(Ok(()), Err)
+        }
+    }
+
+    struct Board<'n>(Option<&'n mut Counted>);
+
+    impl Platform for Board<'_> {
+        fn board(&self) -> &'static str {
+            "named"
+        }
+
+        fn model_crc(&self) -> u32 {
+            0
+        }
+
+        fn tick_hz(&self) -> u32 {
+            1
+        }
+
+        fn ticks(&mut self) -> u32 {
+            0
+        }
+
+        fn names(&mut self) -> Option<&mut dyn NameTable> {
+            self.0.as_mut().map(|names| &mut **names as _)
+        }
+    }
+
+    /// The answers to saving, twice under each number.
+    fn saving(names: Option<&mut Counted>, gallery: Result<(), Fault>) -> Vec<Response<'static>> {
+        let mut parts = parts();
+        let Parts {
+            embedder,
+            gallery: entrants,
+            buffer,
+        } = &mut parts;
+        let mut core = Core::new(embedder, entrants, buffer, Board(names)).unwrap();
+        let mut answers = Vec::new();
+        for (id, request) in [(1, Request::Open), (2, Request::Save), (2, Request::Save)] {
+            for byte in framed(tag(id), &request) {
+                if core.push(byte) == Step::Save {
+                    core.saved(gallery);
+                }
+            }
+            answers.push(read_frame(core.outgoing().to_vec().leak()).unwrap().1);
+        }
+        answers.split_off(1)
+    }
+
+    #[test]
+    fn names_are_saved_once_and_after_the_gallery() {
+        let mut counted = Counted(Names::new(), 0, None);
+        let saved = [Response::Saved, Response::Saved];
+        assert_eq!(saving(Some(&mut counted), Ok(())), saved);
+        assert_eq!(counted.1, 1);
+        // Without a table, the gallery is saved all the same.
+        assert_eq!(saving(None, Ok(())), saved);
+        counted.2 = Some(Fault::Storage);
+        let failed = Response::Fault(Fault::Storage);
+        let failed = [failed.clone(), failed];
+        assert_eq!(saving(Some(&mut counted), Ok(())), failed);
+        assert_eq!(counted.1, 2);
+        // A gallery that can't be saved: no names are.
+        let none = Response::Fault(Fault::NoStorage);
+        let none = [none.clone(), none];
+        assert_eq!(saving(Some(&mut counted), Err(Fault::NoStorage)), none);
+        assert_eq!(counted.1, 2);
+    }
+
+    #[test]
+    fn a_platform_without_a_table_knows_no_names() {
+        let mut parts = parts();
+        let Parts {
+            embedder,
+            gallery,
+            buffer,
+        } = &mut parts;
+        let mut core = Core::new(embedder, gallery, buffer, Board(None)).unwrap();
+        let requests = [
+            (1, Request::Open, Response::Opened),
+            (2, name(1, "one"), Response::Fault(Fault::Unsupported)),
+            (
+                3,
+                Request::NameFrom { label: 0 },
+                Response::Fault(Fault::Unsupported),
+            ),
+        ];
+        for (id, request, expected) in requests {
+            for byte in framed(tag(id), &request) {
+                let _ = core.push(byte);
+            }
+            let frame = core.outgoing().to_vec().leak();
+            assert_eq!(read_frame(frame), Ok((tag(id), expected)));
+        }
+    }
+
+    #[cfg(feature = "storage")]
+    #[test]
+    fn kept_names_are_there_after_a_reset() {
+        use siamese_core::gallery::NameStore;
+        use siamese_core::gallery::test_flash::TestFlash;
+        use siamese_link::names::KeptNames;
+
+        let mut flash = TestFlash::<1, 4, 64, 256>::new();
+        let mut scratch = [0; Names::<3, 8>::SCRATCH];
+        let mut table = Names::<3, 8>::new();
+        table.set(1, "gone").unwrap();
+        let store = NameStore::new(&mut flash, 0..256).unwrap();
+        let mut kept = KeptNames::load(&mut table, store, &mut scratch);
+        assert_eq!(kept.first_from(0), None);
+        kept.set(7, "cat").unwrap();
+        kept.set(8, "dog").unwrap();
+        kept.set(7, "").unwrap();
+        assert_eq!(kept.save(), Ok(()));
+        kept.set(9, "lost").unwrap();
+        let store = NameStore::new(&mut flash, 0..256).unwrap();
+        let kept = KeptNames::load(&mut table, store, &mut scratch);
+        assert_eq!(kept.first_from(0), Some((8, "dog")));
+        assert_eq!(kept.first_from(9), None);
+
+        // No room in flash, or in the buffer.
+        let small = TestFlash::<1, 4, 32, 64>::new();
+        let store = NameStore::new(small, 0..64).unwrap();
+        let mut kept = KeptNames::load(&mut table, store, &mut scratch);
+        kept.set(8, "12345678").unwrap();
+        let (needed, room) = (36, 32);
+        assert_eq!(kept.save(), Err(Fault::StorageSize { needed, room }));
+        let store = NameStore::new(&mut flash, 0..256).unwrap();
+        let mut kept = KeptNames::load(&mut table, store, &mut scratch[..20]);
+        let no_room = NameError::NoRoom { needed: 25 };
+        assert_eq!(kept.save(), Err(Fault::Name(no_room)));
+        assert!(no_room.to_string().contains("25 bytes"));
+    }
 }

@@ -28,7 +28,7 @@ fn formatting(workspace: &Workspace) -> Result<()> {
 
 fn clippy(workspace: &Workspace) -> Result<()> {
     let strict = ["--", "-D", "warnings"];
-    let forms: [&[&str]; 8] = [
+    let forms: [&[&str]; 10] = [
         &["--workspace", "--all-targets"],
         &[
             "--package=siamese-train",
@@ -42,6 +42,8 @@ fn clippy(workspace: &Workspace) -> Result<()> {
         &["--package=siamese-core", "--features=storage"],
         &["--package=siamese-core", "--features=storage-async"],
         &["--package=siamese-link", "--features=storage-async"],
+        &["--package=siamese-link", "--features=galleries"],
+        &["--package=siamese-link", "--features=names"],
     ];
     for form in forms {
         let call = ["clippy", "--release"].iter().chain(form).chain(&strict);

@@ -71,7 +71,9 @@ fn of(workspace: &Workspace, board: Board, feature: Option<&str>) -> Result<Vec<
     let model = workspace.root().join(MODEL);
     let mut build = Build::new(&model, board)
         .program(Program::NoPanic)
-        .feature("pictures");
+        .feature("pictures")
+        .feature("galleries")
+        .feature("names");
     if let Some(feature) = feature {
         build = build.feature(feature);
     }

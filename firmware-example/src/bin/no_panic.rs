@@ -1,5 +1,5 @@
 //! All that a firmware calls and that may not panic: the model, an embedding, a
-//! gallery, its store, and the request server. `cargo xtask panics` looks for what
+//! gallery, its store, names, and the request server. `cargo xtask panics` looks for what
 //! could panic in the program that the linker makes of it. It is never run.
 
 #![no_std]
@@ -19,14 +19,18 @@ use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNo
 #[cfg(target_arch = "riscv32")]
 use riscv_rt::entry;
 use siamese_core::Model;
-use siamese_core::gallery::{Gallery, GalleryStore};
+use siamese_core::gallery::names::{Names, split};
+use siamese_core::gallery::{Gallery, GalleryStore, NameStore};
 use siamese_core::preprocess::{Ink, Picture, fit};
-use siamese_link::{Memory, Platform, Server, frame_capacity};
+use siamese_link::names::KeptNames;
+use siamese_link::{Memory, NameTable, Platform, Server, frame_capacity};
 
 /// Bytes for a picture.
 const PICTURE: usize = 1024;
 /// Entries of the gallery.
 const ENTRIES: usize = 4;
+/// Names of labels.
+type Labels = Names<4, 15>;
 
 #[entry]
 fn boot() -> ! {
@@ -47,7 +51,13 @@ fn round(frame: &mut [u8; frame_capacity(model::PIXELS)]) -> Option<()> {
     let mut gallery = Gallery::<{ model::DIM }, ENTRIES>::new(&model).ok()?;
     direct(&mut network, &mut gallery);
     let store = GalleryStore::new(Ram([0xFF; SIZE]), 0..SIZE as u32).ok();
-    let board = Board([0; PICTURE]);
+    let (mut names, mut scratch) = (Labels::new(), [0; Labels::SCRATCH]);
+    tables(&mut names);
+    let kept = NameStore::new(Ram([0xFF; SIZE]), 0..SIZE as u32).ok()?;
+    let board = Board {
+        picture: [0; PICTURE],
+        names: KeptNames::load(&mut names, kept, &mut scratch),
+    };
     let mut server = Server::new(&mut network, &mut gallery, frame, store, board).ok()?;
     black_box(server.run(&mut Line).ok()?);
     Some(())
@@ -75,6 +85,25 @@ fn direct(network: &mut model::Network, gallery: &mut Gallery<{ model::DIM }, EN
         black_box(gallery.verify_pair(&embedding, &black_box(embedding)));
         black_box(gallery.verify(black_box(7), &embedding).is_ok());
         black_box(gallery.forget(black_box(7)));
+        let mut record = [0; Gallery::<{ model::DIM }, ENTRIES>::ENTRY_MAX];
+        if let Ok(record) = gallery.entry_to_bytes(black_box(0), &mut record) {
+            black_box(gallery.insert(black_box(record)).is_ok());
+            black_box(gallery.take_user_thresholds(black_box(record)).is_ok());
+        }
+    }
+}
+
+/// The calls of a firmware that names labels without a server.
+#[inline(never)]
+fn tables(names: &mut Labels) {
+    black_box(names.set(black_box(7), black_box("seven")).is_ok());
+    black_box(names.get(black_box(7)));
+    black_box(names.label(black_box("seven")));
+    black_box(names.remove(black_box(7)));
+    let mut stored = [0; Labels::STORED_MAX];
+    if let Ok(stored) = names.to_bytes(&mut stored) {
+        black_box(split(black_box(stored)).is_ok());
+        black_box(Labels::from_bytes(black_box(stored)).is_ok());
     }
 }
 
@@ -86,9 +115,12 @@ fn planted() {
 }
 
 /// What the server needs to know of a board.
-struct Board([u8; PICTURE]);
+struct Board<'m> {
+    picture: [u8; PICTURE],
+    names: KeptNames<'m, Ram, 4, 15>,
+}
 
-impl Platform for Board {
+impl Platform for Board<'_> {
     fn board(&self) -> &'static str {
         black_box("none")
     }
@@ -113,7 +145,11 @@ impl Platform for Board {
     }
 
     fn picture(&mut self) -> &mut [u8] {
-        black_box(&mut self.0)
+        black_box(&mut self.picture)
+    }
+
+    fn names(&mut self) -> Option<&mut dyn NameTable> {
+        black_box(Some(&mut self.names))
     }
 }
 

@@ -2,6 +2,7 @@
 //! folder where the emulator was started. It stays when the power goes.
 
 use core::ffi::CStr;
+use core::ops::Range;
 
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash,
@@ -12,7 +13,7 @@ use semihosting::io::{self, Read, Seek, SeekFrom, Write};
 /// The file.
 const PATH: &CStr = c"gallery.flash";
 /// Its bytes.
-const CAPACITY: usize = 4 * ERASE;
+const CAPACITY: usize = 6 * ERASE;
 /// Bytes that are erased at once.
 const ERASE: usize = 4096;
 
@@ -24,6 +25,13 @@ pub struct Flash;
 pub struct FileError;
 
 impl Flash {
+    /// The gallery's part of it.
+    pub const GALLERY: Range<u32> = 0..4 * ERASE as u32;
+    /// The part of the labels' names. In a file that ends before it, as older firmwares
+    /// made it, there is nothing to be read until it is written.
+    #[cfg(feature = "names")]
+    pub const NAMES: Range<u32> = Self::GALLERY.end..CAPACITY as u32;
+
     /// The flash of this board; a new one is erased.
     pub fn open() -> Option<Self> {
         let blank = |_| -> io::Result<()> {

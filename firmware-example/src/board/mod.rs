@@ -5,7 +5,8 @@
 //!   comes; `write`, which waits, and `flush`, which waits until everything is on
 //!   the line. `uart` makes the traits of `embedded-io` of them;
 //! - `reset`, which starts the processor anew;
-//! - `Flash`, with `open`, for what has to survive that;
+//! - `Flash`, with `open`, for what has to survive that, and its parts `GALLERY` and
+//!   `NAMES`;
 //! - `die`, which reports a panic as the board can and never returns;
 //! - `log`, for a debug probe.
 //!

@@ -2,6 +2,7 @@
 //! PA10 (RX), 115,200 baud, the clock as it is after reset. QEMU emulates it too.
 
 use core::fmt::{self, Write};
+use core::ops::Range;
 use core::panic::PanicInfo;
 
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
@@ -91,6 +92,12 @@ impl Uart {
 pub enum Flash {}
 
 impl Flash {
+    /// There is none.
+    pub const GALLERY: Range<u32> = 0..0;
+    /// There is none.
+    #[cfg(feature = "names")]
+    pub const NAMES: Range<u32> = 0..0;
+
     /// There is none.
     pub const fn open() -> Option<Self> {
         None

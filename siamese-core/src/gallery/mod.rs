@@ -72,12 +72,12 @@ use crate::model::Model;
 
 pub use answer::{Decision, Identified, Neighbour, Thresholds, Verified, Voted, excess};
 #[cfg(feature = "storage-async")]
-pub use store::AsyncGalleryStore;
+pub use store::{AsyncGalleryStore, AsyncNameStore};
 #[cfg(feature = "storage")]
-pub use store::GalleryStore;
+pub use store::{GalleryStore, NameStore};
 #[cfg(any(feature = "storage", feature = "storage-async"))]
 pub use store::{Saved, StoreError};
-pub use stored::{LoadError, NoRoom};
+pub use stored::{InsertError, LoadError, NoRoom, Record, RecordEntry};
 
 /// What is enrolled, as a number; what it means is the application's.
 pub type Label = u16;
@@ -350,23 +350,28 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
             return Err(GalleryError::OtherModel);
         }
         for entry in &other.entries {
-            let entry = Entry {
+            self.take_in(Entry {
                 label: label(entry.label),
                 ..*entry
-            };
-            let mut there = self.entries.iter_mut();
-            let twin = |there: &&mut Entry<D>| {
-                there.label == entry.label && !there.is_exemplar() && !entry.is_exemplar()
-            };
-            match there.find(twin) {
-                Some(there) => there.join(&entry)?,
-                None => {
-                    let full = GalleryError::Full { capacity: N };
-                    self.entries.push(entry).map_err(|_| full)?;
-                }
-            }
+            })?;
         }
         Ok(())
+    }
+
+    /// Takes in one entry of the same model, as [`merge`](Self::merge) tells; the
+    /// examples in its entry now.
+    fn take_in(&mut self, entry: Entry<D>) -> Result<u16, GalleryError> {
+        let mut there = self.entries.iter_mut();
+        let twin = |there: &&mut Entry<D>| {
+            there.label == entry.label && !there.is_exemplar() && !entry.is_exemplar()
+        };
+        if let Some(there) = there.find(twin) {
+            there.join(&entry)?;
+            return Ok(there.examples());
+        }
+        let full = GalleryError::Full { capacity: N };
+        self.entries.push(entry).map_err(|_| full)?;
+        Ok(entry.examples())
     }
 
     /// Removes all entries of a label; how many there were. The order of the

@@ -34,6 +34,8 @@
 //!  ...    4      CRC-32 (ISO-HDLC) of all before: u32
 //! ```
 //!
+//! Magic, version and length have these places in every version.
+//!
 //! A reader refuses a name that is empty, not UTF-8, has a control character, or
 //! that two labels have, beside a wrong checksum and labels that don't ascend: a
 //! table has exactly one form.
@@ -41,6 +43,7 @@
 use core::fmt;
 
 use heapless::{String, Vec};
+use serde::{Deserialize, Serialize};
 
 use super::{Label, LoadError, stored};
 use crate::checksum::CRC32;
@@ -50,7 +53,9 @@ const MAGIC: [u8; 4] = *b"SNAM";
 /// The version that is written and read.
 const VERSION: u8 = 1;
 /// Bytes of magic, version and length.
-const HEAD: usize = 9;
+pub(super) const HEAD: usize = 9;
+/// Bytes that a store has before a table.
+pub(super) const STORE_HEAD: usize = 12;
 /// Bytes of the checksum.
 const TRAILER: usize = 4;
 /// Bytes of label and length before a name.
@@ -69,6 +74,9 @@ impl<const N: usize, const B: usize> Names<N, B> {
         assert!(B >= 1 && B <= 255, "a name has 1 to 255 bytes");
         HEAD + N * (BEFORE_NAME + B) + TRAILER
     };
+
+    /// The bytes of the buffer that a store of names (`NameStore`) needs at most.
+    pub const SCRATCH: usize = STORE_HEAD + Self::STORED_MAX;
 
     /// No names.
     #[must_use]
@@ -116,27 +124,45 @@ impl<const N: usize, const B: usize> Names<N, B> {
             return Err(NameError::Taken { label: other });
         }
         let text = String::try_from(name).map_err(|_| NameError::TooLong { most: B })?;
-        match self.place(label) {
-            Ok(place) => {
-                if let Some(entry) = self.entries.get_mut(place) {
-                    entry.1 = text;
-                }
-                Ok(())
-            }
-            Err(place) => {
-                let full = NameError::Full { capacity: N };
-                self.entries.insert(place, (label, text)).map_err(|_| full)
-            }
+        let place = self.place(label).ok();
+        if let Some(entry) = place.and_then(|place| self.entries.get_mut(place)) {
+            entry.1 = text;
+            return Ok(());
         }
+        let full = NameError::Full { capacity: N };
+        self.entries.push((label, text)).map_err(|_| full)?;
+        // To its place: step by step, since moving all at once takes much more code.
+        let mut rest = self.entries.as_mut_slice();
+        while let [.., before, last] = rest {
+            if before.0 < last.0 {
+                break;
+            }
+            core::mem::swap(before, last);
+            rest = rest
+                .split_last_mut()
+                .map_or(&mut [], |(_, shorter)| shorter);
+        }
+        Ok(())
+    }
+
+    /// The first label from this one on that has a name, and the name.
+    #[must_use]
+    pub fn first_from(&self, label: Label) -> Option<(Label, &str)> {
+        let (Ok(place) | Err(place)) = self.place(label);
+        let found = self.entries.get(place);
+        found.map(|(label, name)| (*label, name.as_str()))
+    }
+
+    /// Takes all names away.
+    pub fn clear(&mut self) {
+        self.entries.clear();
     }
 
     /// Takes the name of a label away; whether it had one.
     pub fn remove(&mut self, label: Label) -> bool {
-        let place = self.place(label);
-        if let Ok(place) = place {
-            self.entries.remove(place);
-        }
-        place.is_ok()
+        let before = self.entries.len();
+        self.entries.retain(|&(other, _)| other != label);
+        self.entries.len() < before
     }
 
     /// Writes the table to the start of `buffer`, and returns that part of it.
@@ -151,12 +177,10 @@ impl<const N: usize, const B: usize> Names<N, B> {
         let stored = buffer
             .get_mut(..needed)
             .ok_or(NameError::NoRoom { needed })?;
-        let mut at = 0;
+        let mut rest = stored.iter_mut();
         let mut put = |bytes: &[u8]| {
-            if let Some(place) = stored.get_mut(at..at + bytes.len()) {
-                place.copy_from_slice(bytes);
-            }
-            at += bytes.len();
+            let places = bytes.iter().zip(rest.by_ref());
+            places.for_each(|(byte, place)| *place = *byte);
         };
         put(&MAGIC);
         put(&[VERSION]);
@@ -166,8 +190,10 @@ impl<const N: usize, const B: usize> Names<N, B> {
             put(&[name.len() as u8]);
             put(name.as_bytes());
         }
-        if let Some((content, trailer)) = stored.split_last_chunk_mut() {
-            *trailer = CRC32.checksum(content).to_le_bytes();
+        if let Some((content, trailer)) = stored.split_at_mut_checked(needed - TRAILER) {
+            let checksum = CRC32.checksum(content).to_le_bytes();
+            let bytes = trailer.iter_mut().zip(checksum);
+            bytes.for_each(|(place, byte)| *place = byte);
         }
         Ok(stored)
     }
@@ -179,38 +205,50 @@ impl<const N: usize, const B: usize> Names<N, B> {
     /// version, [`NameError::Damaged`] if they are not what was written, and as
     /// [`set`](Self::set) if the table has no room for them.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NameError> {
-        let (&[a, b, c, d, version, l0, l1, l2, l3], _) = bytes
+        let mut names = Self::new();
+        names.fill(bytes).map(|()| names)
+    }
+
+    /// As [`from_bytes`](Self::from_bytes), in place. The table is empty if it fails.
+    pub(super) fn fill(&mut self, bytes: &[u8]) -> Result<(), NameError> {
+        self.clear();
+        let filled = self.read(bytes);
+        if filled.is_err() {
+            self.clear();
+        }
+        filled
+    }
+
+    /// Adds what [`to_bytes`](Self::to_bytes) wrote to an empty table.
+    fn read(&mut self, bytes: &[u8]) -> Result<(), NameError> {
+        let (head, _) = bytes
             .split_first_chunk::<HEAD>()
             .ok_or(NameError::NoTable)?;
-        if [a, b, c, d] != MAGIC || version != VERSION {
+        let length = stated_len(head).ok_or(NameError::NoTable)?;
+        if head.get(MAGIC.len()) != Some(&VERSION) {
             return Err(NameError::NoTable);
         }
-        let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
         let (content, &stated) = bytes.split_last_chunk().ok_or(NameError::Damaged)?;
         let sound = length == bytes.len() && CRC32.checksum(content) == u32::from_le_bytes(stated);
         let mut rest = content.get(HEAD..).ok_or(NameError::Damaged)?;
         if !sound {
             return Err(NameError::Damaged);
         }
-        let mut names = Self::new();
         while let Some((&[low, high, count], behind)) = rest.split_first_chunk() {
             let label = Label::from_le_bytes([low, high]);
             let (name, behind) = behind
                 .split_at_checked(count.into())
                 .ok_or(NameError::Damaged)?;
             let name = core::str::from_utf8(name).map_err(|_| NameError::Damaged)?;
-            if names
-                .entries
-                .last()
-                .is_some_and(|&(before, _)| before >= label)
-            {
+            let last = self.entries.last();
+            if last.is_some_and(|&(before, _)| before >= label) {
                 return Err(NameError::Damaged);
             }
-            names.set(label, name)?;
+            self.set(label, name)?;
             rest = behind;
         }
         if rest.is_empty() {
-            Ok(names)
+            Ok(())
         } else {
             Err(NameError::Damaged)
         }
@@ -221,6 +259,15 @@ impl<const N: usize, const B: usize> Names<N, B> {
         self.entries
             .binary_search_by_key(&label, |&(label, _)| label)
     }
+}
+
+/// The length that a table of any version says that it has, from its first bytes:
+/// that of an empty one at least.
+pub(super) fn stated_len(head: &[u8]) -> Option<usize> {
+    let rest = head.strip_prefix(&MAGIC)?.get(1..)?;
+    let &length = rest.first_chunk()?;
+    let length = u32::from_le_bytes(length) as usize;
+    (length >= HEAD + TRAILER).then_some(length)
 }
 
 /// A file of a gallery in two: the gallery's own bytes, for
@@ -239,7 +286,7 @@ pub fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), LoadError> {
 }
 
 /// Why names were not set or read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum NameError {

@@ -34,6 +34,10 @@
 //! has left: the gallery is cut to the stated number of entries if it has more,
 //! then the listed ones replace those that have their numbers, or are appended.
 //!
+//! Between devices and hosts entries travel one by one, each in a record of its own
+//! of generation 0 ([`Gallery::entry_to_bytes`], [`Gallery::insert`]). [`Record`] is
+//! for hosts that handle galleries of any model.
+//!
 //! What a reader must refuse, beside a wrong checksum:
 //! - a bit in `flags` that has no meaning, a threshold that isn't set and not 0;
 //! - a length that doesn't come out at whole entries, listed entries beyond the
@@ -48,13 +52,14 @@
 //! that a reader can tell an unknown version from damage.
 
 use core::fmt;
+use core::num::NonZero;
 
 use crc::{Digest, Table};
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Gallery, Thresholds};
+use super::{Entry, Gallery, GalleryError, Label, Thresholds};
 use crate::checksum::CRC32;
-use crate::model::Model;
+use crate::model::{MAX_DIM, Model};
 
 /// The first bytes of a record.
 const MAGIC: [u8; 4] = *b"SGAL";
@@ -105,6 +110,42 @@ impl Head {
         gallery: &Gallery<D, N>,
     ) -> bool {
         self.fingerprint == gallery.fingerprint
+    }
+
+    /// Reads the bytes before the entries, of which there are `body` bytes, each
+    /// entry having so many; the coordinates of an embedding, too. `None` if no
+    /// gallery is stored so.
+    fn of_bytes(bytes: &[u8; HEAD], body: u32, entry: NonZero<u32>) -> Option<(Self, u16)> {
+        let mut rest = bytes.as_slice();
+        let _prefix: [u8; PREFIX] = take(&mut rest);
+        let [flags] = take(&mut rest);
+        let dim = u16::from_le_bytes(take(&mut rest));
+        let fingerprint = u32::from_le_bytes(take(&mut rest));
+        let generation = u64::from_le_bytes(take(&mut rest));
+        let prototype = u64::from_le_bytes(take(&mut rest));
+        let pair = u64::from_le_bytes(take(&mut rest));
+        let entries = u32::from_le_bytes(take(&mut rest));
+        let first = u32::from_le_bytes(take(&mut rest));
+        let set = |flag, value: u64| (flags & flag != 0).then_some(value);
+        let user = Thresholds {
+            prototype: set(PROTOTYPE_SET, prototype),
+            pair: set(PAIR_SET, pair),
+        };
+        let (listed, over) = (body / entry, body % entry);
+        let canonical = flags & !(PROTOTYPE_SET | PAIR_SET) == 0
+            && (user.prototype.is_some() || prototype == 0)
+            && (user.pair.is_some() || pair == 0)
+            && over == 0
+            && first.checked_add(listed).is_some_and(|end| end <= entries);
+        let head = Self {
+            fingerprint,
+            generation,
+            user,
+            entries,
+            first,
+            listed,
+        };
+        canonical.then_some((head, dim))
     }
 
     fn to_bytes(self, length: u32, dim: u16) -> [u8; HEAD] {
@@ -182,22 +223,29 @@ impl<const D: usize> Entry<D> {
 
     /// Whether enrolments can have made the entry.
     fn is_possible(&self) -> bool {
-        let count = i32::from(self.examples);
-        // Halves round up: the remainder of an even count may be half of it
-        // below the mean and not above.
-        let half = count / 2;
-        let above = (count - 1 - half).max(0);
-        let sums = count * i32::from(i16::MIN)..=count * i32::from(i16::MAX);
-        self.mean
-            .iter()
-            .zip(&self.remainder)
-            .all(|(&mean, &remainder)| {
-                let (mean, remainder) = (i32::from(mean), i32::from(remainder));
-                // At most 65,535 * 32,768 + 32,767 in magnitude, below 2^31.
-                (-half..=above).contains(&remainder)
-                    && (count == 0 || sums.contains(&(mean * count + remainder)))
-            })
+        let coordinates = self.mean.iter().zip(&self.remainder);
+        is_possible(
+            self.examples,
+            coordinates.map(|(&mean, &remainder)| (mean, remainder)),
+        )
     }
+}
+
+/// Whether enrolments can have made an entry with these means and remainders.
+#[inline]
+fn is_possible(examples: u16, mut coordinates: impl Iterator<Item = (i16, i16)>) -> bool {
+    let count = i32::from(examples);
+    // Halves round up: the remainder of an even count may be half of it
+    // below the mean and not above.
+    let half = count / 2;
+    let above = (count - 1 - half).max(0);
+    let sums = count * i32::from(i16::MIN)..=count * i32::from(i16::MAX);
+    coordinates.all(|(mean, remainder)| {
+        let (mean, remainder) = (i32::from(mean), i32::from(remainder));
+        // At most 65,535 * 32,768 + 32,767 in magnitude, below 2^31.
+        (-half..=above).contains(&remainder)
+            && (count == 0 || sums.contains(&(mean * count + remainder)))
+    })
 }
 
 /// The bytes of a record, one after the other.
@@ -394,17 +442,7 @@ impl<const D: usize> Decoder<D> {
         if self.contents.is_err() {
             return Fed::More;
         }
-        let bytes = self.head;
-        let mut rest = bytes.as_slice();
-        let _prefix: [u8; PREFIX] = take(&mut rest);
-        let [flags] = take(&mut rest);
-        let dim = u16::from_le_bytes(take(&mut rest));
-        let fingerprint = u32::from_le_bytes(take(&mut rest));
-        self.generation = u64::from_le_bytes(take(&mut rest));
-        let prototype = u64::from_le_bytes(take(&mut rest));
-        let pair = u64::from_le_bytes(take(&mut rest));
-        let entries = u32::from_le_bytes(take(&mut rest));
-        let first = u32::from_le_bytes(take(&mut rest));
+        let dim = dim_of(&self.head);
         if usize::from(dim) != D {
             self.contents = Err(LoadError::Dimension {
                 found: dim,
@@ -412,34 +450,14 @@ impl<const D: usize> Decoder<D> {
             });
             return Fed::More;
         }
-        let set = |flag, value: u64| (flags & flag != 0).then_some(value);
-        let user = Thresholds {
-            prototype: set(PROTOTYPE_SET, prototype),
-            pair: set(PAIR_SET, pair),
-        };
         let body = self.trailer.saturating_sub(HEAD as u32);
-        let (listed, over) = (
-            body / Entry::<D>::STORED as u32,
-            body % Entry::<D>::STORED as u32,
-        );
-        let canonical = flags & !(PROTOTYPE_SET | PAIR_SET) == 0
-            && (user.prototype.is_some() || prototype == 0)
-            && (user.pair.is_some() || pair == 0)
-            && over == 0
-            && first.checked_add(listed).is_some_and(|end| end <= entries);
-        if !canonical {
+        let Some((head, _)) = Head::of_bytes(&self.head, body, entry_len(dim)) else {
             self.contents = Err(LoadError::Contents);
             return Fed::More;
-        }
-        self.number = first;
-        Fed::Head(Head {
-            fingerprint,
-            generation: self.generation,
-            user,
-            entries,
-            first,
-            listed,
-        })
+        };
+        self.generation = head.generation;
+        self.number = head.first;
+        Fed::Head(head)
     }
 
     fn entry(&mut self, at: u32, byte: u8) -> Fed<D> {
@@ -472,6 +490,29 @@ impl<const D: usize> Decoder<D> {
 pub(super) const fn record_len<const D: usize>(listed: usize) -> u32 {
     // `STORED_MAX` fits, and no gallery lists more.
     (HEAD + listed * Entry::<D>::STORED + TRAILER) as u32
+}
+
+/// The bytes of a stored entry with so many coordinates.
+const fn entry_len(dim: u16) -> NonZero<u32> {
+    NonZero::<u32>::MIN.saturating_add(3 + 4 * dim as u32)
+}
+
+/// The coordinates of an embedding, by the bytes before the entries.
+const fn dim_of(head: &[u8; HEAD]) -> u16 {
+    u16::from_le_bytes([head[PREFIX + 1], head[PREFIX + 2]])
+}
+
+/// Whether there are exactly as many bytes as a record says that it has.
+fn check_len(bytes: &[u8]) -> Result<(), LoadError> {
+    let expected = stated_len(bytes)? as usize;
+    let found = bytes.len();
+    if found < expected {
+        return Err(LoadError::Truncated { expected, found });
+    }
+    if found > expected {
+        return Err(LoadError::TrailingBytes { expected, found });
+    }
+    Ok(())
 }
 
 /// The length that a record says that it has, from its first bytes.
@@ -530,14 +571,7 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
     /// A [`LoadError`] if the bytes are something else, were damaged, or don't
     /// suit the model or this gallery's size.
     pub fn from_bytes(model: &Model<'_>, bytes: &[u8]) -> Result<Self, LoadError> {
-        let expected = stated_len(bytes)? as usize;
-        let found = bytes.len();
-        if found < expected {
-            return Err(LoadError::Truncated { expected, found });
-        }
-        if found > expected {
-            return Err(LoadError::TrailingBytes { expected, found });
-        }
+        check_len(bytes)?;
         let mut gallery = Self::new(model).map_err(|_| LoadError::Dimension {
             found: model.dim() as u16,
             expected: D,
@@ -561,6 +595,88 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
             return Err(LoadError::Contents);
         }
         Ok(gallery)
+    }
+
+    /// The bytes that [`entry_to_bytes`](Self::entry_to_bytes) needs at most.
+    pub const ENTRY_MAX: usize = HEAD + Entry::<D>::STORED + TRAILER;
+
+    /// Writes a record of one entry, by its number, to the start of `buffer`, and
+    /// returns that part of it. It has all that is stored of the entry, and the
+    /// model's fingerprint, the user's thresholds, and how many entries there are; a
+    /// number that no entry has gives just these.
+    ///
+    /// # Errors
+    /// [`NoRoom`] if the buffer is too short; [`ENTRY_MAX`](Self::ENTRY_MAX) bytes
+    /// are always enough.
+    pub fn entry_to_bytes<'b>(
+        &self,
+        number: usize,
+        buffer: &'b mut [u8],
+    ) -> Result<&'b mut [u8], NoRoom> {
+        let first = number.min(self.entries.len());
+        let end = self.entries.len().min(first.saturating_add(1));
+        let needed = record_len::<D>(end - first) as usize;
+        let record = buffer.get_mut(..needed).ok_or(NoRoom { needed })?;
+        Encoder::new(self, 0, first, end).fill(record);
+        Ok(record)
+    }
+
+    /// Takes in the entry of a record that lists one, as [`merge`](Self::merge)
+    /// would: an exemplar is appended, a prototype joined with that of its label if
+    /// there is one. The record's thresholds and numbers don't matter. The examples
+    /// in the entry now.
+    ///
+    /// # Errors
+    /// [`InsertError::Record`] if the bytes are no such record, or one of another
+    /// model or of what no enrolment can make, [`InsertError::Gallery`] with
+    /// [`Full`](GalleryError::Full) or [`Examples`](GalleryError::Examples). Nothing
+    /// changes then.
+    pub fn insert(&mut self, record: &[u8]) -> Result<u16, InsertError> {
+        let entry = self.listed(record).map_err(InsertError::Record)?;
+        self.take_in(entry).map_err(InsertError::Gallery)
+    }
+
+    /// Takes over the user's thresholds of a record, whatever it lists.
+    ///
+    /// # Errors
+    /// A [`LoadError`] as [`insert`](Self::insert) gives it. Nothing changes then.
+    pub fn take_user_thresholds(&mut self, record: &[u8]) -> Result<(), LoadError> {
+        let (head, _) = self.read(record)?;
+        self.user = head.user;
+        Ok(())
+    }
+
+    /// The entry of a record that lists one.
+    fn listed(&self, record: &[u8]) -> Result<Entry<D>, LoadError> {
+        let (head, last) = self.read(record)?;
+        let one = last.filter(|_| head.listed == 1);
+        one.ok_or(LoadError::Contents)
+    }
+
+    /// What a record of generation 0 says, and the last entry that it lists, if it is of
+    /// the gallery's model.
+    #[inline(never)]
+    fn read(&self, record: &[u8]) -> Result<(Head, Option<Entry<D>>), LoadError> {
+        check_len(record)?;
+        let mut decoder = Decoder::new();
+        let (mut head, mut last) = (Err(LoadError::Contents), None);
+        for &byte in record {
+            match decoder.feed(byte) {
+                Fed::More => {}
+                Fed::Head(found) if !found.has_model(self) => {
+                    head = Err(LoadError::OtherModel {
+                        expected: self.fingerprint,
+                        found: found.fingerprint,
+                    });
+                }
+                Fed::Head(found) if found.generation == 0 => head = Ok(found),
+                Fed::Head(_) => {}
+                Fed::Entry(_, entry) => last = Some(entry),
+                Fed::End(_, contents) => contents?,
+                Fed::Bad(error) => return Err(error),
+            }
+        }
+        head.map(|head| (head, last))
     }
 
     /// The bytes of a record of all entries.
@@ -621,6 +737,221 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
         false
     }
 }
+
+/// A record of generation 0 of any gallery, whatever its number of coordinates: for
+/// hosts, which don't know that when they are compiled.
+///
+/// ```
+/// use siamese_core::Embedding;
+/// use siamese_core::gallery::{Gallery, Record};
+///
+/// let mut gallery = Gallery::<2, 4>::for_fingerprint(9);
+/// gallery.enrol(7, &Embedding([1, 2]))?;
+/// gallery.enrol_exemplar(8, &Embedding([3, 4]))?;
+/// let mut buffer = [0; Gallery::<2, 4>::STORED_MAX];
+/// let stored: &[u8] = gallery.to_bytes(&mut buffer).unwrap();
+///
+/// let record = Record::read(stored).unwrap();
+/// assert_eq!((record.dim(), record.fingerprint(), record.entries()), (2, 9, 2));
+/// let labels: Vec<u16> = record.listed().map(|entry| entry.label()).collect();
+/// assert_eq!(labels, [7, 8]);
+/// # Ok::<(), siamese_core::gallery::GalleryError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'b> {
+    head: Head,
+    dim: u16,
+    listed: &'b [u8],
+}
+
+impl<'b> Record<'b> {
+    /// The bytes that a record of one entry has at most.
+    pub const ENTRY_MAX: usize = Gallery::<MAX_DIM, 1>::ENTRY_MAX;
+
+    /// Checks a record in every way that needs no model.
+    ///
+    /// # Errors
+    /// A [`LoadError`] as [`Gallery::from_bytes`] gives it.
+    pub fn read(bytes: &'b [u8]) -> Result<Self, LoadError> {
+        check_len(bytes)?;
+        let (content, &stated) = bytes.split_last_chunk().ok_or(LoadError::Contents)?;
+        if CRC32.checksum(content) != u32::from_le_bytes(stated) {
+            return Err(LoadError::Checksum);
+        }
+        let (head, listed) = content.split_first_chunk().ok_or(LoadError::Contents)?;
+        let entry = entry_len(dim_of(head));
+        let (head, dim) =
+            Head::of_bytes(head, listed.len() as u32, entry).ok_or(LoadError::Contents)?;
+        let record = Self { head, dim, listed };
+        let mut rest = record.listed();
+        let mut is_sound = head.generation == 0 && dim > 0;
+        while let Some(entry) = rest.next() {
+            let is_twin = |other: RecordEntry<'_>| {
+                !other.is_exemplar() && !entry.is_exemplar() && other.label() == entry.label()
+            };
+            is_sound &= entry.is_possible() && !rest.clone().any(is_twin);
+        }
+        is_sound.then_some(record).ok_or(LoadError::Contents)
+    }
+
+    /// The same model and thresholds with other entries, all of a gallery's: as
+    /// [`RecordEntry::bytes`] gives them, one after the other. `None` if these are
+    /// no entries of so many coordinates.
+    #[must_use]
+    pub fn with_entries<'e>(&self, entries: &'e [u8]) -> Option<Record<'e>> {
+        let length = u32::try_from(entries.len()).ok()?;
+        let entry = entry_len(self.dim);
+        let listed = length / entry;
+        let head = Head {
+            entries: listed,
+            first: 0,
+            listed,
+            ..self.head
+        };
+        (length % entry == 0).then_some(Record {
+            head,
+            dim: self.dim,
+            listed: entries,
+        })
+    }
+
+    /// Writes the record to the start of `buffer`, and returns that part of it.
+    ///
+    /// # Errors
+    /// [`NoRoom`] if the buffer is too short; [`stored_len`](Self::stored_len) bytes
+    /// are enough.
+    pub fn to_bytes<'o>(&self, buffer: &'o mut [u8]) -> Result<&'o mut [u8], NoRoom> {
+        let needed = self.stored_len();
+        let stored = buffer.get_mut(..needed).ok_or(NoRoom { needed })?;
+        let head = self.head.to_bytes(needed as u32, self.dim);
+        let bytes = head.iter().chain(self.listed);
+        stored
+            .iter_mut()
+            .zip(bytes)
+            .for_each(|(to, from)| *to = *from);
+        if let Some((content, trailer)) = stored.split_last_chunk_mut() {
+            *trailer = CRC32.checksum(content).to_le_bytes();
+        }
+        Ok(stored)
+    }
+
+    /// The bytes of the record.
+    #[must_use]
+    pub const fn stored_len(&self) -> usize {
+        HEAD + self.listed.len() + TRAILER
+    }
+
+    /// The coordinates of an embedding.
+    #[must_use]
+    pub const fn dim(&self) -> u16 {
+        self.dim
+    }
+
+    /// The [fingerprint](Model::fingerprint) of the model.
+    #[must_use]
+    pub const fn fingerprint(&self) -> u32 {
+        self.head.fingerprint
+    }
+
+    /// The user's thresholds.
+    #[must_use]
+    pub const fn user_thresholds(&self) -> Thresholds {
+        self.head.user
+    }
+
+    /// The entries of the whole gallery.
+    #[must_use]
+    pub const fn entries(&self) -> u32 {
+        self.head.entries
+    }
+
+    /// The number of the first entry that is listed.
+    #[must_use]
+    pub const fn first(&self) -> u32 {
+        self.head.first
+    }
+
+    /// Whether all entries are listed.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.head.is_whole()
+    }
+
+    /// The entries that are listed.
+    pub fn listed(&self) -> impl Iterator<Item = RecordEntry<'b>> + Clone + use<'b> {
+        let length = entry_len(self.dim).get() as usize;
+        self.listed.chunks_exact(length).map(RecordEntry)
+    }
+}
+
+/// One entry of a [`Record`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordEntry<'b>(&'b [u8]);
+
+impl<'b> RecordEntry<'b> {
+    /// What it is an entry for.
+    #[must_use]
+    pub fn label(&self) -> Label {
+        self.field(0)
+    }
+
+    /// The examples that it is the mean of; 1 for an exemplar.
+    #[must_use]
+    pub fn examples(&self) -> u16 {
+        self.field(1).max(1)
+    }
+
+    /// Whether it is one example, kept as it was.
+    #[must_use]
+    pub fn is_exemplar(&self) -> bool {
+        self.field(1) == 0
+    }
+
+    /// Its bytes, as the page of the stored form tells; the first two are the label.
+    #[must_use]
+    pub const fn bytes(&self) -> &'b [u8] {
+        self.0
+    }
+
+    /// A number of 16 bits.
+    fn field(&self, number: usize) -> u16 {
+        self.fields().nth(number).unwrap_or(0)
+    }
+
+    fn fields(&self) -> impl Iterator<Item = u16> {
+        let fields = self.0.chunks_exact(2);
+        fields.map(|mut field| u16::from_le_bytes(take(&mut field)))
+    }
+
+    fn is_possible(&self) -> bool {
+        let dim = self.0.len().saturating_sub(4) / 4;
+        let number = |number: u16| number.cast_signed();
+        let means = self.fields().skip(2).map(number);
+        let remainders = self.fields().skip(2 + dim).map(number);
+        is_possible(self.field(1), means.zip(remainders))
+    }
+}
+
+/// Why an entry was not inserted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum InsertError {
+    /// The bytes are no record of one entry that this gallery could hold.
+    Record(LoadError),
+    /// The gallery has no room, or the prototype for no more examples.
+    Gallery(GalleryError),
+}
+
+impl fmt::Display for InsertError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Record(error) => error.fmt(f),
+            Self::Gallery(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for InsertError {}
 
 /// The buffer is too short for the gallery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

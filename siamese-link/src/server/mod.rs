@@ -8,6 +8,10 @@
 #[cfg(feature = "async")]
 mod asynchronous;
 mod blocking;
+#[cfg(feature = "galleries")]
+mod entry;
+#[cfg(feature = "names")]
+mod name;
 #[cfg(feature = "pictures")]
 mod picture;
 
@@ -21,6 +25,7 @@ use crate::message::{
     Embedded, Entries, Fault, Identification, Info, Listed, MAX_LISTED, Memory, Notice, Refused,
     Request, Response,
 };
+use crate::names::NameTable;
 
 #[cfg(feature = "async")]
 pub use asynchronous::AsyncServer;
@@ -61,6 +66,12 @@ pub trait Platform {
     fn picture(&mut self) -> &mut [u8] {
         &mut []
     }
+
+    /// The names of labels, always the same table. Without it, labels have none. Nothing
+    /// asks for it without the feature `names`.
+    fn names(&mut self) -> Option<&mut dyn NameTable> {
+        None
+    }
 }
 
 /// Why a server ended.
@@ -84,8 +95,8 @@ pub enum Step {
     Receive,
     /// Send [`Core::outgoing`].
     Send,
-    /// Save [`Core::gallery`], tell [`Core::saved`] how it went, then send
-    /// [`Core::outgoing`].
+    /// Save [`Core::gallery`], tell [`Core::saved`] how it went, which saves the names
+    /// if there are any, then send [`Core::outgoing`].
     Save,
     /// Send [`Core::outgoing`], and restart when it is sent.
     Restart,
@@ -139,10 +150,22 @@ struct Session {
 /// again and not carried out again.
 #[derive(Clone, Copy)]
 enum Done {
-    Enrolled { examples: u16 },
-    Forgotten { entries: u32 },
+    Enrolled {
+        examples: u16,
+    },
+    Forgotten {
+        entries: u32,
+    },
     Saved,
     Resetting,
+    #[cfg(feature = "galleries")]
+    Inserted {
+        examples: u16,
+    },
+    #[cfg(feature = "galleries")]
+    ThresholdsSet,
+    #[cfg(feature = "names")]
+    Named,
     Fault(Fault),
 }
 
@@ -153,6 +176,12 @@ impl From<Done> for Response<'_> {
             Done::Forgotten { entries } => Self::Forgotten { entries },
             Done::Saved => Self::Saved,
             Done::Resetting => Self::Resetting,
+            #[cfg(feature = "galleries")]
+            Done::Inserted { examples } => Self::Inserted { examples },
+            #[cfg(feature = "galleries")]
+            Done::ThresholdsSet => Self::ThresholdsSet,
+            #[cfg(feature = "names")]
+            Done::Named => Self::Named,
             Done::Fault(fault) => Self::Fault(fault),
         }
     }
@@ -260,13 +289,16 @@ impl<'m, 'f, P: Platform, const D: usize, const SHARED: usize, const HIDDEN1: us
         }
     }
 
-    /// Takes note of how saving went.
+    /// Takes note of how saving the gallery went. If it went well, the names are saved,
+    /// too.
     #[inline(never)]
     pub fn saved(&mut self, result: Result<(), Fault>) {
         let device = &mut self.device;
         if result.is_ok() {
             device.refused = None;
         }
+        #[cfg(feature = "names")]
+        let result = result.and_then(|()| device.save_names());
         let done = result.map_or_else(Done::Fault, |()| Done::Saved);
         // What `carry_out` left there when it asked for the saving.
         if let Some(Session {
@@ -308,6 +340,16 @@ impl<'m, 'f, P: Platform, const D: usize, const SHARED: usize, const HIDDEN1: us
                         #[cfg(feature = "pictures")]
                         Ok(Request::EmbedPicture { ink }) => {
                             self.device.embed_picture(ink, self.buffer)
+                        }
+                        #[cfg(feature = "galleries")]
+                        Ok(Request::Entry { number }) => {
+                            self.send_entry(tag, number);
+                            return Step::Send;
+                        }
+                        #[cfg(feature = "names")]
+                        Ok(Request::NameFrom { label }) => {
+                            self.send_name(tag, label);
+                            return Step::Send;
                         }
                         Ok(request) => self.device.carry_out(tag, request),
                         Err(_) => Err(Fault::Unsupported),
@@ -430,6 +472,12 @@ impl<'f, P: Platform, const D: usize, const SHARED: usize, const HIDDEN1: usize,
             // never be called, it hasn't been saved.
             Request::Save => Err(Fault::Storage),
             Request::Reset => Ok(Done::Resetting),
+            #[cfg(feature = "galleries")]
+            Request::Insert { record } => self.insert(record),
+            #[cfg(feature = "galleries")]
+            Request::SetThresholds { record } => self.set_thresholds(record),
+            #[cfg(feature = "names")]
+            Request::Name { label, name } => self.name(label, name),
             _ => Err(Fault::Unsupported),
         };
         let done = done.unwrap_or_else(Done::Fault);
@@ -497,14 +545,19 @@ impl<'f, P: Platform, const D: usize, const SHARED: usize, const HIDDEN1: usize,
             self.gallery.enrol(label, &embedding)
         };
         let examples = enrolled.map_err(Fault::Gallery)?;
-        self.changes = self.changes.wrapping_add(1);
+        self.changed();
         Ok(examples)
+    }
+
+    /// Counts a change of the gallery or the names.
+    const fn changed(&mut self) {
+        self.changes = self.changes.wrapping_add(1);
     }
 
     /// Removes a label.
     fn forget(&mut self, label: Label) -> Done {
         let entries = self.gallery.forget(label) as u32;
-        self.changes = self.changes.wrapping_add(1);
+        self.changed();
         Done::Forgotten { entries }
     }
 
