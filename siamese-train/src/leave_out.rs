@@ -26,9 +26,9 @@ const LENGTH: f64 = 0.05;
 /// Passes over the images that they take at least, if that is no more than
 /// [`LONGEST`]: after two, what is known lies so much nearer to the middle than after
 /// forty that thresholds come out far too low.
-const PASSES: f64 = 5.0;
+const PASSES: f64 = 10.0;
 /// The longest that these may make them, as a part of the whole training's.
-const LONGEST: f64 = 0.15;
+const LONGEST: f64 = 0.25;
 /// The part of the images that these trainings don't see.
 const SPARE: f64 = 0.1;
 /// The most images of a class that are compared.
@@ -188,7 +188,7 @@ mod tests {
             let whole = Plan::new(Preset::Tiny, 2, recipe, 1, &set).unwrap();
             plan(&whole, &BTreeSet::from([1])).recipe.epochs
         };
-        for (whole, part) in [(400.0, 20.0), (100.0, 5.0), (40.0, 5.0), (10.0, 1.5)] {
+        for (whole, part) in [(400.0, 20.0), (100.0, 10.0), (40.0, 10.0), (8.0, 2.0)] {
             assert!((epochs(whole) - part).abs() < 1e-9, "{whole}");
         }
     }

@@ -412,7 +412,7 @@ impl RecipeName {
                 augmentation: Augmentation::STRONG,
                 validation: 0.02,
                 symmetries: true,
-                mixtures: 0.5,
+                mixtures: 0.25,
                 ..Self::Default.recipe()
             },
             Self::Original => Recipe {
