@@ -46,7 +46,7 @@ fn read_as(name: &str, bytes: &[u8], ink: Ink) -> Result<Pictures, String> {
     fs::write(&path, bytes).unwrap();
     let options = Options {
         ink,
-        skip_bad: false,
+        ..Options::default()
     };
     read(&[path], SIDE, SIDE, &options).map_err(|error| format!("{error:#}"))
 }
@@ -306,8 +306,8 @@ fn all_bad_files_are_named_together_and_may_be_skipped() {
     assert_eq!((found.files.len(), found.passed_over), (8, 0));
     assert!(found.files[7].ends_with("10.png"));
     let options = |skip_bad| Options {
-        ink: Ink::Auto,
         skip_bad,
+        ..Options::default()
     };
     let error = read(&found.files, SIDE, SIDE, &options(false)).unwrap_err();
     let error = error.to_string();
@@ -391,8 +391,8 @@ fn names_that_are_no_text_work() {
     let found = find(&folders[0].1).unwrap();
     assert_eq!(found.files.len(), 2);
     let options = Options {
-        ink: Ink::Auto,
         skip_bad: true,
+        ..Options::default()
     };
     let pictures = read(&found.files, SIDE, SIDE, &options).unwrap();
     assert_eq!((pictures.paths, pictures.bad.len()), (vec![path], 1));

@@ -105,7 +105,7 @@ fn images(args: &Args, file: &ModelFile, output: Output) -> Result<(Images, Vec<
         "{} holds no pictures",
         path.display()
     );
-    let read = pictures::read(&found.files, size.0, size.1, &args.pictures.options())?;
+    let read = pictures::read(&found.files, size.0, size.1, &args.pictures.options(output))?;
     note_pictures(
         output,
         found.passed_over,

@@ -255,7 +255,7 @@ fn asked(
         passed_over += found.passed_over;
     }
     let (width, height) = reader.size;
-    let read = pictures::read(&files, width, height, &args.pictures.options())?;
+    let read = pictures::read(&files, width, height, &args.pictures.options(output))?;
     note_pictures(
         output,
         passed_over,

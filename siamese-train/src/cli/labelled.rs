@@ -31,10 +31,11 @@ pub struct PictureArgs {
 
 impl PictureArgs {
     /// The same for the library.
-    pub const fn options(&self) -> Options {
+    pub const fn options(&self, output: Output) -> Options {
         Options {
             ink: if self.invert { Ink::Dark } else { self.ink },
             skip_bad: self.skip_bad,
+            progress: output.progress(),
         }
     }
 }
@@ -271,7 +272,7 @@ impl Reader<'_> {
             "images of {width}x{height} pixels are too small; a network needs at least \
              {LEAST_SIDE} a side"
         );
-        let read = Folders::read(path, known, self.size, &self.pictures.options())?;
+        let read = Folders::read(path, known, self.size, &self.pictures.options(self.output))?;
         note_pictures(
             self.output,
             read.passed_over,

@@ -24,6 +24,7 @@ use rayon::prelude::*;
 use siamese_core::preprocess::{self, Grey, PictureError};
 
 use crate::dataset::Images;
+use crate::progress::Progress;
 
 pub use find::{Found, class_folders, find};
 
@@ -55,12 +56,24 @@ impl From<Ink> for preprocess::Ink {
 }
 
 /// How pictures are read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// What is ink.
     pub ink: Ink,
     /// Whether to go on without the pictures that can't be used.
     pub skip_bad: bool,
+    /// Whether it is shown how far one is.
+    pub progress: Progress,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            ink: Ink::default(),
+            skip_bad: false,
+            progress: Progress::new(true),
+        }
+    }
 }
 
 /// Pictures that were read.
@@ -94,10 +107,18 @@ pub fn read(files: &[PathBuf], width: usize, height: usize, options: &Options) -
         side.ok_or_else(|| anyhow!("images of {width}x{height} pixels are not possible"))
     };
     let (columns, rows) = (side(width)?, side(height)?);
+    let bar = options
+        .progress
+        .count("reading", "pictures", files.len() as u64);
     let framed: Vec<Result<Framed, String>> = files
         .par_iter()
-        .map(|file| frame_file(file, columns, rows, options.ink))
+        .map(|file| {
+            let framed = frame_file(file, columns, rows, options.ink);
+            bar.inc(1);
+            framed
+        })
         .collect();
+    bar.finish_and_clear();
     let mut pixels = Vec::with_capacity(files.len() * width * height);
     let (mut paths, mut bad, mut turned) = (Vec::new(), Vec::new(), 0);
     for (file, framed) in files.iter().zip(framed) {
