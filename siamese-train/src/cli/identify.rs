@@ -55,8 +55,9 @@ pub struct EnrolArgs {
 #[command(after_help = "\
 Each image is identified as the nearest entry of the gallery, or as unknown where that is too far:
 farther than --threshold, than the gallery's own threshold if it has one, or than the model was
-calibrated for. Without any of them, the nearest is told and nothing is decided. The margin is how
-much farther the next label is. A device with the same gallery gives the same answers.
+calibrated for. Without any of them, the nearest is told and nothing is decided. A model may be
+calibrated with an allowance (`inspect` tells): then every threshold lets in what is farther, the
+farther out it lies. The margin is how much farther the next label is. A device with the same gallery gives the same answers.
 
 A folder with one folder a class gives a score: how many are identified rightly, wrongly, or
 refused, in each class and in all.
@@ -71,8 +72,8 @@ pub struct IdentifyArgs {
     /// A gallery that `enrol` or a device wrote, or a folder as `enrol` takes it
     #[arg(long, value_name = "FILE")]
     gallery: PathBuf,
-    /// Distance beyond which an image is unknown, in real units [default: the gallery's or the
-    /// model's, for prototypes and exemplars each]
+    /// Distance beyond which an image is unknown, in real units and besides the model's allowance
+    /// [default: the gallery's or the model's, for prototypes and exemplars each]
     #[arg(long, value_name = "DISTANCE")]
     threshold: Option<f64>,
     #[command(flatten)]

@@ -185,9 +185,11 @@ impl Reach {
             allowance,
             rows: rows.to_vec(),
         };
-        let threshold = reach.at(CHOSEN_AT).many;
+        let Row { many, pair, .. } = reach.at(CHOSEN_AT);
         let own = pooled(&far, |far| &far.own, None);
-        let refused = own.iter().filter(|&&own| own > threshold).count();
+        // A device sees nothing below 0: there such a threshold refuses all.
+        let possible = many > 0.0 && pair > 0.0;
+        let refused = own.iter().filter(|&&own| !possible || own > many).count();
         Ok((reach, refused as f64 / own.len().max(1) as f64))
     }
 
@@ -600,6 +602,15 @@ mod tests {
         // Of the images at odd places, which are compared, every fifth lies far out.
         assert_eq!(refused(0), 0.2);
         assert!(refused(ALLOWANCE) <= 0.1);
+        // Who is unseen lies so far out beside a corner that with an allowance only what is
+        // below 0 would be near enough, which no device can tell.
+        for (steps, label) in fold.embeddings.steps.chunks_mut(2).zip(&fold.labels) {
+            if *label == 4 {
+                (steps[0], steps[1]) = (steps[0] + 600, steps[1] + 200);
+            }
+        }
+        assert!(measure(&fold, &[ALLOWANCE]).at(0.01).many < 0.0);
+        assert_eq!(measure(&fold, &[0, ALLOWANCE]).allowance, 0);
         let json = serde_json::to_string(&measure(&fold, &[0])).unwrap();
         assert!(!json.contains("allowance"), "{json}");
     }
