@@ -9,8 +9,9 @@ use crate::workspace::Workspace;
 /// What `cargo xtask train-all --help` says in the end.
 pub const HELP: &str = "\
 Trains the models of model/ on MNIST, each as `siamese-train train` does by itself, which also
-calibrates it; writes their files there: about three quarters of an hour on 2 cores, a third of it
-for `reference`. Name some to train only those. Ctrl-C loses nothing: the same command, with the names that are left, goes on from there.
+calibrates it; writes their files there: about an hour on 2 cores, half of it for `reference`.
+Name some to train only those. Ctrl-C loses nothing: the same command, with the names that are
+left, goes on from there.
 
 Examples:
   cargo xtask train-all
