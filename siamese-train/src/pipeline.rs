@@ -19,10 +19,11 @@ use crate::export::golden::{GoldenVectors, TorchModel, adversarial_images, write
 use crate::export::quantise::{FloatOutputs, IntegerNetwork, quantise};
 use crate::export::to_model_bytes;
 use crate::files::write_atomic;
+use crate::gallery::allowance::allowances;
 use crate::gallery::calibrate::Wanted;
 use crate::gallery::folds::{Fold, Reach};
 use crate::gallery::measured::Measured;
-use crate::gallery::prototypes::{allowances, by_class};
+use crate::gallery::prototypes;
 use crate::plot::{curves, write_film, write_maps};
 use crate::recipe::Plan;
 use crate::train::Trained;
@@ -186,10 +187,7 @@ fn thresholds(
     labels: &[Class],
     seed: u64,
 ) -> Result<(siamese_core::model::Calibration, Measured)> {
-    let classes: Vec<Vec<usize>> = by_class(labels)
-        .into_iter()
-        .filter(|members| !members.is_empty())
-        .collect();
+    let classes = prototypes::classes(labels);
     let allowances = allowances(embeddings, &classes);
     let reach = Reach::measure(folds, allowances, SHOTS, DRAWS, seed)?;
     let wanted = Wanted {
@@ -215,9 +213,7 @@ fn centred(mut network: FloatNetwork, train: &Dataset) -> Result<FloatNetwork> {
         let tensors = FoldedTensors::new(&network, Device::Cpu);
         embed_float(&tensors, &network, &train.images)?
     };
-    let members = by_class(&train.labels);
-    let classes = members.iter().filter(|members| !members.is_empty());
-    let count = classes.clone().count();
+    let classes = prototypes::classes(&train.labels);
     let [.., last] = &mut network.layers;
     for (axis, bias) in last.bias.iter_mut().enumerate() {
         let mean = |members: &Vec<usize>| {
@@ -226,7 +222,7 @@ fn centred(mut network: FloatNetwork, train: &Dataset) -> Result<FloatNetwork> {
                 .map(|&member| f64::from(points.get(member)[axis]));
             coordinates.sum::<f64>() / members.len() as f64
         };
-        *bias -= (classes.clone().map(mean).sum::<f64>() / count as f64) as f32;
+        *bias -= (classes.iter().map(mean).sum::<f64>() / classes.len() as f64) as f32;
     }
     Ok(network)
 }

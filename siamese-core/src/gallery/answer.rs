@@ -70,8 +70,15 @@ impl fmt::Display for Decision {
 /// ```
 #[must_use]
 pub const fn excess(distance_squared: u64, norm_squared: u64, allowance: u8) -> u64 {
+    distance_squared.saturating_sub(allowed(norm_squared, allowance))
+}
+
+/// How much an allowance takes off a squared distance, in squared steps: so many 256ths
+/// of the squared norm, rounded down.
+#[must_use]
+pub const fn allowed(norm_squared: u64, allowance: u8) -> u64 {
     // A norm is below 2^37.
-    distance_squared.saturating_sub(norm_squared * allowance as u64 / 256)
+    norm_squared * allowance as u64 / 256
 }
 
 /// The largest squared distances that are accepted, in squared steps of the

@@ -70,7 +70,7 @@ use crate::embedding::{Embedding, norm_squared};
 use crate::error::SizeError;
 use crate::model::Model;
 
-pub use answer::{Decision, Identified, Neighbour, Thresholds, Verified, Voted, excess};
+pub use answer::{Decision, Identified, Neighbour, Thresholds, Verified, Voted, allowed, excess};
 #[cfg(feature = "storage-async")]
 pub use store::{AsyncGalleryStore, AsyncNameStore};
 #[cfg(feature = "storage")]

@@ -254,7 +254,8 @@ fn learn(
 ) -> Result<Reach> {
     use super::interrupt::{INTERRUPTED, stop_at_ctrl_c};
     use super::job::without_each;
-    use siamese_train::gallery::prototypes::{allowances, by_class};
+    use siamese_train::gallery::allowance::allowances;
+    use siamese_train::gallery::prototypes::classes;
 
     let plan = plan_beside(file).with_context(|| {
         format!(
@@ -284,10 +285,6 @@ fn learn(
         output.note("stopped; the same command goes on from here");
         std::process::exit(INTERRUPTED);
     };
-    let classes: Vec<Vec<usize>> = by_class(labels)
-        .into_iter()
-        .filter(|members| !members.is_empty())
-        .collect();
-    let allowances = allowances(embeddings, &classes);
+    let allowances = allowances(embeddings, &classes(labels));
     Reach::measure(&folds, allowances, args.shots, args.draws, args.seed)
 }

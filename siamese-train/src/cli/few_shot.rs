@@ -9,8 +9,9 @@ use serde::Serialize;
 use siamese_train::dataset::{Class, ClassNames, Dataset};
 use siamese_train::embed::{IntEmbeddings, ModelFile, embed_images};
 use siamese_train::evaluate::few_shot::{Embedded, FewShot, Protocol, Spread};
+use siamese_train::gallery::allowance::extent;
 use siamese_train::gallery::measured::Measured;
-use siamese_train::gallery::prototypes::{by_class, extent};
+use siamese_train::gallery::prototypes::by_class;
 #[cfg(feature = "torch")]
 use siamese_train::recipe::RecipeName;
 use siamese_train::record::Record;

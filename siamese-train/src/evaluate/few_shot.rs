@@ -17,7 +17,8 @@ use serde::Serialize;
 use siamese_core::embedding::norm_squared;
 
 use crate::embed::IntEmbeddings;
-use crate::gallery::prototypes::{by_class, draw, excess, nearest, prototype};
+use crate::gallery::allowance::signed_excess;
+use crate::gallery::prototypes::{by_class, draw, nearest, prototype};
 
 /// Embeddings and the class of each.
 #[derive(Debug, Clone, Copy)]
@@ -284,7 +285,7 @@ impl Fixture<'_> {
             let embedding = test.embeddings.get(index);
             let found = nearest(embedding, enrolled(gallery));
             let distance = found.map_or(i64::MAX, |(distance, _)| {
-                excess(distance, norm_squared(embedding), self.protocol.allowance)
+                signed_excess(distance, norm_squared(embedding), self.protocol.allowance)
             });
             if unknown.contains(label) {
                 strange.push(distance);

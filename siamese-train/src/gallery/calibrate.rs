@@ -12,7 +12,8 @@ use siamese_core::embedding::{distance_squared, norm_squared};
 use siamese_core::model::Calibration;
 
 use crate::embed::IntEmbeddings;
-use crate::gallery::prototypes::{allowances, by_class, draw, excess, nearest, prototype, spread};
+use crate::gallery::allowance::{allowances, signed_excess};
+use crate::gallery::prototypes::{by_class, draw, nearest, prototype, spread};
 
 /// What to calibrate for.
 #[derive(Debug, Clone, PartialEq)]
@@ -201,7 +202,7 @@ impl Comparison<'_> {
                 for &member in members {
                     let embedding = self.embeddings.get(member);
                     let norm = norm_squared(embedding);
-                    let judged = |distance| excess(distance, norm, self.allowance);
+                    let judged = |distance| signed_excess(distance, norm, self.allowance);
                     let own = distance_squared(embedding, &gallery[class]);
                     let others = gallery.iter().enumerate();
                     let others =
@@ -241,7 +242,7 @@ impl Comparison<'_> {
         for (index, &(class, image, norm)) in images.iter().enumerate() {
             for &(other_class, other, other_norm) in &images[index + 1..] {
                 let norm = u64::midpoint(norm, other_norm);
-                let judged = excess(distance_squared(image, other), norm, self.allowance);
+                let judged = signed_excess(distance_squared(image, other), norm, self.allowance);
                 if class == other_class {
                     distances.same.push(judged);
                 } else if all_take_turns || self.unseen[class] != self.unseen[other_class] {

@@ -31,9 +31,8 @@ use serde::{Deserialize, Serialize};
 use siamese_core::embedding::{distance_squared, norm_squared};
 use siamese_core::model::Calibration;
 
-use super::prototypes::{
-    by_class, distance_to, draw, excess, extent, middle, nearest, prototype, spread,
-};
+use super::allowance::{distance_to, extent, middle, signed_excess};
+use super::prototypes::{by_class, classes as members_of, draw, nearest, prototype, spread};
 use crate::dataset::Class;
 use crate::embed::IntEmbeddings;
 
@@ -284,10 +283,7 @@ pub fn apply(
     draws: usize,
     seed: u64,
 ) -> Result<(Calibration, Refused)> {
-    let members: Vec<Vec<usize>> = by_class(classes)
-        .into_iter()
-        .filter(|members| !members.is_empty())
-        .collect();
+    let members = members_of(classes);
     let least = (2 * reach.shots).max(4);
     ensure!(
         !members.is_empty() && members.iter().all(|members| members.len() >= least),
@@ -323,7 +319,7 @@ pub fn apply(
                 let norm = norm_squared(embedding);
                 let beyond = |point: &[i16], norm, threshold: u64| {
                     let distance = distance_squared(embedding, point);
-                    excess(distance, norm, calibration.allowance) > threshold.cast_signed()
+                    signed_excess(distance, norm, calibration.allowance) > threshold.cast_signed()
                 };
                 let far = beyond(&own, norm, calibration.prototype_threshold);
                 refused = [refused[0] + usize::from(far), refused[1] + 1];
@@ -439,7 +435,7 @@ fn quantile(values: &[f64], rate: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gallery::prototypes::ALLOWANCE;
+    use crate::gallery::allowance::ALLOWANCE;
 
     /// A plane in which every class of 60 images has a spread of 100 squared
     /// steps times `unit` squared; class `c` is at `at[c]`, in tens of `unit`.
