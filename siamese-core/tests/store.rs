@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::fixed_parts;
-use embedded_storage::nor_flash::NorFlash;
+use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
 use proptest::prelude::*;
 use siamese_core::checksum::checksum;
 use siamese_core::gallery::test_flash::{Fault, Tear, TestFlash};
@@ -705,6 +705,14 @@ fn records_that_no_save_writes_are_refused() {
         .enrol_exemplar(entry.label(), &entry.point())
         .unwrap();
     assert_eq!(refused(&pair), Ok(Some(expected)));
+    // One that builds upon nothing, later than a whole one of the other slot.
+    let mut orphan = record(&empty(), 2);
+    orphan[40] = 1;
+    orphan[44] = 1;
+    reseal(&mut orphan);
+    let mut flash = holding([&orphan, &record(&states[0], 1)]);
+    assert_eq!(load(&mut flash), contents);
+    works_again(flash, &states[0], "upon nothing");
 }
 
 #[test]
@@ -792,24 +800,23 @@ fn a_slot_that_is_too_small_is_refused_in_words() {
     assert_eq!(found, kept);
 }
 
-/// A flash whose writes do nothing.
+/// A flash whose writes and erasures do nothing.
 #[derive(Debug)]
-struct Protected;
+struct Protected(Words<4>);
 
 impl embedded_storage::nor_flash::ErrorType for Protected {
     type Error = Fault;
 }
 
-impl embedded_storage::nor_flash::ReadNorFlash for Protected {
+impl ReadNorFlash for Protected {
     const READ_SIZE: usize = 1;
 
-    fn read(&mut self, _: u32, bytes: &mut [u8]) -> Result<(), Fault> {
-        bytes.fill(0xFF);
-        Ok(())
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Fault> {
+        self.0.read(offset, bytes)
     }
 
     fn capacity(&self) -> usize {
-        1024
+        self.0.capacity()
     }
 }
 
@@ -828,10 +835,17 @@ impl NorFlash for Protected {
 
 #[test]
 fn a_flash_that_keeps_nothing_is_found_out() {
-    let mut store = GalleryStore::new(Protected, 0..1024).unwrap();
-    let error = store.save(&history()[0]).unwrap_err();
-    assert_eq!(error, StoreError::Verify);
-    assert!(error.to_string().contains("doesn't hold"), "{error}");
+    let states = history();
+    let older = [record(&states[0], 1), record(&states[1], 2)];
+    let [first, second] = [&older[0], &older[1]].map(Vec::as_slice);
+    // Whole records that are read back instead of the new one, too.
+    for slots in [[&[][..], &[]], [first, &[]], [first, second], [second, first]] {
+        let flash = Protected(holding(slots));
+        let mut store = GalleryStore::new(flash, START as u32..END as u32).unwrap();
+        let error = store.save(&states[2]).unwrap_err();
+        assert_eq!(error, StoreError::Verify);
+        assert!(error.to_string().contains("doesn't hold"), "{error}");
+    }
 }
 
 /// Waits for a future.
@@ -1054,6 +1068,17 @@ fn what_follows_a_log_is_mended_if_it_may_hide_something() {
     assert_ne!(flash.bytes()[START + ERASE - 64], 0xFF);
     assert_eq!(flash.bytes()[START + ERASE], 0x5A);
     assert_eq!(save(&mut flash, &gallery).unwrap().written, 0);
+    // The log goes on there, whatever the unit holds, or if it can't be read.
+    for spoil in [false, true] {
+        let mut flash = flash.clone();
+        if spoil {
+            flash.spoil(START + ERASE..START + ERASE + 1);
+        }
+        gallery.enrol(0, &Embedding([3, 2])).unwrap();
+        let saved = save(&mut flash, &gallery).unwrap();
+        assert_eq!((saved.written, saved.erased), (64, 256));
+        assert_eq!(load(&mut flash), Ok(Some(gallery.clone())));
+    }
 
     // Something behind the log in its own unit: all goes to the other slot, once.
     let mut flash = Words::<64>::new();
@@ -1094,4 +1119,74 @@ fn a_slot_is_filled_to_its_last_word() {
     gallery.enrol(0, &Embedding([9, 2])).unwrap();
     assert_eq!(save(&mut flash, &gallery).unwrap().written, 128);
     assert_ne!(flash.bytes()[START + SLOT], 0xFF);
+}
+
+/// What is left of a unit is too short for a record's head, and others' bytes follow.
+#[test]
+fn a_log_goes_on_across_the_end_of_a_unit() {
+    let mut flash = Words::<4>::holding([0x5A; CAPACITY]);
+    let mut gallery = empty();
+    for label in 0..4 {
+        gallery.enrol(label, &Embedding([1, 2])).unwrap();
+    }
+    let mut saves = Vec::new();
+    for step in 0..4 {
+        gallery.enrol(0, &Embedding([step, 2])).unwrap();
+        let saved = save(&mut flash, &gallery).unwrap();
+        saves.push((saved.written, saved.erased));
+        assert_eq!(load(&mut flash), Ok(Some(gallery.clone())));
+    }
+    assert_eq!(saves, [(100, 256), (64, 0), (64, 0), (64, 256)]);
+    assert_ne!(flash.bytes()[START + ERASE], 0x5A);
+    assert_eq!(flash.bytes()[START + SLOT], 0x5A);
+}
+
+#[test]
+fn a_gallery_may_fill_a_slot() {
+    let mut gallery = Gallery::<2, 38>::for_fingerprint(1);
+    for label in 0..38 {
+        gallery.enrol(label, &Embedding([1, 2])).unwrap();
+    }
+    let mut flash = Words::<64>::new();
+    let mut store = GalleryStore::new(&mut flash, START as u32..END as u32).unwrap();
+    for step in 0..3 {
+        gallery.enrol(0, &Embedding([step, 9])).unwrap();
+        assert_eq!(store.save(&gallery).unwrap().written as usize, SLOT);
+        let mut found = Gallery::for_fingerprint(1);
+        assert_eq!(store.load(&mut found), Ok(true));
+        assert_eq!(found, gallery);
+    }
+}
+
+/// The first save goes to the slot that can be read worse, so that nothing later
+/// may come back from there, and leaves the other one alone unless it needs it.
+#[test]
+fn the_first_save_chooses_its_slot() {
+    let gallery = &history()[0];
+    let (first, second) = (START, START + SLOT);
+    for (spoilt, slot, erased) in [
+        (&[][..], first, 256),
+        (&[first][..], first, 256),
+        (&[second][..], second, 256),
+        (&[first, second][..], first, 512),
+    ] {
+        for fails in [false, true] {
+            let mut flash = Words::<64>::new();
+            for &at in spoilt {
+                flash.spoil(at..at + 1);
+            }
+            let other = if slot == first { second } else { first };
+            let used = if fails { other } else { slot };
+            if fails {
+                // The write after all erasures.
+                flash.fail_write(erased / 256);
+            }
+            let saved = save(&mut flash, gallery).unwrap();
+            let again = if fails { 256 } else { 0 };
+            assert_eq!((saved.written, saved.erased), (64, erased + again));
+            assert_eq!(load(&mut flash), Ok(Some(gallery.clone())));
+            let blank = |at: usize| flash.bytes()[at..][..SLOT].iter().all(|&byte| byte == 0xFF);
+            assert!(!blank(used) && blank(first + second - used));
+        }
+    }
 }

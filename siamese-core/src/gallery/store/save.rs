@@ -170,13 +170,13 @@ impl<'g, const D: usize, const N: usize> Save<'g, D, N> {
 
     /// Nothing that was saved can be read.
     fn first(&mut self) {
-        let unreadable = |log: Log| log.after == After::Unreadable;
-        let slot = usize::from(!unreadable(self.log(0)) && unreadable(self.log(1)));
+        let unreadable = self.logs.map(|log| log.after == After::Unreadable);
+        let slot = usize::from(unreadable == [false, true]);
         self.fallback = Some(1 - slot);
         self.turn(slot, TURN);
-        if unreadable(self.log(1 - slot)) && self.stage != Stage::Done {
-            // It would be the newer one, could it be read again later.
-            let Range { start, .. } = self.layout.slot(1 - slot);
+        if unreadable == [true, true] && self.stage != Stage::Done {
+            // The other one would be newer, could it be read again later.
+            let Range { start, .. } = self.layout.slot(1);
             self.stage = Stage::Wipe(start, self.layout.unit_after(start + 1));
         }
     }
@@ -197,7 +197,7 @@ impl<'g, const D: usize, const N: usize> Save<'g, D, N> {
         // Whether the other slot may hold something later: its records were erased
         // if it had its turn after this log. Once is enough to go beyond that.
         let hidden = other.records == 0 && other.after == After::Unreadable;
-        let hides = hidden && log.last.wrapping_sub(log.first) < TURN;
+        let hides = hidden && log.last.wrapping_sub(log.first) < BEYOND_TURN;
         // All of it, if it can't be compared.
         let mut changed = 0..self.entries();
         if let Some((saved, same_thresholds)) = self.saved {
@@ -236,10 +236,10 @@ impl<'g, const D: usize, const N: usize> Save<'g, D, N> {
             erase: unit..self.layout.unit_after(end),
         };
         // The rest of the unit that the log is in must still be erased.
-        let first = if log.end < unit {
-            Stage::Blank(log.end, end.min(unit))
-        } else {
+        let first = if log.end == unit {
             Stage::Erase
+        } else {
+            Stage::Blank(log.end, end.min(unit))
         };
         self.begin(attempt, first);
     }
