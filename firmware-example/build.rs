@@ -115,6 +115,24 @@ fn constants(board: Board) -> String {
             (true, _) => 128 * 128,
         }
     );
+    if let Some(store) = board.store() {
+        let start = store.origin - board.flash().origin;
+        text += &format!(
+            "/// The address of the flash.\n\
+             pub const FLASH: usize = {:#x};\n\
+             /// The part of it that programs leave free.\n\
+             pub const STORE: core::ops::Range<u32> = {start:#x}..{:#x};\n",
+            board.flash().origin,
+            start + store.bytes,
+        );
+    }
+    if uart.kind == UartKind::Nrf {
+        text += &format!(
+            "/// The pins that the UART sends and receives on.\n\
+             pub const UART_PINS: [u32; 2] = {:?};\n",
+            uart.pins
+        );
+    }
     if let Some(line) = uart.receive_interrupt {
         text += &format!(
             "/// The interrupt line of the UART's received bytes.\n\
@@ -127,7 +145,9 @@ fn constants(board: Board) -> String {
 /// Tells the compiler what the board has:
 ///
 /// - `board_uart`, the kind of its UART;
+/// - `board_store`, a part of the flash for what the board learns;
 /// - `board_semihosting`, an emulator's console, files and exit code;
+/// - `board_reset`, a way of its own to start anew;
 /// - `core_vectors`, a vector unit that start-up has to enable.
 fn choose(board: Board) {
     let kinds = UartKind::ALL.map(|kind| format!("{:?}", kind.name()));
@@ -143,6 +163,12 @@ fn choose(board: Board) {
         }
     };
     switch("board_semihosting", board.has_semihosting());
+    switch("board_store", board.store().is_some());
+    let kind = board.uart().kind;
+    switch(
+        "board_reset",
+        matches!(kind, UartKind::Ns16550 | UartKind::Rp2040),
+    );
     let vectors = matches!(board.core(), Core::CortexM55 | Core::CortexM85);
     switch("core_vectors", vectors);
 }
@@ -174,7 +200,16 @@ fn is_riscv(board: Board) -> bool {
 /// grows down to where RAM starts: should it ever be too small, the next push
 /// faults instead of silently overwriting data.
 fn memory(board: Board) -> String {
-    let (flash, ram) = (board.flash(), board.ram());
+    let (flash, program, ram) = (board.flash(), board.program(), board.ram());
+    let boot = program.origin - flash.origin;
+    let (region, section) = if boot > 0 {
+        (
+            format!("  BOOT  : ORIGIN = {:#x}, LENGTH = {boot}\n", flash.origin),
+            "  .boot2 : { KEEP(*(.boot2)); } > BOOT\n",
+        )
+    } else {
+        (String::new(), "")
+    };
     let stack = match ram.bytes {
         ..=SMALL_RAM if has_feature(PICTURES) => SMALL_STACK,
         _ => board.stack_bytes(),
@@ -197,7 +232,7 @@ fn memory(board: Board) -> String {
     format!(
         "MEMORY
 {{
-  FLASH : ORIGIN = {:#x}, LENGTH = {}
+{region}  FLASH : ORIGIN = {:#x}, LENGTH = {}
   STACK : ORIGIN = {:#x}, LENGTH = {stack}
   RAM   : ORIGIN = {:#x}, LENGTH = {}
 }}
@@ -207,15 +242,15 @@ _stack_end = ORIGIN(STACK);
 
 SECTIONS
 {{
-  .model : ALIGN(16)
+{section}  .model : ALIGN(16)
   {{
     KEEP(*(.model));
     . = ALIGN(4);
   }} > FLASH
 }} INSERT AFTER .rodata;
 ",
-        flash.origin,
-        flash.bytes,
+        program.origin,
+        program.bytes,
         ram.origin,
         ram.origin + stack,
         ram.bytes - stack,

@@ -24,8 +24,14 @@ pub enum Board {
     Mps2An505,
     /// Arm MPS3 with the image AN547.
     Mps3An547,
+    /// BBC micro:bit, second version.
+    MicrobitV2,
     /// Netduino Plus 2.
     Netduinoplus2,
+    /// Nordic's nRF52840 DK.
+    Nrf52840dk,
+    /// Raspberry Pi Pico.
+    Pico,
     /// QEMU's `virt`.
     Virt,
 }
@@ -60,12 +66,14 @@ impl Region {
 pub enum UartKind {
     /// Of the CMSDK, on Arm's MPS boards.
     Cmsdk,
-    /// Of Nordic's nRF51 series.
-    Nrf51,
+    /// Of Nordic's nRF51 and nRF52 series.
+    Nrf,
     /// Of ST's STM32F4 series.
     Stm32F4,
     /// The 16550.
     Ns16550,
+    /// A PL011, as the RP2040 has it.
+    Rp2040,
 }
 
 impl UartKind {
@@ -74,14 +82,21 @@ impl UartKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Cmsdk => "cmsdk",
-            Self::Nrf51 => "nrf51",
+            Self::Nrf => "nrf",
             Self::Stm32F4 => "stm32f4",
             Self::Ns16550 => "ns16550",
+            Self::Rp2040 => "rp2040",
         }
     }
 
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Cmsdk, Self::Nrf51, Self::Stm32F4, Self::Ns16550];
+    pub const ALL: [Self; 5] = [
+        Self::Cmsdk,
+        Self::Nrf,
+        Self::Stm32F4,
+        Self::Ns16550,
+        Self::Rp2040,
+    ];
 }
 
 /// The UART that the link uses.
@@ -94,6 +109,8 @@ pub struct Uart {
     /// The line of its interrupt for a byte received, or `None` where the
     /// firmware asks the UART again and again.
     pub receive_interrupt: Option<u16>,
+    /// The pins that it sends and receives on, as a chip numbers them that can choose.
+    pub pins: [u8; 2],
 }
 
 impl Uart {
@@ -102,7 +119,14 @@ impl Uart {
             kind,
             base,
             receive_interrupt: Some(receive_interrupt),
+            pins: [0; 2],
         }
+    }
+
+    /// That of the nRF51 and nRF52 series.
+    const fn nrf(pins: [u8; 2]) -> Self {
+        let uart = Self::new(UartKind::Nrf, 0x4000_2000, 2);
+        Self { pins, ..uart }
     }
 }
 
@@ -115,25 +139,77 @@ struct Facts {
     ram: Region,
     clock_hz: u32,
     uart: Uart,
-    real: bool,
-    semihosting: bool,
+    flashing: Flashing,
+    emulation: Option<Emulation>,
+    /// Bytes of flash before the program.
+    boot: u32,
+    /// Bytes of flash after it.
+    store: u32,
 }
 
-/// The program of QEMU that has the Arm boards.
-const QEMU_ARM: &str = "qemu-system-arm";
-/// The one that has those with a 32-bit RISC-V.
-const QEMU_RISCV: &str = "qemu-system-riscv32";
+/// How a firmware gets onto a board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Flashing {
+    /// Not at all: the firmware is for the emulated board alone.
+    Emulated,
+    /// By a debug probe.
+    Probe {
+        /// What `probe-rs` calls the chip.
+        chip: &'static str,
+    },
+    /// As a file that is copied to the drive that the board is to a host.
+    Uf2 {
+        /// The drive's name.
+        drive: &'static str,
+        /// What its boot loader calls the chip.
+        family: u32,
+        /// What `probe-rs` calls it.
+        chip: &'static str,
+    },
+}
+
+/// What emulates a board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Emulation {
+    /// QEMU.
+    Qemu {
+        /// Whether the firmware uses the emulator's console, files and exit code: by
+        /// semihosting, at which a board without a debugger stops.
+        semihosting: bool,
+    },
+    /// rp2040js, which runs on Node.js.
+    Rp2040js,
+}
+
+impl Emulation {
+    /// Its name, for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Qemu { .. } => "QEMU",
+            Self::Rp2040js => "rp2040js",
+        }
+    }
+}
+
+/// QEMU with a firmware that knows it.
+const QEMU: Option<Emulation> = Some(Emulation::Qemu { semihosting: true });
 
 impl Board {
     /// All boards.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Microbit,
         Self::Mps2An385,
         Self::Mps2An386,
         Self::Mps2An500,
         Self::Mps2An505,
         Self::Mps3An547,
+        Self::MicrobitV2,
         Self::Netduinoplus2,
+        Self::Nrf52840dk,
+        Self::Pico,
         Self::Virt,
     ];
 
@@ -151,10 +227,13 @@ impl Board {
                 flash: Region::new(0, 256),
                 ram: Region::new(0x2000_0000, 16),
                 clock_hz: 16_000_000,
-                uart: Uart::new(UartKind::Nrf51, 0x4000_2000, 2),
+                // The pins to the USB interface.
+                uart: Uart::nrf([24, 25]),
                 // The chip has no SysTick, which the stopwatch needs; QEMU's has.
-                real: false,
-                semihosting: true,
+                flashing: Flashing::Emulated,
+                emulation: QEMU,
+                boot: 0,
+                store: 0,
             },
             Self::Mps2An385 => Facts {
                 name: "mps2-an385",
@@ -164,8 +243,10 @@ impl Board {
                 ram: MPS2_RAM,
                 clock_hz: 25_000_000,
                 uart: MPS2_UART,
-                real: false,
-                semihosting: true,
+                flashing: Flashing::Emulated,
+                emulation: QEMU,
+                boot: 0,
+                store: 0,
             },
             Self::Mps2An386 => Facts {
                 name: "mps2-an386",
@@ -189,8 +270,10 @@ impl Board {
                 ram: Region::new(0x3800_0000, 4096),
                 clock_hz: 20_000_000,
                 uart: Uart::new(UartKind::Cmsdk, 0x5020_0000, 32),
-                real: false,
-                semihosting: true,
+                flashing: Flashing::Emulated,
+                emulation: QEMU,
+                boot: 0,
+                store: 0,
             },
             Self::Mps3An547 => Facts {
                 name: "mps3-an547",
@@ -201,8 +284,10 @@ impl Board {
                 ram: Region::new(0x2000_0000, 512),
                 clock_hz: 32_000_000,
                 uart: Uart::new(UartKind::Cmsdk, 0x5930_3000, 33),
-                real: false,
-                semihosting: true,
+                flashing: Flashing::Emulated,
+                emulation: QEMU,
+                boot: 0,
+                store: 0,
             },
             Self::Netduinoplus2 => Facts {
                 name: "netduinoplus2",
@@ -213,8 +298,61 @@ impl Board {
                 // The internal oscillator, which runs after reset.
                 clock_hz: 16_000_000,
                 uart: Uart::new(UartKind::Stm32F4, 0x4001_1000, 37),
-                real: true,
-                semihosting: false,
+                flashing: Flashing::Probe {
+                    chip: "STM32F405RGTx",
+                },
+                emulation: Some(Emulation::Qemu { semihosting: false }),
+                boot: 0,
+                store: 0,
+            },
+            Self::MicrobitV2 => Facts {
+                name: "microbit-v2",
+                title: "BBC micro:bit v2 (nRF52833)",
+                flash: Region::new(0, 512),
+                ram: Region::new(0x2000_0000, 128),
+                // P0.06 and P1.08, to the USB interface.
+                uart: Uart::nrf([6, 32 + 8]),
+                flashing: Flashing::Probe {
+                    chip: "nRF52833_xxAA",
+                },
+                ..Self::Nrf52840dk.facts()
+            },
+            Self::Nrf52840dk => Facts {
+                name: "nrf52840dk",
+                title: "Nordic nRF52840 DK",
+                core: Core::CortexM4,
+                flash: Region::new(0, 1024),
+                ram: Region::new(0x2000_0000, 256),
+                clock_hz: 64_000_000,
+                // P0.06 and P0.08, to the USB interface.
+                uart: Uart::nrf([6, 8]),
+                flashing: Flashing::Probe {
+                    chip: "nRF52840_xxAA",
+                },
+                emulation: None,
+                boot: 0,
+                // Six pages.
+                store: 24 * 1024,
+            },
+            Self::Pico => Facts {
+                name: "pico",
+                title: "Raspberry Pi Pico (RP2040)",
+                core: Core::CortexM0Plus,
+                flash: Region::new(0x1000_0000, 2048),
+                // All six banks.
+                ram: Region::new(0x2000_0000, 264),
+                clock_hz: 125_000_000,
+                uart: Uart::new(UartKind::Rp2040, 0x4003_4000, 20),
+                flashing: Flashing::Uf2 {
+                    drive: "RPI-RP2",
+                    family: 0xE48B_FF56,
+                    chip: "RP2040",
+                },
+                emulation: Some(Emulation::Rp2040js),
+                // The second stage of booting.
+                boot: 256,
+                // Six sectors.
+                store: 24 * 1024,
             },
             Self::Virt => Facts {
                 name: "virt",
@@ -229,9 +367,12 @@ impl Board {
                     kind: UartKind::Ns16550,
                     base: 0x1000_0000,
                     receive_interrupt: None,
+                    pins: [0; 2],
                 },
-                real: false,
-                semihosting: true,
+                flashing: Flashing::Emulated,
+                emulation: QEMU,
+                boot: 0,
+                store: 0,
             },
         }
     }
@@ -288,18 +429,66 @@ impl Board {
         self.facts().uart
     }
 
-    /// Whether the firmware is made for the board itself too. All boards are
-    /// emulated, and that is where it was run.
+    /// How the firmware gets onto the board itself.
     #[must_use]
-    pub const fn is_real(self) -> bool {
-        self.facts().real
+    pub const fn flashing(self) -> Flashing {
+        self.facts().flashing
     }
 
-    /// Whether the firmware uses the emulator's console, files and exit code:
-    /// by semihosting, at which a board without a debugger stops.
+    /// Whether the firmware is made for the board itself too. It was run on emulated
+    /// boards alone.
+    #[must_use]
+    pub const fn is_real(self) -> bool {
+        !matches!(self.flashing(), Flashing::Emulated)
+    }
+
+    /// What emulates it; `None` if nothing does that could be had.
+    #[must_use]
+    pub const fn emulation(self) -> Option<Emulation> {
+        self.facts().emulation
+    }
+
+    /// The boards that are emulated.
+    pub fn emulated() -> impl Iterator<Item = Self> {
+        Self::ALL
+            .into_iter()
+            .filter(|board| board.emulation().is_some())
+    }
+
+    /// Whether the firmware uses the emulator's console, files and exit code.
     #[must_use]
     pub const fn has_semihosting(self) -> bool {
-        self.facts().semihosting
+        matches!(
+            self.emulation(),
+            Some(Emulation::Qemu { semihosting: true })
+        )
+    }
+
+    /// The part of the flash that programs have, or of the memory that stands for it.
+    #[must_use]
+    pub const fn program(self) -> Region {
+        let Facts {
+            flash, boot, store, ..
+        } = self.facts();
+        Region {
+            origin: flash.origin + boot,
+            bytes: flash.bytes - boot - store,
+        }
+    }
+
+    /// The part of the flash, after the program's, where the board keeps its gallery and
+    /// names; `None` where it keeps none, or in a file of its emulator's.
+    #[must_use]
+    pub const fn store(self) -> Option<Region> {
+        let bytes = self.facts().store;
+        if bytes == 0 {
+            return None;
+        }
+        let program = self.program();
+        Some(Region {
+            origin: program.origin + program.bytes,
+            bytes,
+        })
     }
 
     /// Whether a debug probe can read logs out of its RAM (RTT), which an
@@ -309,12 +498,14 @@ impl Board {
         self.is_real()
     }
 
-    /// The program of QEMU that emulates it.
+    /// The program that emulates it, if there is any.
     #[must_use]
-    pub const fn emulator(self) -> &'static str {
-        match self.core() {
-            Core::Rv32 => QEMU_RISCV,
-            _ => QEMU_ARM,
+    pub const fn emulator(self) -> Option<&'static str> {
+        match (self.emulation(), self.core()) {
+            (Some(Emulation::Rp2040js), _) => Some("node"),
+            (Some(Emulation::Qemu { .. }), Core::Rv32) => Some("qemu-system-riscv32"),
+            (Some(Emulation::Qemu { .. }), _) => Some("qemu-system-arm"),
+            (None, _) => None,
         }
     }
 
@@ -364,10 +555,12 @@ impl Board {
                 size(board.flash()),
                 size(board.ram()),
                 board.clock_hz() / 1_000_000,
-                if board.is_real() {
-                    "QEMU; made for the board, not yet run on it"
-                } else {
-                    "QEMU"
+                match (board.emulation().map(Emulation::name), board.is_real()) {
+                    (Some(emulator), true) => {
+                        format!("{emulator}; made for the board, not yet run on it")
+                    }
+                    (Some(emulator), false) => emulator.into(),
+                    (None, _) => "builds, not yet run".into(),
                 },
             );
         }
@@ -445,6 +638,22 @@ mod tests {
             assert_eq!(same.count(), 1, "{board}");
         }
         let hard = Board::builds().filter(|(_, abi, _)| *abi == Abi::Hard);
-        assert_eq!(hard.count(), 5);
+        assert_eq!(hard.count(), 7);
+    }
+
+    #[test]
+    fn the_program_and_the_store_share_the_flash() {
+        for board in Board::ALL {
+            let (flash, program) = (board.flash().range(), board.program().range());
+            assert!(flash.start <= program.start && program.start.is_multiple_of(256));
+            let end = board.store().map_or(program.end, |store| {
+                assert_eq!(store.range().start, program.end, "{board}");
+                store.range().end
+            });
+            assert_eq!(end, flash.end, "{board}");
+        }
+        let pico = Board::Pico;
+        assert_eq!(pico.program().origin, 0x1000_0100);
+        assert_eq!(pico.store().unwrap().origin, 0x101F_A000);
     }
 }

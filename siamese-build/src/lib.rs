@@ -9,7 +9,7 @@ mod embed;
 mod owned;
 
 pub use crate::batch::BatchEmbedder;
-pub use crate::board::{Board, Region, Uart, UartKind, UnknownBoard};
+pub use crate::board::{Board, Emulation, Flashing, Region, Uart, UartKind, UnknownBoard};
 pub use crate::core::{Abi, AmbiguousTarget, Core, UnknownCore};
 pub use crate::embed::{BuildError, EmbedModel, embed_model};
 pub use crate::owned::OwnedModel;

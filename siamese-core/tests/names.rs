@@ -78,6 +78,10 @@ fn other_forms_are_refused() {
     assert_eq!(with(&[(20, b'\n')]), Err(NameError::Unusable));
     assert_eq!(with(&[(25, 4)]), Err(NameError::Damaged));
     assert_eq!(with(&[(4, 2)]), Err(NameError::NoTable));
+    // A length that is less than that of a table without names.
+    let least = stored(&Table::new()).len() as u8;
+    assert_eq!(with(&[(5, least)]), Err(NameError::Damaged));
+    assert_eq!(with(&[(5, least - 1)]), Err(NameError::NoTable));
     // More than there is room for.
     assert_eq!(
         Names::<2, 8>::from_bytes(&bytes),
@@ -108,6 +112,12 @@ fn what_is_refused_changes_nothing() {
     assert!(names.remove(8) && !names.remove(8));
     assert_eq!(names, table());
     assert_eq!((names.label("dog"), names.get(8)), (Some(300), None));
+    let known = [0, 7, 300].map(|label| names.get(label));
+    assert_eq!(known, [Some("Käse"), Some("cat"), Some("dog")]);
+    let from = [0, 1, 7, 8, 300, 301].map(|label| names.first_from(label));
+    let found = [(0, "Käse"), (7, "cat"), (300, "dog")].map(Some);
+    let [zero, seven, last] = found;
+    assert_eq!(from, [zero, seven, seven, last, last, None]);
 }
 
 #[test]

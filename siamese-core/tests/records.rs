@@ -52,7 +52,6 @@ fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
 fn a_gallery_is_rebuilt_from_its_entries() {
     let here = gallery();
     let mut there = Small::for_fingerprint(FINGERPRINT);
-    there.set_user_thresholds(here.user_thresholds());
     for number in 0..here.entries().len() {
         let bytes = entry(&here, number);
         assert_eq!(bytes.len(), Small::ENTRY_MAX);
@@ -69,6 +68,12 @@ fn a_gallery_is_rebuilt_from_its_entries() {
         assert_eq!(listed[0].is_exemplar(), expected.is_exemplar());
         assert_eq!(there.insert(&bytes), Ok(expected.examples()));
     }
+    assert_ne!(there.user_thresholds(), here.user_thresholds());
+    let mut damaged = entry(&here, 7);
+    damaged[24] ^= 1;
+    assert!(there.take_user_thresholds(&damaged).is_err());
+    assert_ne!(there.user_thresholds(), here.user_thresholds());
+    assert_eq!(there.take_user_thresholds(&entry(&here, 7)), Ok(()));
     assert_eq!(there, here);
     // Behind the last one there is nothing but the head.
     for number in [7, 8, usize::MAX] {

@@ -839,7 +839,12 @@ fn a_flash_that_keeps_nothing_is_found_out() {
     let older = [record(&states[0], 1), record(&states[1], 2)];
     let [first, second] = [&older[0], &older[1]].map(Vec::as_slice);
     // Whole records that are read back instead of the new one, too.
-    for slots in [[&[][..], &[]], [first, &[]], [first, second], [second, first]] {
+    for slots in [
+        [&[][..], &[]],
+        [first, &[]],
+        [first, second],
+        [second, first],
+    ] {
         let flash = Protected(holding(slots));
         let mut store = GalleryStore::new(flash, START as u32..END as u32).unwrap();
         let error = store.save(&states[2]).unwrap_err();

@@ -1,4 +1,4 @@
-//! A device that QEMU emulates.
+//! A device that is emulated.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -11,9 +11,9 @@ use siamese_link::Embedded;
 use tempfile::TempDir;
 
 use crate::error::Error;
-use crate::firmware::Board;
-use crate::qemu;
+use crate::firmware::{Board, Emulation};
 use crate::transport::{Halves, Transport};
+use crate::{qemu, rp2040js};
 
 /// How fast an emulated processor runs, in its own time: one instruction a
 /// nanosecond. So a tick of a 25 MHz clock is 40 instructions, every time.
@@ -43,13 +43,14 @@ pub fn instructions_per_image(answers: &[Embedded], tick_hz: u32) -> f64 {
 /// enough that little is lost with a device that dies.
 const IN_FLIGHT: usize = 8;
 
-/// How long QEMU may take to end after its stream has ended.
+/// How long an emulator may take to end after its stream has ended.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A running QEMU with a firmware; ended when dropped.
+/// A running emulator with a firmware; ended when dropped.
 pub struct Emulator {
     child: Child,
-    /// Collects what QEMU and the firmware say on standard error.
+    kind: Emulation,
+    /// Collects what the emulator and the firmware say on standard error.
     words: Option<JoinHandle<String>>,
     /// The folder of the board's flash, if nobody else keeps it.
     _folder: Option<TempDir>,
@@ -60,8 +61,9 @@ impl Emulator {
     /// blank, and gone in the end.
     ///
     /// # Errors
-    /// [`Error::NoEmulator`] if QEMU is not installed, [`Error::File`] if there
-    /// is no such ELF file, [`Error::Open`] if QEMU can't be started.
+    /// [`Error::NotEmulated`] if the board has no emulator, [`Error::NoEmulator`] if it is
+    /// not installed, [`Error::File`] if there
+    /// is no such ELF file, [`Error::Open`] if the emulator can't be started.
     pub fn start(elf: &Path, board: Board) -> Result<Self, Error> {
         let what = "a temporary folder".into();
         let folder = tempfile::tempdir().map_err(|error| Error::Open { what, error })?;
@@ -76,14 +78,22 @@ impl Emulator {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_in(folder: &Path, elf: &Path, board: Board) -> Result<Self, Error> {
-        let mut child = qemu::command(elf, board)?
+        let kind = board.emulation().ok_or(Error::NotEmulated { board })?;
+        let mut command = match kind {
+            Emulation::Rp2040js => rp2040js::command(elf, board)?,
+            _ => qemu::command(elf, board)?,
+        };
+        if uses_escapes(kind) {
+            command
+                // The UART at our pipes. A multiplexed character device has a
+                // buffer, which a UART of one byte lacks, and which makes it twice
+                // as fast. It also has an escape character: the one that a frame
+                // has only once.
+                .args(["-chardev", "stdio,id=link,mux=on,signal=off"])
+                .args(["-serial", "chardev:link", "-echr", "0"]);
+        }
+        let mut child = command
             .current_dir(folder)
-            // The UART at our pipes. A multiplexed character device has a
-            // buffer, which a UART of one byte lacks, and which makes it twice
-            // as fast. It also has an escape character: the one that a frame
-            // has only once.
-            .args(["-chardev", "stdio,id=link,mux=on,signal=off"])
-            .args(["-serial", "chardev:link", "-echr", "0"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -99,6 +109,7 @@ impl Emulator {
         });
         Ok(Self {
             child,
+            kind,
             words,
             _folder: None,
         })
@@ -128,6 +139,10 @@ impl Emulator {
 impl Transport for Emulator {
     fn halves(&mut self) -> io::Result<Halves> {
         match (self.child.stdout.take(), self.child.stdin.take()) {
+            (Some(stdout), Some(stdin)) if !uses_escapes(self.kind) => Ok(Halves {
+                reader: Box::new(stdout),
+                writer: Box::new(stdin),
+            }),
             (Some(stdout), Some(stdin)) => {
                 let (awake, ready) = channel();
                 Ok(Halves {
@@ -163,6 +178,11 @@ impl Drop for Emulator {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Whether its stream has an escape character.
+const fn uses_escapes(kind: Emulation) -> bool {
+    matches!(kind, Emulation::Qemu { .. })
 }
 
 /// Reads, and tells the writer when the first bytes arrive or the stream ends.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use siamese_build::Board;
 use siamese_core::gallery::LoadError;
 use siamese_core::gallery::names::NameError;
 use siamese_link::{Fault, FrameError, LINK_VERSION};
@@ -13,10 +14,15 @@ use siamese_link::{Fault, FrameError, LINK_VERSION};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// `qemu-system-arm` is not installed.
+    /// The emulator of a board is not installed.
     NoEmulator {
-        /// QEMU's program.
+        /// Its program.
         program: &'static str,
+    },
+    /// Nothing emulates the board that could be had.
+    NotEmulated {
+        /// The board.
+        board: Board,
     },
     /// A program could not be started, or a port not be opened.
     Open {
@@ -61,6 +67,17 @@ pub enum Error {
     },
     /// The firmware could not be built; with what cargo said.
     Build(String),
+    /// The firmware with its model is too large for the board.
+    DoesNotFit {
+        /// The board.
+        board: Board,
+        /// Of which memory there is too little: flash or RAM.
+        memory: &'static str,
+        /// What there is of it, in bytes.
+        bytes: u32,
+        /// How many more would be needed.
+        more: u64,
+    },
     /// A file is no ELF file of this firmware.
     Elf {
         /// The file.
@@ -75,8 +92,16 @@ impl fmt::Display for Error {
         match self {
             Self::NoEmulator { program } => write!(
                 f,
-                "{program} is not installed: run `cargo xtask setup`, or install QEMU"
+                "{program} is not installed: run `cargo xtask setup`, which installs it"
             ),
+            Self::NotEmulated { board } => {
+                let emulated: Vec<&str> = Board::emulated().map(Board::name).collect();
+                write!(
+                    f,
+                    "{board} isn't emulated: flash a real one, or take one of {}",
+                    emulated.join(", ")
+                )
+            }
             Self::Open { what, error } => write!(f, "can't open {what}: {error}"),
             Self::Timeout(waited) => write!(
                 f,
@@ -101,6 +126,17 @@ impl fmt::Display for Error {
             ),
             Self::File { path, error } => write!(f, "{}: {error}", path.display()),
             Self::Build(output) => write!(f, "the firmware can't be built:\n{output}"),
+            Self::DoesNotFit {
+                board,
+                memory,
+                bytes,
+                more,
+            } => write!(
+                f,
+                "the firmware with this model doesn't fit {board}: it needs {} bytes of {memory}, \
+                 and there are {bytes}; take a smaller model or another board",
+                u64::from(*bytes) + more
+            ),
             Self::Elf { path, reason } => {
                 write!(f, "{} is no firmware: {reason}", path.display())
             }
@@ -108,11 +144,5 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Open { error, .. } | Self::File { error, .. } => Some(error),
-            _ => None,
-        }
-    }
-}
+/// The messages tell the causes.
+impl std::error::Error for Error {}

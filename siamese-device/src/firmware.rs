@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use object::{Object, ObjectSection, SectionFlags, elf};
 use siamese_build::OwnedModel;
-pub use siamese_build::{Abi, Board, Core};
+pub use siamese_build::{Abi, Board, Core, Emulation, Flashing};
 use siamese_core::checksum::checksum;
 use siamese_core::model::Layout;
 
@@ -109,8 +109,9 @@ impl<'a> Build<'a> {
     /// out, so it may be called from within `cargo test`.
     ///
     /// # Errors
-    /// [`Error::File`] if the model can't be read, [`Error::Build`] with cargo's
-    /// words if it can't be built in, or if the board has no target with this ABI.
+    /// [`Error::File`] if the model can't be read, [`Error::DoesNotFit`] if it is too
+    /// large for the board, [`Error::Build`] with cargo's words if it can't be built in,
+    /// or if the board has no target with this ABI.
     pub fn run(&self) -> Result<PathBuf, Error> {
         let Self { board, program, .. } = *self;
         let target = board.target(self.abi).ok_or_else(|| {
@@ -155,7 +156,10 @@ impl<'a> Build<'a> {
                 error,
             })?;
         if !output.status.success() {
-            return Err(Error::Build(errors_of(&output.stderr)));
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(
+                does_not_fit(&said, board).unwrap_or_else(|| Error::Build(errors_of(&said)))
+            );
         }
 
         let built = built.join(target).join("release").join(program.name());
@@ -237,10 +241,34 @@ fn changes_the_build(name: &str) -> bool {
     cargos || name == "RUSTFLAGS"
 }
 
+/// What is too small for the firmware, if the linker says so.
+fn does_not_fit(said: &str, board: Board) -> Option<Error> {
+    let over = |region: &str| {
+        let what = format!("will not fit in region '{region}': overflowed by ");
+        let over = said.split(&what).skip(1).filter_map(|rest| {
+            let number = rest.split_whitespace().next()?;
+            number.parse::<u64>().ok()
+        });
+        over.max()
+    };
+    let program = board.program().bytes;
+    let ram = board.ram().bytes;
+    let (memory, bytes, more) = match (over("FLASH"), over("RAM")) {
+        (Some(more), _) => ("flash", program, more),
+        (None, Some(more)) => ("RAM", ram, more),
+        (None, None) => return None,
+    };
+    Some(Error::DoesNotFit {
+        board,
+        memory,
+        bytes,
+        more,
+    })
+}
+
 /// The lines from the first error on, or all that there are.
-fn errors_of(stderr: &[u8]) -> String {
-    let text = String::from_utf8_lossy(stderr);
-    let text = text.trim();
+fn errors_of(said: &str) -> String {
+    let text = said.trim();
     let start = text.find("error").unwrap_or(0);
     text[start..].to_owned()
 }
@@ -353,4 +381,30 @@ fn no_model(path: &Path) -> Error {
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(at(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_linker_misses_is_told_in_a_sentence() {
+        let said = "error: linking failed\n\
+            rust-lld: error: section '.model' will not fit in region 'FLASH': overflowed by 300 bytes\n\
+            rust-lld: error: section '.data' will not fit in region 'FLASH': overflowed by 1348 bytes\n";
+        let error = does_not_fit(said, Board::Microbit).unwrap().to_string();
+        let needed = 256 * 1024 + 1348;
+        assert!(
+            error.contains(&format!("{needed} bytes of flash")),
+            "{error}"
+        );
+        assert!(
+            error.contains("there are 262144") && error.contains("microbit"),
+            "{error}"
+        );
+        let said = said.replace("FLASH", "RAM");
+        let error = does_not_fit(&said, Board::Pico).unwrap().to_string();
+        assert!(error.contains("bytes of RAM"), "{error}");
+        assert!(does_not_fit("error: syntax", Board::Pico).is_none());
+    }
 }

@@ -1,5 +1,5 @@
 //! The host's end of the link: asks a device for embeddings, be it a real board
-//! on a serial port or one that QEMU emulates.
+//! on a serial port or one that QEMU or rp2040js emulates.
 //!
 //! The messages are those of [`siamese_link`]. [`Device`] sends and
 //! receives them over any [`Transport`]; [`Emulator`] and [`SerialPort`] are two.
@@ -37,8 +37,10 @@ mod line;
 mod panics;
 mod qemu;
 mod reference;
+mod rp2040js;
 mod serial;
 mod transport;
+mod uf2;
 
 pub use device::{DEFAULT_TIMEOUT, Device, DeviceInfo};
 pub use emulator::{Emulator, INSTRUCTIONS_PER_SECOND, instructions_per_image, mean_instructions};
@@ -46,6 +48,7 @@ pub use error::Error;
 pub use line::Line;
 pub use panics::{Panic, panics};
 pub use reference::Reference;
-pub use serial::SerialPort;
+pub use serial::{SerialPort, ports};
 pub use siamese_link::{Embedded, Fault, FrameError, Identification, Listed, Memory};
 pub use transport::{Halves, Transport};
+pub use uf2::uf2;

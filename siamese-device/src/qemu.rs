@@ -14,7 +14,8 @@ pub(crate) fn command(elf: &Path, board: Board) -> Result<Command, Error> {
         path: elf.into(),
         error,
     })?;
-    let mut command = Command::new(board.emulator());
+    let program = board.emulator().ok_or(Error::NotEmulated { board })?;
+    let mut command = Command::new(program);
     command
         .args(["-machine", board.name()])
         .args(["-display", "none", "-monitor", "none"])
@@ -30,7 +31,7 @@ pub(crate) fn command(elf: &Path, board: Board) -> Result<Command, Error> {
 
 /// Why QEMU didn't start.
 pub(crate) fn not_started(board: Board, error: io::Error) -> Error {
-    let program = board.emulator();
+    let program = board.emulator().unwrap_or("the emulator");
     match error.kind() {
         io::ErrorKind::NotFound => Error::NoEmulator { program },
         _ => Error::Open {

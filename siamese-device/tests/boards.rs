@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use siamese_device::firmware::{Abi, Board};
+use siamese_device::Emulator;
+use siamese_device::firmware::{Abi, Board, Build, Footprint};
 
 /// A file of the repository.
 fn read(path: &str) -> String {
@@ -59,7 +60,7 @@ fn cargo_builds_and_runs_the_default_board() {
     let target = board.target(Abi::Soft).unwrap();
     assert_eq!(config["build"]["target"].as_str(), Some(target));
     let runner = config["target"][target]["runner"].as_str().unwrap();
-    let start = format!("{} -M {} ", board.emulator(), board.name());
+    let start = format!("{} -M {} ", board.emulator().unwrap(), board.name());
     assert!(runner.starts_with(&start), "{runner}");
 }
 
@@ -70,4 +71,32 @@ fn the_documentation_has_the_table() {
         read("docs/boards.md").contains(&table),
         "docs/boards.md needs this table:\n{table}"
     );
+}
+
+/// No emulator was found for these: what is known of them is that they build, with what
+/// people want of a board on their desk, and fit.
+#[test]
+fn boards_that_nothing_emulates_build() {
+    let model = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../model/small.siam");
+    for board in Board::ALL {
+        if board.emulation().is_some() {
+            continue;
+        }
+        let build = ["galleries", "names"]
+            .into_iter()
+            .fold(Build::new(&model, board), Build::feature);
+        let elf = build
+            .run()
+            .unwrap_or_else(|error| panic!("{board}: {error}"));
+        let footprint = Footprint::of_elf(&elf).unwrap();
+        let room = u64::from(board.program().bytes);
+        assert!((60_000..room).contains(&footprint.flash_bytes), "{board}");
+        let ram = footprint.ram_static + u64::from(board.stack_bytes());
+        assert!(ram <= u64::from(board.ram().bytes), "{board}");
+        let error = Emulator::start(&elf, board).err().unwrap().to_string();
+        assert!(
+            error.contains("isn't emulated") && error.contains("pico"),
+            "{error}"
+        );
+    }
 }

@@ -117,6 +117,12 @@ fn a_cortex_m55_learns_and_remembers() {
     session(Board::Mps3An547);
 }
 
+/// Its gallery is in the chip's own flash, which the program leaves alone meanwhile.
+#[test]
+fn a_pico_learns_and_remembers() {
+    session(Board::Pico);
+}
+
 #[test]
 fn a_risc_v_learns_and_remembers() {
     session(Board::Virt);

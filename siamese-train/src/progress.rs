@@ -41,6 +41,14 @@ impl Progress {
         self.bar(title, total, template)
     }
 
+    /// A sign that something goes on, of which nobody knows how long it takes.
+    #[must_use]
+    pub fn waiting(self, title: &str, what: &'static str) -> ProgressBar {
+        let bar = self.bar(title, None, "{prefix:>12.bold} {spinner} {msg} {elapsed}");
+        bar.set_message(what);
+        bar
+    }
+
     fn bar(self, title: &str, total: Option<u64>, template: &str) -> ProgressBar {
         if self.quiet || !std::io::stderr().is_terminal() {
             return ProgressBar::hidden();

@@ -220,6 +220,41 @@ pub fn write_dataset(folder: &Path, name: &str, data: &Dataset) -> [PathBuf; 2] 
     paths
 }
 
+/// A picture file as it is, in the simplest form: PGM.
+///
+/// # Panics
+/// If it can't be written.
+pub fn write_picture(path: &Path, pixels: &[u8]) {
+    std::fs::create_dir_all(path.parent().expect("it is in a folder"))
+        .expect("the test's folder is writable");
+    let mut bytes = b"P5\n28 28\n255\n".to_vec();
+    bytes.extend(pixels);
+    std::fs::write(path, bytes).expect("the test's folder is writable");
+}
+
+/// The test images of MNIST from `first` on, `count` of each digit of `digits`, in
+/// folders.
+///
+/// # Panics
+/// If they can't be written.
+pub fn write_folders(
+    folder: &Path,
+    digits: &[usize],
+    count: usize,
+    first: usize,
+    name: impl Fn(usize) -> String,
+) -> PathBuf {
+    let data = test_images();
+    for &digit in digits {
+        let of_digit = (first..data.len()).filter(|&i| usize::from(data.labels[i]) == digit);
+        for index in of_digit.take(count) {
+            let path = folder.join(name(digit)).join(format!("{index}.pgm"));
+            write_picture(&path, data.images.get(index));
+        }
+    }
+    folder.to_owned()
+}
+
 /// The examples of the README and of the pages, compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

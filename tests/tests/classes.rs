@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use siamese_tests::{fail, model_path, siamese_train, succeed, test_images, write_dataset};
+use siamese_tests::{
+    fail, model_path, siamese_train, succeed, test_images, write_dataset, write_folders,
+    write_picture,
+};
 use siamese_train::dataset::Dataset;
 use siamese_train::embed::ModelFile;
 
@@ -14,34 +17,6 @@ use siamese_train::embed::ModelFile;
 const WORDS: [&str; 10] = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
 ];
-
-/// A picture file as it is, in the simplest form: PGM.
-fn write_picture(path: &Path, pixels: &[u8]) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let mut bytes = b"P5\n28 28\n255\n".to_vec();
-    bytes.extend(pixels);
-    fs::write(path, bytes).unwrap();
-}
-
-/// The images of a set from `first` on, `count` of each digit of `digits`, in
-/// folders.
-fn write_folders(
-    folder: &Path,
-    digits: &[usize],
-    count: usize,
-    first: usize,
-    name: impl Fn(usize) -> String,
-) -> PathBuf {
-    let data = test_images();
-    for &digit in digits {
-        let of_digit = (first..data.len()).filter(|&i| usize::from(data.labels[i]) == digit);
-        for index in of_digit.take(count) {
-            let path = folder.join(name(digit)).join(format!("{index}.pgm"));
-            write_picture(&path, data.images.get(index));
-        }
-    }
-    folder.to_owned()
-}
 
 fn word(digit: usize) -> String {
     WORDS[digit].to_owned()

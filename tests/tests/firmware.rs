@@ -2,7 +2,7 @@
 
 use siamese_core::checksum::checksum;
 use siamese_device::firmware::{Board, Footprint, build};
-use siamese_device::{Device, Emulator, instructions_per_image};
+use siamese_device::{Device, Emulator};
 use siamese_tests::{golden_vectors, layers, model_path, test_images};
 use siamese_train::embed::ModelFile;
 
@@ -29,6 +29,12 @@ fn a_cortex_m7_gives_the_hosts_integers_too() {
 #[test]
 fn a_cortex_m0_gives_the_hosts_integers_too() {
     compare(Board::Microbit, IMAGES / 5);
+}
+
+/// The firmware of the Raspberry Pi Pico, from the second stage of its boot on.
+#[test]
+fn a_pico_gives_the_hosts_integers_too() {
+    compare(Board::Pico, IMAGES);
 }
 
 #[test]
@@ -78,8 +84,13 @@ fn compare(board: Board, count: usize) {
         assert!(answer.ticks > 0);
     }
 
-    let instructions = instructions_per_image(&answers, info.tick_hz);
-    println!("{}: {instructions:.0} instructions an image", board.name());
+    let ticks = answers.iter().map(|answer| f64::from(answer.ticks));
+    let ticks = ticks.sum::<f64>() / answers.len() as f64;
+    let hz = info.tick_hz;
+    println!(
+        "{}: {ticks:.0} ticks an image, at {hz} a second",
+        board.name()
+    );
     let footprint = Footprint::of_elf(&elf).unwrap();
     let memory = device.memory().unwrap();
     let ram = footprint.ram_static + u64::from(memory.stack_peak);

@@ -59,7 +59,7 @@ type Here = Gallery<DIM, 32>;
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     ensure!(args.images > 0, "--images must be at least 1");
     ensure!(args.shots > 0, "--shots must be at least 1");
-    setup::run(workspace, Need::ALL)?;
+    setup::run(workspace, Need::DEMO)?;
     shell::step("Data", "MNIST's digits, to be shown to the board", || {
         workspace.build_trainer()?;
         workspace.trainer(["data", "--dataset", "mnist"]).run()
@@ -70,7 +70,13 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 /// Shows it, on a machine that has MNIST and what firmware needs.
 pub fn show(workspace: &Workspace, args: &Args) -> Result<()> {
     let digits = Digits::read(workspace, args)?;
-    let elf = firmware::build(workspace, &workspace.root().join(MODEL), BOARD, Abi::Soft)?;
+    let elf = firmware::build(
+        workspace,
+        &workspace.root().join(MODEL),
+        BOARD,
+        Abi::Soft,
+        &[],
+    )?;
     let folder = workspace.target().join("device-demo");
     if folder.exists() {
         fs::remove_dir_all(&folder)

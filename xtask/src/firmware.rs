@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use siamese_device::firmware::{Abi, Board, Build, Footprint};
+use siamese_device::firmware::{Abi, Board, Build, Flashing, Footprint};
+use siamese_device::uf2;
 
 use crate::setup::{self, Need};
 use crate::shell;
@@ -14,7 +15,11 @@ use crate::workspace::Workspace;
 pub const HELP: &str = "\
 Needs neither libtorch nor QEMU. Examples:
   cargo xtask firmware
+  cargo xtask firmware --board pico
   cargo xtask firmware --model target/demo/small.siam --board netduinoplus2 --hard-float";
+
+/// What people want of a board on their desk: galleries that travel, and names.
+const FEATURES: [&str; 2] = ["galleries", "names"];
 
 /// Which model, for which board.
 #[derive(Debug, clap::Args)]
@@ -50,7 +55,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     } else {
         Abi::Soft
     };
-    let elf = build(workspace, &model, args.board, abi)?;
+    let elf = build(workspace, &model, args.board, abi, &FEATURES)?;
     let footprint = Footprint::of_elf(&elf)?;
     println!("\n  {}", elf.display());
     for (name, bytes) in [
@@ -61,11 +66,39 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     ] {
         println!("  {name:<24}{bytes:>8} bytes");
     }
+    println!("\n{}", onto_the_board(&elf, args.board)?);
     Ok(())
 }
 
+/// How to flash it; writes the file that is copied, if the board takes one.
+fn onto_the_board(elf: &Path, board: Board) -> Result<String> {
+    let flash = |chip: &str| format!("probe-rs run --chip {chip} {}", elf.display());
+    Ok(match board.flashing() {
+        Flashing::Probe { chip } => format!("Flash it by a debug probe:\n  {}", flash(chip)),
+        Flashing::Uf2 { drive, chip, .. } => {
+            let file = elf.with_extension("uf2");
+            let bytes = uf2(elf, board)?.context("the board takes no UF2 file")?;
+            std::fs::write(&file, bytes)
+                .with_context(|| format!("can't write {}", file.display()))?;
+            format!(
+                "Hold the button BOOTSEL while you connect the board, and copy this file to the \
+                 drive {drive}, which appears then:\n  {}\nOr flash it by a debug probe:\n  {}",
+                file.display(),
+                flash(chip)
+            )
+        }
+        _ => format!("Run it on an emulated board:\n  siamese-train device --emulate {board} info"),
+    })
+}
+
 /// Builds the firmware with `model` inside; its ELF file.
-pub fn build(workspace: &Workspace, model: &Path, board: Board, abi: Abi) -> Result<PathBuf> {
+pub fn build(
+    workspace: &Workspace,
+    model: &Path,
+    board: Board,
+    abi: Abi,
+    features: &[&str],
+) -> Result<PathBuf> {
     shell::step("Firmware", "the model goes into its flash section", || {
         let model = model
             .canonicalize()
@@ -77,11 +110,17 @@ pub fn build(workspace: &Workspace, model: &Path, board: Board, abi: Abi) -> Res
         workspace
             .cargo_in(
                 &workspace.firmware(),
-                ["build", "--release"].into_iter().chain(form),
+                ["build", "--release", "--features", &features.join(",")]
+                    .into_iter()
+                    .chain(form),
             )
             .env("SIAMESE_MODEL", &model)
             .show()?;
-        Ok(Build::new(&model, board).abi(abi).run()?)
+        let build = Build::new(&model, board).abi(abi);
+        Ok(features
+            .iter()
+            .fold(build, |build, feature| build.feature(feature))
+            .run()?)
     })
 }
 

@@ -41,7 +41,7 @@ pub struct Args {
 
 /// Trains them one after the other.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    setup::run(workspace, Need::ALL)?;
+    setup::run(workspace, Need::DEMO)?;
     shell::step("Trainer and data", "libtorch's binding, and MNIST", || {
         workspace.build_trainer()?;
         workspace.trainer(["data", "--dataset", "mnist"]).run()

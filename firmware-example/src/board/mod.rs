@@ -30,23 +30,24 @@ mod semihosting;
 mod uart;
 
 #[cfg_attr(board_uart = "cmsdk", path = "mps.rs")]
-#[cfg_attr(board_uart = "nrf51", path = "microbit.rs")]
+#[cfg_attr(board_uart = "nrf", path = "nrf.rs")]
 #[cfg_attr(board_uart = "stm32f4", path = "netduinoplus2.rs")]
 #[cfg_attr(board_uart = "ns16550", path = "virt.rs")]
+#[cfg_attr(board_uart = "rp2040", path = "pico.rs")]
 mod driver;
 
 pub use driver::Uart;
-#[cfg(not(board_semihosting))]
-pub use driver::{Flash, die};
 pub use facts::{NAME, PICTURE_PIXELS, TICK_HZ};
+#[cfg(not(board_semihosting))]
+pub use {driver::Flash, uart::die};
 #[cfg(board_semihosting)]
 pub use {flash::Flash, semihosting::die};
 
-#[cfg(target_arch = "riscv32")]
+#[cfg(board_reset)]
 pub use driver::reset;
 
 /// Starts the processor anew.
-#[cfg(target_arch = "arm")]
+#[cfg(not(board_reset))]
 pub fn reset() -> ! {
     cortex_m::peripheral::SCB::sys_reset()
 }

@@ -1,9 +1,7 @@
 //! Netduino Plus 2 and other boards with an STM32F405: USART1 on PA9 (TX) and
 //! PA10 (RX), 115,200 baud, the clock as it is after reset. QEMU emulates it too.
 
-use core::fmt::{self, Write};
 use core::ops::Range;
-use core::panic::PanicInfo;
 
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 
@@ -130,24 +128,5 @@ impl NorFlash for Flash {
 
     fn write(&mut self, _: u32, _: &[u8]) -> Result<(), NorFlashErrorKind> {
         match *self {}
-    }
-}
-
-impl Write for Uart {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.bytes().for_each(|byte| self.write(byte));
-        Ok(())
-    }
-}
-
-/// Reports over the UART, as text between two zeros, which no frame is; then halts.
-pub fn die(info: &PanicInfo<'_>) -> ! {
-    super::log::died(info);
-    cortex_m::interrupt::disable();
-    let mut uart = Uart::new();
-    // `write_str` doesn't fail.
-    let _ = write!(uart, "\0{info}\0");
-    loop {
-        cortex_m::asm::wfi();
     }
 }

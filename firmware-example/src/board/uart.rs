@@ -1,4 +1,5 @@
-//! The board's UART by the traits of `embedded-io`.
+//! The board's UART by the traits of `embedded-io`; and the last words of a board that
+//! has no other way to say them.
 
 use core::convert::Infallible;
 
@@ -45,5 +46,28 @@ impl Write for Uart {
     fn flush(&mut self) -> Result<(), Infallible> {
         self.flush();
         Ok(())
+    }
+}
+
+/// Reports over the UART, as text between two zeros, which no frame is; then halts.
+#[cfg(not(board_semihosting))]
+pub fn die(info: &core::panic::PanicInfo<'_>) -> ! {
+    use core::fmt::{self, Write};
+
+    struct Text(Uart);
+
+    impl Write for Text {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            text.bytes().for_each(|byte| self.0.write(byte));
+            Ok(())
+        }
+    }
+
+    super::log::died(info);
+    cortex_m::interrupt::disable();
+    // Writing doesn't fail.
+    let _ = write!(Text(Uart::new()), "\0{info}\0");
+    loop {
+        cortex_m::asm::wfi();
     }
 }

@@ -1,6 +1,6 @@
 //! `embed`: images to `embed.txt`, by the integer path.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
@@ -40,7 +40,7 @@ pub struct Args {
 
 pub fn run(args: &Args, output: Output) -> Result<()> {
     let file = ModelFile::read(&args.model)?;
-    let (images, paths) = images(args, &file, output)?;
+    let (images, paths) = images_of(&args.images, &file, &args.pictures, output)?;
     let embeddings = embed_images(&file.model(), &images)
         .with_context(|| format!("cannot embed {}", args.images.display()))?;
     let labels = args.labels.as_deref().map(read_labels).transpose()?;
@@ -81,9 +81,13 @@ fn projector_labels(args: &Args, form: Form, images: usize, labels: Vec<u8>) -> 
     write_projector_labels(&args.out, &labels, &ClassNames::numbers())
 }
 
-/// The images, and the files that they are from if each has one.
-fn images(args: &Args, file: &ModelFile, output: Output) -> Result<(Images, Vec<PathBuf>)> {
-    let path = &args.images;
+/// The images of a file or folder, and the files that they are from if each has one.
+pub fn images_of(
+    path: &Path,
+    file: &ModelFile,
+    picture_args: &PictureArgs,
+    output: Output,
+) -> Result<(Images, Vec<PathBuf>)> {
     let input = file.model().header().input;
     let size = (usize::from(input.width), usize::from(input.height));
     if !path.is_dir() {
@@ -93,7 +97,7 @@ fn images(args: &Args, file: &ModelFile, output: Output) -> Result<(Images, Vec<
         let reader = Reader {
             names: None,
             size,
-            pictures: &args.pictures,
+            pictures: picture_args,
             output,
         };
         let read = reader.folders(path, &ClassNames::numbers())?;
@@ -105,7 +109,7 @@ fn images(args: &Args, file: &ModelFile, output: Output) -> Result<(Images, Vec<
         "{} holds no pictures",
         path.display()
     );
-    let read = pictures::read(&found.files, size.0, size.1, &args.pictures.options(output))?;
+    let read = pictures::read(&found.files, size.0, size.1, &picture_args.options(output))?;
     note_pictures(
         output,
         found.passed_over,

@@ -133,15 +133,26 @@ fn take(model: &Model<'_>, gallery: &mut NamedGallery, set: Dataset) -> Result<(
 }
 
 /// What is asked about.
-struct Asked {
-    images: siamese_train::dataset::Images,
-    paths: Vec<PathBuf>,
+pub struct Asked {
+    pub images: siamese_train::dataset::Images,
+    pub paths: Vec<PathBuf>,
     /// The label of each, and the labels' names, if they are known.
     classes: Option<(Vec<Label>, ClassNames)>,
 }
 
+impl Asked {
+    /// The answer to one of the images.
+    pub fn answer(&self, index: usize, found: Identified) -> Answer {
+        Answer {
+            path: shown(&self.paths[index]),
+            found,
+            label: self.classes.as_ref().map(|(labels, _)| labels[index]),
+        }
+    }
+}
+
 /// An image and its answer.
-struct Answer {
+pub struct Answer {
     path: String,
     found: Identified,
     label: Option<Label>,
@@ -172,30 +183,54 @@ pub fn identify(args: &IdentifyArgs, output: Output) -> Result<()> {
             pair: squared_steps,
         });
     }
-    let asked = asked(args, &model, &gallery.names, output)?;
+    let asked = asked(&args.images, &args.pictures, &model, &gallery.names, output)?;
     let embeddings = embed_images(&model, &asked.images)?;
     let mut answers = Vec::with_capacity(asked.paths.len());
-    for (index, path) in asked.paths.iter().enumerate() {
+    for index in 0..asked.paths.len() {
         let found = gallery.gallery.identify(embeddings.get(index));
-        answers.push(Answer {
-            path: shown(path),
-            found: found.context("the gallery is empty")?,
-            label: asked.classes.as_ref().map(|(labels, _)| labels[index]),
-        });
+        answers.push(asked.answer(index, found.context("the gallery is empty")?));
     }
-    let names = asked
-        .classes
-        .as_ref()
-        .map_or(&gallery.names, |(_, names)| names);
+    let mut same = String::new();
+    for (first, second) in gallery.identical() {
+        same.push_str(&format!(
+            "{} and {} are the same point in the gallery: look at their pictures\n",
+            gallery.names.get(first),
+            gallery.names.get(second)
+        ));
+    }
+    let enrolled = gallery.labels();
+    answered(
+        &answers,
+        &asked,
+        &gallery.names,
+        &enrolled,
+        unit,
+        &same,
+        output,
+    )
+}
+
+/// Reports answers: a score where the classes of the images are known, by the labels
+/// that are `enrolled`, and a line an image elsewhere.
+pub fn answered(
+    answers: &[Answer],
+    asked: &Asked,
+    names: &ClassNames,
+    enrolled: &[Label],
+    unit: f64,
+    remark: &str,
+    output: Output,
+) -> Result<()> {
+    let names = asked.classes.as_ref().map_or(names, |(_, names)| names);
     let score = asked
         .classes
         .as_ref()
-        .map(|_| Score::of(&answers, &gallery, names));
+        .map(|_| Score::of(answers, enrolled, names));
     let mut human = match &score {
         Some(score) => score.table()?,
-        None => lines(&answers, names, unit)?,
+        None => lines(answers, names, unit)?,
     };
-    human.push_str(&remarks(&answers, &gallery));
+    human.push_str(&remarks(answers, remark));
     let json: Vec<Value> = answers
         .iter()
         .map(|answer| told(answer, names, unit))
@@ -226,14 +261,15 @@ fn gallery_of(args: &IdentifyArgs, model: &Model<'_>, output: Output) -> Result<
 }
 
 /// Reads what is asked about: one folder of folders, or files and folders of them.
-fn asked(
-    args: &IdentifyArgs,
+pub fn asked(
+    paths: &[PathBuf],
+    picture_args: &PictureArgs,
     model: &Model<'_>,
     names: &ClassNames,
     output: Output,
 ) -> Result<Asked> {
-    let reader = reader(model, None, &args.pictures, output);
-    if let [folder] = args.images.as_slice()
+    let reader = reader(model, None, picture_args, output);
+    if let [folder] = paths
         && folder.is_dir()
         && !pictures::class_folders(folder)?.is_empty()
     {
@@ -245,7 +281,7 @@ fn asked(
         });
     }
     let (mut files, mut passed_over) = (Vec::new(), 0);
-    for path in &args.images {
+    for path in paths {
         let found = pictures::find(path)?;
         ensure!(
             !found.files.is_empty(),
@@ -256,7 +292,7 @@ fn asked(
         passed_over += found.passed_over;
     }
     let (width, height) = reader.size;
-    let read = pictures::read(&files, width, height, &args.pictures.options(output))?;
+    let read = pictures::read(&files, width, height, &picture_args.options(output))?;
     note_pictures(
         output,
         passed_over,
@@ -307,7 +343,7 @@ fn lines(answers: &[Answer], names: &ClassNames, unit: f64) -> Result<String> {
 }
 
 /// What there is to say about all answers.
-fn remarks(answers: &[Answer], gallery: &NamedGallery) -> String {
+fn remarks(answers: &[Answer], remark: &str) -> String {
     let mut text = String::new();
     let ties = answers.iter().filter(|answer| answer.is_tie()).count();
     if ties > 0 {
@@ -316,13 +352,7 @@ fn remarks(answers: &[Answer], gallery: &NamedGallery) -> String {
             answers.len()
         ));
     }
-    for (first, second) in gallery.identical() {
-        text.push_str(&format!(
-            "{} and {} are the same point in the gallery: look at their pictures\n",
-            gallery.names.get(first),
-            gallery.names.get(second)
-        ));
-    }
+    text.push_str(remark);
     let undecided = |answer: &Answer| answer.found.decision == Decision::Uncalibrated;
     if answers.iter().any(undecided) {
         text.push_str(
@@ -388,8 +418,7 @@ struct Score {
 }
 
 impl Score {
-    fn of(answers: &[Answer], gallery: &NamedGallery, names: &ClassNames) -> Self {
-        let enrolled = gallery.labels();
+    fn of(answers: &[Answer], enrolled: &[Label], names: &ClassNames) -> Self {
         let mut classes: std::collections::BTreeMap<Label, Tally> = Default::default();
         let mut decided = true;
         for answer in answers {

@@ -6,6 +6,7 @@ mod choice;
 #[cfg(feature = "torch")]
 mod claim;
 mod data;
+mod device;
 mod embed;
 mod eval;
 mod few_shot;
@@ -83,6 +84,7 @@ enum Command {
     #[cfg(feature = "torch")]
     Import(Box<import::Args>),
     Gallery(gallery::Args),
+    Device(Box<device::Args>),
     Inspect(inspect::Args),
     Plot(plot::Args),
     Repack(repack::Args),
@@ -146,6 +148,7 @@ fn dispatch(command: Command, output: Output) -> Result<()> {
         #[cfg(feature = "torch")]
         Command::Import(args) => import::run(&args, output),
         Command::Gallery(args) => gallery::run(&args, output),
+        Command::Device(args) => device::run(&args, output),
         Command::Inspect(args) => inspect::run(&args, output),
         Command::Plot(args) => plot::run(&args, output),
         Command::Repack(args) => repack::run(&args, output),

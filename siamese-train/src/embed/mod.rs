@@ -1,5 +1,6 @@
 //! From images to points, through the integer path of the core.
 
+pub mod golden;
 pub mod points;
 
 use std::fmt::Display;

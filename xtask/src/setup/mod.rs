@@ -6,6 +6,7 @@
 mod debian;
 mod libtorch;
 mod qemu;
+mod rp2040js;
 mod rust;
 
 use anyhow::Result;
@@ -19,6 +20,8 @@ Every other command does this by itself, as far as it needs it. In this order:
              and rustfmt
   QEMU       the Debian packages qemu-system-arm and qemu-system-misc (RISC-V), to run the
              firmware without a board
+  rp2040js   version 1.4.1 by npm, and Node.js if it is missing: to run the firmware of
+             the Raspberry Pi Pico; `setup` and `test` alone need it
   libtorch   version 2.13, for training: the folder that LIBTORCH names; else what an
              earlier run left in target/libtorch; else 540 MB from PyPI, which need
              510 MB in target/libtorch, and as much again while they are unpacked
@@ -31,15 +34,19 @@ With a libtorch of your own nothing of it is downloaded:
 pub enum Need {
     /// The bare-metal targets, clippy and rustfmt.
     Rust,
-    /// An emulator of boards.
+    /// The emulator of most boards.
     Qemu,
+    /// The one of the Raspberry Pi Pico.
+    Rp2040js,
     /// libtorch and a C++ compiler, for everything that compiles `tch`.
     Libtorch,
 }
 
 impl Need {
     /// All of it.
-    pub const ALL: &[Self] = &[Self::Rust, Self::Qemu, Self::Libtorch];
+    pub const ALL: &[Self] = &[Self::Rust, Self::Qemu, Self::Rp2040js, Self::Libtorch];
+    /// What training, and a board to try it on, need.
+    pub const DEMO: &[Self] = &[Self::Rust, Self::Qemu, Self::Libtorch];
 }
 
 /// Prepares what is needed.
@@ -47,6 +54,7 @@ pub fn run(workspace: &Workspace, needs: &[Need]) -> Result<()> {
     needs.iter().try_for_each(|need| match need {
         Need::Rust => rust::prepare(workspace),
         Need::Qemu => qemu::prepare(),
+        Need::Rp2040js => rp2040js::prepare(workspace),
         Need::Libtorch => libtorch::prepare(workspace),
     })
 }

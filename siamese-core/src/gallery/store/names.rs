@@ -267,7 +267,6 @@ impl Job for Load<'_> {
     fn next(&mut self, ok: bool) -> Op {
         match self.stage {
             Stage::Begin => self.stage = Stage::Look(0),
-            Stage::Done => {}
             _ => {
                 let (_, length) = self.look.wants().unwrap_or_default();
                 let read = ok.then(|| self.block.part(length) as &[u8]);
@@ -514,7 +513,6 @@ impl Job for Save<'_> {
                 self.done(ok, 0, self.wiped());
                 self.stage = Stage::Done;
             }
-            Stage::Done => {}
             _ => {
                 let (_, length) = self.look.wants().unwrap_or_default();
                 let read = ok.then(|| self.block.part(length) as &[u8]);

@@ -1,0 +1,314 @@
+//! Raspberry Pi Pico and other boards with an RP2040 and its flash of 2 MiB: UART0 on
+//! GP0 (TX) and GP1 (RX), 115,200 baud, the core at 125 MHz. Emulated by rp2040js.
+//!
+//! Addresses and bits are those of the RP2040's datasheet.
+
+use core::ops::Range;
+
+use cortex_m::interrupt;
+use embedded_storage::nor_flash::{
+    ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
+};
+
+use super::facts::{FLASH, STORE, TICK_HZ, UART, UART_LINE};
+use super::interrupt::{Line, sleep_until};
+use super::register::Register;
+
+/// The second stage of booting, which the ROM copies to RAM and runs: it lets the
+/// processor read the flash by four lines.
+#[unsafe(link_section = ".boot2")]
+#[used]
+static SECOND_STAGE: [u8; 256] = rp2040_boot2::BOOT_LOADER_W25Q080;
+
+/// A register.
+const fn register(address: usize) -> Register {
+    // SAFETY: all callers name a register of the datasheet's, none of which starts a
+    // transfer.
+    unsafe { Register::at(address) }
+}
+
+/// Where writing sets the bits that are 1.
+const SET: usize = 0x2000;
+/// Where writing clears them.
+const CLEAR: usize = 0x3000;
+
+const CLOCKS: usize = 0x4000_8000;
+const RESETS: usize = 0x4000_C000;
+const PINS: usize = 0x4001_4000;
+const CRYSTAL: usize = 0x4002_4000;
+const PLL: usize = 0x4002_8000;
+
+/// Pins, pads, PLL and UART0 in the reset controller.
+const WANTED: u32 = (1 << 5) | (1 << 8) | (1 << 12) | (1 << 22);
+
+/// Waits until all of these bits are set.
+fn wait_for(state: &Register, bits: u32) {
+    while state.read() & bits != bits {}
+}
+
+/// From the ring oscillator to 125 MHz: the crystal's 12 MHz, times 125, through 6 and 2.
+fn start_clocks() {
+    const FROM_PLL: u32 = 1;
+    let [reference, system] = [0x30, 0x3C].map(|at| register(CLOCKS + at));
+    let [reference_is, system_is] = [0x38, 0x44].map(|at| register(CLOCKS + at));
+    // Off the PLL, which may run already if a debugger has started the program.
+    system.write(0);
+    wait_for(&system_is, 1 << 0);
+
+    // A millisecond for the crystal, in units of 256 periods.
+    register(CRYSTAL + 0x0C).write(47);
+    register(CRYSTAL).write(0x00FA_BAA0);
+    wait_for(&register(CRYSTAL + 0x04), 1 << 31);
+    reference.write(2);
+    wait_for(&reference_is, 1 << 2);
+
+    register(RESETS + SET).write(1 << 12);
+    register(RESETS + CLEAR).write(WANTED);
+    wait_for(&register(RESETS + 0x08), WANTED);
+    register(PLL).write(1);
+    register(PLL + 0x08).write(125);
+    // Power and the oscillator on; then, when it is locked, the dividers.
+    register(PLL + 0x04 + CLEAR).write((1 << 0) | (1 << 5));
+    wait_for(&register(PLL), 1 << 31);
+    register(PLL + 0x0C).write((6 << 16) | (2 << 12));
+    register(PLL + 0x04 + CLEAR).write(1 << 3);
+    system.write(FROM_PLL);
+    wait_for(&system_is, 1 << FROM_PLL);
+    // The peripherals' clock: the system's.
+    register(CLOCKS + 0x48).write(1 << 11);
+}
+
+/// UART0, a PL011 with room for 32 bytes each way.
+pub struct Uart {
+    data: Register,
+    flags: Register,
+}
+
+/// Flags: nothing was received.
+const RX_EMPTY: u32 = 1 << 4;
+/// Flags: there is no room for another byte.
+const TX_FULL: u32 = 1 << 5;
+/// Flags: bytes are being sent.
+const BUSY: u32 = 1 << 3;
+/// 64ths of clocks in a sixteenth of a bit, rounded.
+const BAUD_DIVISOR: u32 = (TICK_HZ * 4 + 115_200 / 2) / 115_200;
+
+impl Uart {
+    /// Starts the clocks and the UART.
+    pub fn new() -> Self {
+        start_clocks();
+        let at = |offset: usize| register(UART + offset);
+        at(0x24).write(BAUD_DIVISOR / 64);
+        at(0x28).write(BAUD_DIVISOR % 64);
+        // 8 bits, with the room for more than one byte.
+        at(0x2C).write(0b111 << 4);
+        // An interrupt at 4 bytes, or when no more have come for a while.
+        at(0x34).write(0);
+        at(0x38).write((1 << 4) | (1 << 6));
+        // On, to send and to receive.
+        at(0x30).write((0b11 << 8) | 1);
+        for pin in [0x04, 0x0C] {
+            register(PINS + pin).write(2);
+        }
+        Self {
+            data: at(0),
+            flags: at(0x18),
+        }
+    }
+
+    /// Whether there is a byte to take.
+    pub fn has_byte(&self) -> bool {
+        self.flags.read() & RX_EMPTY == 0
+    }
+
+    /// Sleeps until there is one, or any interrupt.
+    pub fn doze(&mut self) {
+        sleep_until(Line(UART_LINE), || self.has_byte());
+    }
+
+    /// Takes a byte.
+    pub fn take(&mut self) -> u8 {
+        self.data.read() as u8
+    }
+
+    /// Waits until a byte can be sent, and sends it.
+    pub fn write(&mut self, byte: u8) {
+        while self.flags.read() & TX_FULL != 0 {}
+        self.data.write(byte.into());
+    }
+
+    /// Waits until all bytes are sent.
+    pub fn flush(&mut self) {
+        while self.flags.read() & BUSY != 0 {}
+    }
+}
+
+/// Resets all of the chip but its oscillators, by the watchdog.
+pub fn reset() -> ! {
+    interrupt::disable();
+    register(0x4001_0008).write(0x0001_FFFC);
+    register(0x4005_8000 + SET).write(1 << 31);
+    loop {
+        cortex_m::asm::nop();
+    }
+}
+
+/// The part of the flash that programs leave free, at its end.
+pub struct Flash {
+    rom: Rom,
+}
+
+/// Bytes that are erased at once.
+const SECTOR: u32 = 4096;
+/// Bytes that are written at once.
+const PAGE: usize = 256;
+
+impl Flash {
+    /// The gallery's part of it.
+    pub const GALLERY: Range<u32> = 0..4 * SECTOR;
+    /// The part of the labels' names.
+    #[cfg(feature = "names")]
+    pub const NAMES: Range<u32> = Self::GALLERY.end..6 * SECTOR;
+
+    /// The flash, if the chip's ROM can write it.
+    pub fn open() -> Option<Self> {
+        Some(Self { rom: Rom::find()? })
+    }
+}
+
+/// Functions of the chip's ROM.
+struct Rom {
+    connect: extern "C" fn(),
+    leave_reading: extern "C" fn(),
+    erase: extern "C" fn(u32, u32, u32, u8),
+    program: extern "C" fn(u32, *const [u8; PAGE], u32),
+    empty_cache: extern "C" fn(),
+}
+
+impl Rom {
+    /// Finds the functions.
+    fn find() -> Option<Self> {
+        /// A function's address by its two letters; 0 if there is none.
+        fn find(letters: &[u8; 2]) -> Option<usize> {
+            type Lookup = extern "C" fn(*const u16, u32) -> usize;
+            // SAFETY: the ROM has, at 0x14 and 0x18, the addresses of its table of
+            // functions and of a function that looks them up.
+            let (table, lookup) = unsafe {
+                let at =
+                    |address: usize| core::ptr::without_provenance::<u16>(address).read_volatile();
+                let lookup = core::ptr::without_provenance::<()>(at(0x18).into());
+                (at(0x14), core::mem::transmute::<*const (), Lookup>(lookup))
+            };
+            let table = core::ptr::without_provenance(table.into());
+            let found = lookup(table, u16::from_le_bytes(*letters).into());
+            (found != 0).then_some(found)
+        }
+        macro_rules! function {
+            ($letters:literal, $kind:ty) => {{
+                let address = core::ptr::without_provenance::<()>(find($letters)?);
+                // SAFETY: the function of these letters is of this kind.
+                unsafe { core::mem::transmute::<*const (), $kind>(address) }
+            }};
+        }
+        Some(Self {
+            connect: function!(b"IF", extern "C" fn()),
+            leave_reading: function!(b"EX", extern "C" fn()),
+            erase: function!(b"RE", extern "C" fn(u32, u32, u32, u8)),
+            program: function!(b"RP", extern "C" fn(u32, *const [u8; PAGE], u32)),
+            empty_cache: function!(b"FC", extern "C" fn()),
+        })
+    }
+
+    /// Changes the flash, which nobody can read meanwhile, not even the processor its
+    /// program: this stands in RAM, and calls nothing that doesn't.
+    #[unsafe(link_section = ".data.change")]
+    #[inline(never)]
+    fn change(&self, at: u32, change: &Change<'_>, restore: extern "C" fn()) {
+        (self.connect)();
+        (self.leave_reading)();
+        match change {
+            // A sector by its own command, 0x20; larger blocks by 0xD8.
+            Change::Erase(bytes) => (self.erase)(at, *bytes, 1 << 16, 0xD8),
+            Change::Program(page) => (self.program)(at, &raw const **page, PAGE as u32),
+        }
+        (self.empty_cache)();
+        restore();
+    }
+
+    /// [`change`](Self::change), without interrupts, whose handlers are in flash.
+    fn apply(&self, at: u32, change: &Change<'_>) {
+        let mut second_stage = [0u32; 64];
+        let words = SECOND_STAGE.chunks_exact(4);
+        for (word, bytes) in second_stage.iter_mut().zip(words) {
+            *word = u32::from_le_bytes(bytes.try_into().unwrap_or_default());
+        }
+        // The lowest bit says that it is Thumb code.
+        let code = second_stage.as_ptr().wrapping_byte_add(1);
+        // SAFETY: it is the code of the second stage, which returns to its caller if it
+        // has one, and finds all of its constants beside it.
+        let restore = unsafe { core::mem::transmute::<*const u32, extern "C" fn()>(code) };
+        interrupt::free(|_| self.change(at, change, restore));
+    }
+}
+
+/// What is done to the flash.
+enum Change<'a> {
+    /// Erases so many bytes.
+    Erase(u32),
+    /// Clears the bits that are 0 in a page.
+    Program(&'a [u8; PAGE]),
+}
+
+impl ErrorType for Flash {
+    type Error = NorFlashErrorKind;
+}
+
+impl ReadNorFlash for Flash {
+    const READ_SIZE: usize = 1;
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        check_read(self, offset, bytes.len())?;
+        let from = core::ptr::without_provenance::<u8>(FLASH + (STORE.start + offset) as usize);
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            // SAFETY: this part of the flash is memory that nothing else refers to;
+            // the read is volatile because `change` changes it.
+            *byte = unsafe { from.wrapping_add(index).read_volatile() };
+        }
+        Ok(())
+    }
+
+    fn capacity(&self) -> usize {
+        STORE.len()
+    }
+}
+
+impl NorFlash for Flash {
+    const WRITE_SIZE: usize = 4;
+    const ERASE_SIZE: usize = SECTOR as usize;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
+        check_erase(self, from, to)?;
+        self.rom
+            .apply(STORE.start + from, &Change::Erase(to - from));
+        Ok(())
+    }
+
+    fn write(&mut self, offset: u32, mut bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+        check_write(self, offset, bytes.len())?;
+        let mut at = STORE.start + offset;
+        while !bytes.is_empty() {
+            // What isn't to be written stays as it is under ones.
+            let mut page = [0xFF; PAGE];
+            let from = at as usize % PAGE;
+            let room = page.get_mut(from..).unwrap_or_default();
+            let count = room.len().min(bytes.len());
+            for (to, &byte) in room.iter_mut().zip(bytes) {
+                *to = byte;
+            }
+            self.rom.apply(at - from as u32, &Change::Program(&page));
+            bytes = bytes.get(count..).unwrap_or_default();
+            at += count as u32;
+        }
+        Ok(())
+    }
+}
