@@ -418,6 +418,38 @@ fn halves_are_as_described() {
     }
 }
 
+/// The first save leaves alone what can't be read now, as that may be all that there is;
+/// should its own half fail, it takes the other one.
+#[test]
+fn the_first_save_chooses_its_half() {
+    let names = &history()[0];
+    let (first, second) = (START, START + HALF);
+    for (spoilt, half) in [
+        (&[][..], first),
+        (&[first][..], second),
+        (&[second][..], first),
+        (&[first, second][..], first),
+    ] {
+        for fails in [false, true] {
+            let mut flash = Words::<4>::new();
+            for &at in spoilt {
+                flash.spoil(at..at + 1);
+            }
+            if fails {
+                flash.fail_write(1);
+            }
+            save(&mut flash, names).unwrap();
+            assert_eq!(load(&mut flash), Ok(Some(names.clone())));
+            let used = if fails { first + second - half } else { half };
+            let blank = |at: usize| flash.bytes()[at..][..HALF].iter().all(|&byte| byte == 0xFF);
+            assert!(
+                !blank(used) && blank(first + second - used),
+                "{spoilt:?}, {fails}"
+            );
+        }
+    }
+}
+
 #[test]
 fn generations_are_serial_numbers() {
     let states = history();

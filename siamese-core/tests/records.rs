@@ -86,7 +86,35 @@ fn a_gallery_is_rebuilt_from_its_entries() {
     }
     let mut short = [0; Small::ENTRY_MAX - 1];
     let needed = Small::ENTRY_MAX;
-    assert_eq!(here.entry_to_bytes(0, &mut short), Err(NoRoom { needed }));
+    let error = here.entry_to_bytes(0, &mut short).unwrap_err();
+    assert_eq!(error, NoRoom { needed });
+    assert!(error.to_string().contains("needs 64 bytes"), "{error}");
+}
+
+/// Of as many coordinates as there are fields before them, and of others.
+#[test]
+fn records_of_any_number_of_coordinates_are_read() {
+    let mut gallery = Gallery::<3, 2>::for_fingerprint(7);
+    for example in [[1, 5, -7], [2, 6, -8]] {
+        gallery.enrol(4, &Embedding(example)).unwrap();
+    }
+    let mut buffer = [0; Gallery::<3, 2>::STORED_MAX];
+    let good = gallery.to_bytes(&mut buffer).unwrap().to_vec();
+    let record = Record::read(&good).unwrap();
+    assert_eq!((record.dim(), record.entries()), (3, 1));
+    // Means of two examples leave a remainder of 0 or -1, here of -1 each.
+    for coordinate in 0..3 {
+        let mut bad = good.clone();
+        let at = 48 + 4 + 2 * (3 + coordinate);
+        assert_eq!(bad[at..at + 2], [0xFF, 0xFF]);
+        bad[at] = 0xF0;
+        assert_eq!(Record::read(&sealed(bad)).err(), Some(LoadError::Contents));
+    }
+    // None at all.
+    let empty = Gallery::<3, 2>::for_fingerprint(7);
+    let mut none = empty.to_bytes(&mut buffer).unwrap().to_vec();
+    none[10] = 0;
+    assert_eq!(Record::read(&sealed(none)).err(), Some(LoadError::Contents));
 }
 
 #[test]
