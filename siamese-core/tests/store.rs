@@ -705,6 +705,16 @@ fn records_that_no_save_writes_are_refused() {
         .enrol_exemplar(entry.label(), &entry.point())
         .unwrap();
     assert_eq!(refused(&pair), Ok(Some(expected)));
+    // A mean that is none of its examples, in one of two entries: both are written.
+    let two = &states[1];
+    assert_eq!(two.entries().len(), 2);
+    let mut impossible = record(two, 1);
+    impossible[48 + 4 + 4] ^= 0x40;
+    reseal(&mut impossible);
+    let mut flash = holding([&impossible, &[]]);
+    assert_eq!(load(&mut flash), contents);
+    save(&mut flash, two).unwrap();
+    assert_eq!(load(&mut flash), Ok(Some(two.clone())));
     // One that builds upon nothing, later than a whole one of the other slot.
     let mut orphan = record(&empty(), 2);
     orphan[40] = 1;
@@ -1091,6 +1101,14 @@ fn what_follows_a_log_is_mended_if_it_may_hide_something() {
     flash.rot(START + 128, 1);
     let saved = save(&mut flash, &gallery).unwrap();
     assert_eq!((saved.written, saved.erased), (128, 256));
+    assert_eq!(save(&mut flash, &gallery).unwrap().written, 0);
+    assert_eq!(load(&mut flash), Ok(Some(gallery.clone())));
+
+    // The other slot can't be read: what may be there is left behind, once.
+    let mut flash = Words::<64>::new();
+    save(&mut flash, &gallery).unwrap();
+    flash.spoil(START + SLOT..START + SLOT + 1);
+    assert_eq!(save(&mut flash, &gallery).unwrap().written, 64);
     assert_eq!(save(&mut flash, &gallery).unwrap().written, 0);
     assert_eq!(load(&mut flash), Ok(Some(gallery.clone())));
 

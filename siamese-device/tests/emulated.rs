@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use object::{Object, ObjectSection};
+use siamese_build::UartKind;
 use siamese_core::Model;
 use siamese_device::firmware::{Board, Core, Footprint, model_of_elf, model_range};
 use siamese_device::{Device, Error, Reference};
@@ -349,17 +350,44 @@ fn damaged(random: &mut Random, pixels: usize) -> Vec<u8> {
 
 #[test]
 fn five_thousand_answers_are_right_among_damaged_frames() {
+    among_damaged_frames(Board::Mps2An386, 5_000);
+}
+
+#[test]
+fn a_picos_answers_are_right_among_damaged_frames() {
+    among_damaged_frames(Board::Pico, 5_000);
+}
+
+/// A board of each other kind of UART; as many with `SIAMESE_FULL`.
+#[test]
+fn other_uarts_answers_are_right_among_damaged_frames() {
+    let full = std::env::var_os("SIAMESE_FULL").is_some();
+    let requests = if full { 5_000 } else { 500 };
+    let seen = [Board::Mps2An386, Board::Pico].map(|board| board.uart().kind);
+    let mut kinds = seen.to_vec();
+    for board in Board::emulated() {
+        let kind = board.uart().kind;
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+            among_damaged_frames(board, requests);
+        }
+    }
+    assert_eq!(kinds.len(), UartKind::ALL.len());
+}
+
+/// Asks so often, each time after a frame that is damaged in one way or another.
+fn among_damaged_frames(board: Board, wanted: usize) {
     // Small images: the line is what takes the time.
     let bytes = small_image_model();
     let model = Model::parse(&bytes).unwrap();
     let pixels = model.header().input.pixels();
     let images = random_images(64, pixels, 12);
     let expected: Vec<_> = images.iter().map(|image| on_host(&model, image)).collect();
-    let elf = build_with(&bytes, Board::Mps2An386);
-    let mut device = start(&elf, Board::Mps2An386);
+    let elf = build_with(&bytes, board);
+    let mut device = start(&elf, board);
     let mut random = Random::new(13);
     let (mut enrolled, mut requests, started) = (0, 0, Instant::now());
-    while requests < 5_000 {
+    while requests < wanted {
         device.send_bytes(&damaged(&mut random, pixels)).unwrap();
         let at = random.below(64) as usize;
         match requests % 4 {
@@ -392,7 +420,7 @@ fn five_thousand_answers_are_right_among_damaged_frames() {
     let listed = device.entries().unwrap();
     assert_eq!((listed.len(), listed[0].examples), (1, enrolled));
     println!(
-        "{requests} requests in {:.0} s",
+        "{board}: {requests} requests in {:.0} s",
         started.elapsed().as_secs_f64()
     );
 }

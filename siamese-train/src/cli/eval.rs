@@ -80,10 +80,13 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     ));
     let gallery_points = embed(&gallery, "gallery")?;
     let query_points = embed(&queries, "query")?;
+    // Many images take minutes: their number counts squared.
+    let bar = output.progress().waiting("eval", "comparing");
     let evaluation = evaluate(
         Labelled::new(&gallery_points, &gallery.labels)?,
         Labelled::new(&query_points, &queries.labels)?,
     )?;
+    bar.finish_and_clear();
     let title = format!("{} on {} images", file.model().header().name, queries.len());
     let mut human = table(&title, &evaluation, &names)?;
     writeln!(
