@@ -597,8 +597,11 @@ fn another_models_gallery_is_refused_and_replaced() {
     assert_eq!(loaded.user_thresholds(), Thresholds::NONE);
     assert!(error.to_string().contains("another model"), "{error}");
 
-    // It is replaced, also in the same log, and the other way round.
-    for gallery in [&here, &theirs, &here, &theirs, &theirs, &here] {
+    // It is replaced, also in the same log, and the other way round; also by the same
+    // entries.
+    let mut same = Small::new(&other).unwrap();
+    same.enrol(3, &Embedding([4, 5])).unwrap();
+    for gallery in [&here, &theirs, &here, &theirs, &theirs, &here, &same, &here] {
         store.save(gallery).unwrap();
         let mut loaded = gallery.clone();
         loaded.forget(1);
@@ -709,9 +712,10 @@ fn records_that_no_save_writes_are_refused() {
     let two = &states[1];
     assert_eq!(two.entries().len(), 2);
     let mut impossible = record(two, 1);
-    impossible[48 + 4 + 4] ^= 0x40;
+    impossible[48 + 12 + 4 + 4] ^= 0x40;
     reseal(&mut impossible);
-    let mut flash = holding([&impossible, &[]]);
+    let mut flash = Words::<4>::new();
+    flash.write(START as u32, &impossible).unwrap();
     assert_eq!(load(&mut flash), contents);
     save(&mut flash, two).unwrap();
     assert_eq!(load(&mut flash), Ok(Some(two.clone())));
@@ -1212,4 +1216,33 @@ fn the_first_save_chooses_its_slot() {
             assert!(!blank(used) && blank(first + second - used));
         }
     }
+}
+
+/// What must be erased before a record is longer than what is read at once.
+#[test]
+fn a_long_record_is_appended() {
+    let mut flash = TestFlash::<1, 4, 4096, 8192>::new();
+    let mut gallery = Gallery::<2, 60>::for_fingerprint(1);
+    for step in 0..2 {
+        for label in 0..60 {
+            gallery.enrol(label, &Embedding([step * 3, 1])).unwrap();
+        }
+        let mut store = GalleryStore::new(&mut flash, 0..8192).unwrap();
+        let saved = store.save(&gallery).unwrap();
+        assert_eq!(saved.written, 52 + 60 * 12);
+        assert_eq!(saved.erased, if step == 0 { 4096 } else { 0 });
+        let mut found = Gallery::for_fingerprint(1);
+        assert_eq!(store.load(&mut found), Ok(true));
+        assert_eq!(found, gallery);
+    }
+    // All of the place is looked at, to its last byte.
+    gallery.enrol(0, &Embedding([7, 7])).unwrap();
+    gallery.enrol(59, &Embedding([7, 7])).unwrap();
+    flash.rot(3 * 772 - 4, 1);
+    let mut store = GalleryStore::new(&mut flash, 0..8192).unwrap();
+    let saved = store.save(&gallery);
+    let mut found = Gallery::for_fingerprint(1);
+    assert_eq!(store.load(&mut found), Ok(true));
+    assert!(saved.is_ok() && found == gallery);
+    assert_eq!(flash.counts().overwrites, 0);
 }

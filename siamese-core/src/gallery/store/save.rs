@@ -360,12 +360,13 @@ impl<const D: usize, const N: usize> Job for Save<'_, D, N> {
             }
             Stage::Blank(at, end) => {
                 let length = ((end - at) as usize).min(Block::SIZE);
+                let next = at + length as u32;
                 if !ok || self.block.part(length).iter().any(|&byte| byte != 0xFF) {
                     self.failed();
-                } else if at + length as u32 == end {
+                } else if next == end {
                     self.erase_or_write();
                 } else {
-                    self.stage = Stage::Blank(at + length as u32, end);
+                    self.stage = Stage::Blank(next, end);
                 }
             }
             Stage::Erase => {
