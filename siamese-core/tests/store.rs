@@ -848,6 +848,14 @@ impl NorFlash for Protected {
 }
 
 #[test]
+fn what_a_flash_holds_is_written_though_it_looks_erased() {
+    let mut flash = Words::<8>::holding([0xFF; CAPACITY]);
+    assert_eq!(flash.write(0, &[1; 8]), Err(Fault::NotErased));
+    flash.erase(0, ERASE as u32).unwrap();
+    assert_eq!(flash.write(0, &[1; 8]), Ok(()));
+}
+
+#[test]
 fn a_flash_that_keeps_nothing_is_found_out() {
     let states = history();
     let older = [record(&states[0], 1), record(&states[1], 2)];
@@ -1122,6 +1130,15 @@ fn what_follows_a_log_is_mended_if_it_may_hide_something() {
     let saved = save(&mut flash, &gallery).unwrap();
     assert_eq!((saved.written, saved.erased), (128, 512));
     assert_eq!(flash.bytes()[START + SLOT], 0xFF);
+    assert_eq!(load(&mut flash), Ok(Some(gallery.clone())));
+
+    // Behind the place of the next record nothing is read.
+    let mut flash = Words::<4>::new();
+    save(&mut flash, &gallery).unwrap();
+    flash.spoil(START + 100 + 64..START + ERASE);
+    gallery.enrol(0, &Embedding([5, 2])).unwrap();
+    let saved = save(&mut flash, &gallery).unwrap();
+    assert_eq!((saved.written, saved.erased), (64, 0));
     assert_eq!(load(&mut flash), Ok(Some(gallery.clone())));
 }
 
