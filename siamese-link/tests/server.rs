@@ -1030,6 +1030,12 @@ fn a_picture_comes_in_parts_that_may_come_twice() {
     let (expected, found) = (70, 30);
     assert_eq!(half, refused(PictureError::Pixels { expected, found }));
     assert_eq!(asked(&mut core, part(20, 70)), picture(70));
+    // What has come stays as it is, up to its last byte, whatever comes in its place.
+    let other = Request::PicturePart {
+        from: 60,
+        pixels: &[20; 10],
+    };
+    assert_eq!(asked(&mut core, other), picture(70));
     let more = Request::PicturePart {
         from: 70,
         pixels: &[1],

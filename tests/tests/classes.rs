@@ -248,6 +248,74 @@ fn identical_prototypes_and_ties_get_a_remark() {
 }
 
 #[test]
+fn a_threshold_is_a_distance() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let examples = write_folders(&path("examples"), &[1, 8], 3, 0, word);
+    let asked = write_folders(&path("asked"), &[1, 8], 4, 100, |_| "asked".to_owned());
+    let gallery = path("my.gallery");
+    let small = |name: &str| {
+        let mut command = siamese_train();
+        command
+            .args([name, "--json", "--model"])
+            .arg(model_path("small.siam"))
+            .arg("--gallery")
+            .arg(&gallery);
+        command
+    };
+    succeed(small("enrol").arg(&examples));
+    let decisions = |threshold: f64| -> Vec<(f64, String)> {
+        let threshold = threshold.to_string();
+        let asked = asked.join("asked");
+        let answers = json(
+            small("identify")
+                .arg(asked)
+                .args(["--threshold", &threshold]),
+        );
+        let answers = answers.as_array().unwrap().iter();
+        answers
+            .map(|answer| {
+                let decision = answer["decision"].as_str().unwrap().to_owned();
+                (answer["distance"].as_f64().unwrap(), decision)
+            })
+            .collect()
+    };
+    let mut distances: Vec<f64> = decisions(1e3).into_iter().map(|found| found.0).collect();
+    distances.sort_by(f64::total_cmp);
+    let middle = (distances[3] + distances[4]) / 2.0;
+    assert!(distances[3] < middle && middle < distances[4]);
+    for (distance, decision) in decisions(middle) {
+        let expected = if distance < middle {
+            "accepted"
+        } else {
+            "rejected"
+        };
+        assert_eq!(decision, expected, "{distance} and {middle}");
+    }
+}
+
+/// An option from before `--ink`, which scripts still use.
+#[test]
+fn invert_means_dark_ink() {
+    let folder = tempfile::tempdir().unwrap();
+    // Bright ink on a dark ground: whoever says otherwise is believed.
+    let pictures = write_folders(&folder.path().join("bright"), &[2, 7], 2, 0, word);
+    let embedded = |options: &[&str]| {
+        let out = folder.path().join("embed.txt");
+        let mut embed = siamese_train();
+        embed
+            .args(["embed", "--model"])
+            .arg(model_path("small.siam"));
+        embed.arg("--images").arg(&pictures).args(options);
+        succeed(embed.arg("--out").arg(&out));
+        fs::read(out).unwrap()
+    };
+    let dark = embedded(&["--ink", "dark"]);
+    assert_eq!(embedded(&["--invert"]), dark);
+    assert_ne!(embedded(&[]), dark);
+}
+
+#[test]
 fn more_than_256_classes_are_enrolled_and_known_again() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("many");
