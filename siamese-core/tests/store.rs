@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::fixed_parts;
-use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
+use embedded_storage::nor_flash::{NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
 use proptest::prelude::*;
 use siamese_core::checksum::checksum;
 use siamese_core::gallery::test_flash::{Fault, Tear, TestFlash};
@@ -844,6 +844,42 @@ impl NorFlash for Protected {
 
     fn write(&mut self, _: u32, _: &[u8]) -> Result<(), Fault> {
         Ok(())
+    }
+}
+
+#[test]
+fn the_test_flash_tells_its_faults() {
+    let mut flash = Words::<8>::new();
+    let end = CAPACITY as u32;
+    for (fault, kind, words, found) in [
+        (
+            Fault::NotAligned,
+            NorFlashErrorKind::NotAligned,
+            "multiple of the unit",
+            [flash.write(4, &[0; 8]), flash.erase(8, end)],
+        ),
+        (
+            Fault::OutOfBounds,
+            NorFlashErrorKind::OutOfBounds,
+            "outside",
+            [flash.write(end, &[0; 8]), flash.erase(0, 2 * end)],
+        ),
+    ] {
+        assert_eq!(found, [Err(fault), Err(fault)]);
+        assert_eq!(fault.kind(), kind);
+        assert!(fault.to_string().contains(words), "{fault}");
+    }
+    // What a power cut has torn can't be read on flash with error correction.
+    for ecc in [false, true] {
+        let mut flash = Words::<8>::new();
+        flash.set_ecc(ecc);
+        flash.cut_power(0, Tear::Half(1));
+        assert_eq!(flash.write(0, &[0; 8]), Err(Fault::PowerLost));
+        assert_eq!(flash.read(0, &mut [0]), Err(Fault::PowerLost));
+        assert_eq!(Fault::PowerLost.kind(), NorFlashErrorKind::Other);
+        flash.restore_power();
+        let read = if ecc { Err(Fault::Unreadable) } else { Ok(()) };
+        assert_eq!(flash.read(0, &mut [0]), read);
     }
 }
 
