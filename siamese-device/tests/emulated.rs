@@ -362,7 +362,7 @@ fn a_picos_answers_are_right_among_damaged_frames() {
 #[test]
 fn other_uarts_answers_are_right_among_damaged_frames() {
     let full = std::env::var_os("SIAMESE_FULL").is_some();
-    let requests = if full { 5_000 } else { 500 };
+    let requests = if full { 5_000 } else { 250 };
     let seen = [Board::Mps2An386, Board::Pico].map(|board| board.uart().kind);
     let mut kinds = seen.to_vec();
     for board in Board::emulated() {

@@ -4,7 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use siamese_tests::{layers, model_path, siamese_train, succeed, test_images, write_dataset};
+use siamese_core::image::Input;
+use siamese_core::model::{Header, LayerParts, Scales, encode, encoded_len};
+use siamese_core::requantise::Requantise;
+use siamese_tests::{fail, layers, model_path, siamese_train, succeed, test_images, write_dataset};
 use siamese_train::embed::ModelFile;
 
 #[test]
@@ -20,6 +23,7 @@ fn every_command_explains_itself() {
         "enrol",
         "identify",
         "gallery",
+        "device",
         "inspect",
         "plot",
         "repack",
@@ -67,6 +71,65 @@ fn a_repacked_model_gives_the_same_points_and_comes_back() {
             fs::read(&stored).unwrap()
         );
     }
+}
+
+/// A model whose weights and biases are large: their sums don't fit the halves of a
+/// word, in which one order adds two rows at once.
+fn heavy_model() -> Vec<u8> {
+    let header = Header {
+        name: "heavy",
+        input: Input::MNIST,
+        sizes: [8, 8, 2],
+        scales: Scales {
+            hidden: [0.01; 2],
+            embedding: 0.001,
+        },
+        training_digest: [0; 32],
+        quality: None,
+        calibration: None,
+    };
+    let requantise = Requantise::new(1 << 30, 44).unwrap();
+    let layers = header.shapes().map(|(inputs, outputs)| {
+        let rows = (vec![1 << 29; outputs], vec![requantise; outputs]);
+        (vec![127; inputs * outputs], rows)
+    });
+    let parts = layers
+        .each_ref()
+        .map(|(weights, (biases, requantise))| LayerParts {
+            weights,
+            biases,
+            requantise,
+        });
+    let mut file = vec![0; encoded_len(&header).unwrap()];
+    encode(&header, &parts, &mut file).unwrap();
+    file
+}
+
+#[test]
+fn weights_too_large_for_an_order_are_refused_and_stay_in_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let (heavy, packed) = (
+        folder.path().join("heavy.siam"),
+        folder.path().join("p.siam"),
+    );
+    fs::write(&heavy, heavy_model()).unwrap();
+    let repack = |core: &str| {
+        let mut command = siamese_train();
+        command
+            .args(["repack", "--for", core, "--model"])
+            .arg(&heavy);
+        command.arg("--out").arg(&packed);
+        command
+    };
+    let message = fail(&mut repack("cortex-m4"));
+    assert!(message.contains("too large for the order"), "{message}");
+    assert!(
+        message.contains("cortex-m4") && message.contains("interleaved"),
+        "{message}"
+    );
+    assert!(!packed.exists());
+    succeed(&mut repack("rv32imac"));
+    assert_eq!(fs::read(&packed).unwrap(), heavy_model());
 }
 
 #[test]
@@ -604,14 +667,12 @@ mod train {
         let folder = tempfile::tempdir().unwrap();
         interrupt(&mut train(folder.path(), "5", "m", "500"));
 
-        let message =
-            siamese_tests::fail(train(folder.path(), "5", "m", "500").args(["--dim", "3"]));
+        let message = fail(train(folder.path(), "5", "m", "500").args(["--dim", "3"]));
         assert!(
             message.contains("m.partial.safetensors") && message.contains("--fresh"),
             "{message}"
         );
-        let message =
-            siamese_tests::fail(train(folder.path(), "5", "m", "499").args(["--margin", "4"]));
+        let message = fail(train(folder.path(), "5", "m", "499").args(["--margin", "4"]));
         assert!(message.contains("--fresh"), "{message}");
     }
 }

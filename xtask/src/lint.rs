@@ -4,7 +4,7 @@
 //! build script, which compiles C++ for minutes, then serves them all.
 
 use anyhow::Result;
-use siamese_device::firmware::Board;
+use siamese_device::firmware::{Abi, Board};
 
 use crate::firmware::form;
 use crate::shell;
@@ -50,8 +50,9 @@ fn clippy(workspace: &Workspace) -> Result<()> {
         workspace.cargo(call.copied()).run()?;
     }
     let firmware = workspace.firmware();
-    for (board, abi, _) in Board::builds() {
-        let form = form(board, abi).unwrap_or_default();
+    // The other ABI compiles the same code; a test builds it.
+    for board in Board::ALL {
+        let form = form(board, Abi::Soft).unwrap_or_default();
         let call = ["clippy", "--release"].iter().chain(&form).chain(&strict);
         workspace.cargo_in(&firmware, call.copied()).run()?;
         if board.has_rtt() {

@@ -70,11 +70,10 @@ pub fn find(path: &Path) -> Result<Found> {
 }
 
 /// The folders in a folder, by name, sorted as people sort numbers: `2` before `10`. Hidden
-/// ones and those of systems are passed over.
+/// ones and those of systems are passed over. A folder of pictures alone holds none.
 ///
 /// # Errors
-/// If the folder can't be opened or holds no folders, or if two names differ only in what is no
-/// text.
+/// If the folder can't be opened, or if two names differ only in what is no text.
 pub fn class_folders(path: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut folders: Vec<(String, PathBuf)> = Vec::new();
     for entry in entries(path)? {
@@ -90,11 +89,6 @@ pub fn class_folders(path: &Path) -> Result<Vec<(String, PathBuf)>> {
         }
         folders.push((name, entry));
     }
-    ensure!(
-        !folders.is_empty(),
-        "{} holds no folders; put the pictures of each class into a folder with its name",
-        path.display()
-    );
     Ok(folders)
 }
 
