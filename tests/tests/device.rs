@@ -229,13 +229,14 @@ mod on_a_port {
     use std::fs::File;
     use std::io::{Read, Write};
     use std::os::fd::OwnedFd;
-    use std::process::{Child, Stdio};
+    use std::process::Stdio;
     use std::thread;
     use std::time::Duration;
 
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
     use siamese_device::firmware::{Board, build};
+    use siamese_device::{Emulator, Halves, Transport};
 
     use super::*;
 
@@ -265,41 +266,24 @@ mod on_a_port {
         }
 
         /// Puts a board with a model at its end.
-        fn with_board(&self, model: &str, flash: &Path) -> Running {
+        fn with_board(&self, model: &str) -> Emulator {
             let elf = build(&model_path(model), Board::Pico).unwrap();
-            let mut child = Command::new("node")
-                .arg(siamese_tests::root().join("siamese-device/emulators/rp2040.mjs"))
-                .arg(siamese_tests::root().join("target/rp2040js"))
-                .arg(elf)
-                .args(["0", "0"])
-                .current_dir(flash)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap();
+            let mut board = Emulator::start(&elf, Board::Pico).unwrap();
             let mut from_host = self.master.try_clone().unwrap();
             let mut to_host = self.master.try_clone().unwrap();
-            let (mut input, mut output) =
-                (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-            thread::spawn(move || pass(&mut from_host, &mut input));
-            thread::spawn(move || pass(&mut output, &mut to_host));
-            Running(child)
+            let Halves {
+                mut reader,
+                mut writer,
+            } = board.halves().unwrap();
+            thread::spawn(move || pass(&mut from_host, &mut writer));
+            thread::spawn(move || pass(&mut reader, &mut to_host));
+            board
         }
 
         fn command(&self) -> Command {
             let mut command = siamese_train();
             command.args(["device", "--json", "--timeout", "2", "--port", &self.name]);
             command
-        }
-    }
-
-    /// Ended when dropped.
-    struct Running(Child);
-
-    impl Drop for Running {
-        fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
         }
     }
 
@@ -318,8 +302,8 @@ mod on_a_port {
 
     #[test]
     fn the_model_is_found_by_what_the_board_says() {
-        let (port, flash) = (Port::new(), tempfile::tempdir().unwrap());
-        let _board = port.with_board("small.siam", flash.path());
+        let (port, pictures) = (Port::new(), tempfile::tempdir().unwrap());
+        let _board = port.with_board("small.siam");
         let info = json(port.command().arg("info"));
         assert_eq!(
             (&info["board"], &info["model"]),
@@ -337,10 +321,12 @@ mod on_a_port {
             "{refused}"
         );
         // The firmware of these tests keeps no names.
-        let examples = write_folders(&flash.path().join("words"), &[1], 1, 0, name);
+        let examples = write_folders(&pictures.path().join("words"), &[1], 1, 0, name);
         let refused = fail(port.command().arg("enrol").arg(examples));
         assert!(refused.contains("feature `names`"), "{refused}");
-        let numbers = write_folders(&flash.path().join("numbers"), &[1], 2, 0, |d| d.to_string());
+        let numbers = write_folders(&pictures.path().join("numbers"), &[1], 2, 0, |d| {
+            d.to_string()
+        });
         let enrolled = json(port.command().arg("enrol").arg(numbers));
         assert_eq!(enrolled["classes"], serde_json::json!(["1"]));
     }
@@ -363,8 +349,8 @@ mod on_a_port {
         let other = fail(port.command().arg("info"));
         assert!(other.contains("no board answers"), "{other}");
 
-        let (port, flash) = (Port::new(), tempfile::tempdir().unwrap());
-        let board = port.with_board("small.siam", flash.path());
+        let port = Port::new();
+        let board = port.with_board("small.siam");
         json(port.command().arg("info"));
         let regress = port
             .command()
