@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use std::ops::Range;
 use std::str::FromStr;
 
+use crate::budget::FlashWait;
 use crate::core::{Abi, Core};
 
 /// A board that the example firmware can be built for.
@@ -145,6 +146,7 @@ struct Facts {
     boot: u32,
     /// Bytes of flash after it.
     store: u32,
+    flash_wait: Option<FlashWait>,
 }
 
 /// How a firmware gets onto a board.
@@ -234,6 +236,7 @@ impl Board {
                 emulation: QEMU,
                 boot: 0,
                 store: 0,
+                flash_wait: None,
             },
             Self::Mps2An385 => Facts {
                 name: "mps2-an385",
@@ -247,6 +250,7 @@ impl Board {
                 emulation: QEMU,
                 boot: 0,
                 store: 0,
+                flash_wait: None,
             },
             Self::Mps2An386 => Facts {
                 name: "mps2-an386",
@@ -274,6 +278,7 @@ impl Board {
                 emulation: QEMU,
                 boot: 0,
                 store: 0,
+                flash_wait: None,
             },
             Self::Mps3An547 => Facts {
                 name: "mps3-an547",
@@ -288,6 +293,7 @@ impl Board {
                 emulation: QEMU,
                 boot: 0,
                 store: 0,
+                flash_wait: None,
             },
             Self::Netduinoplus2 => Facts {
                 name: "netduinoplus2",
@@ -304,6 +310,7 @@ impl Board {
                 emulation: Some(Emulation::Qemu { semihosting: false }),
                 boot: 0,
                 store: 0,
+                flash_wait: None,
             },
             Self::MicrobitV2 => Facts {
                 name: "microbit-v2",
@@ -333,6 +340,13 @@ impl Board {
                 boot: 0,
                 // Six pages.
                 store: 24 * 1024,
+                // At the most, and the cache is for instructions alone (nRF52840 product
+                // specification, chapters CPU and NVMC).
+                flash_wait: Some(FlashWait {
+                    line: 4,
+                    cycles: 2,
+                    cache: 0,
+                }),
             },
             Self::Pico => Facts {
                 name: "pico",
@@ -353,6 +367,13 @@ impl Board {
                 boot: 256,
                 // Six sectors.
                 store: 24 * 1024,
+                // RP2040 datasheet, chapters 2.6.3 and 4.10: at half the clock and four bits at
+                // a time an address and mode of 32 bits, 4 of waiting, a line of 64 bits.
+                flash_wait: Some(FlashWait {
+                    line: 8,
+                    cycles: 2 * (8 + 4 + 16),
+                    cache: 16 * 1024,
+                }),
             },
             Self::Virt => Facts {
                 name: "virt",
@@ -373,6 +394,7 @@ impl Board {
                 emulation: QEMU,
                 boot: 0,
                 store: 0,
+                flash_wait: None,
             },
         }
     }
@@ -489,6 +511,12 @@ impl Board {
             origin: program.origin + program.bytes,
             bytes,
         })
+    }
+
+    /// How its core waits for its flash; `None` where it doesn't.
+    #[must_use]
+    pub const fn flash_wait(self) -> Option<FlashWait> {
+        self.facts().flash_wait
     }
 
     /// Whether a debug probe can read logs out of its RAM (RTT), which an

@@ -4,12 +4,15 @@
 
 mod batch;
 mod board;
+mod budget;
 mod core;
+pub mod cost;
 mod embed;
 mod owned;
 
 pub use crate::batch::BatchEmbedder;
 pub use crate::board::{Board, Emulation, Flashing, Region, Uart, UartKind, UnknownBoard};
+pub use crate::budget::{Budget, FlashWait, Misfit, Time};
 pub use crate::core::{Abi, AmbiguousTarget, Core, UnknownCore};
 pub use crate::embed::{BuildError, EmbedModel, embed_model};
 pub use crate::owned::OwnedModel;

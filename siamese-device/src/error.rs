@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use siamese_build::Board;
+use siamese_build::{Board, Misfit};
 use siamese_core::gallery::LoadError;
 use siamese_core::gallery::names::NameError;
 use siamese_link::{Fault, FrameError, LINK_VERSION};
@@ -68,16 +68,7 @@ pub enum Error {
     /// The firmware could not be built; with what cargo said.
     Build(String),
     /// The firmware with its model is too large for the board.
-    DoesNotFit {
-        /// The board.
-        board: Board,
-        /// Of which memory there is too little: flash or RAM.
-        memory: &'static str,
-        /// What there is of it, in bytes.
-        bytes: u32,
-        /// How many more would be needed.
-        more: u64,
-    },
+    DoesNotFit(Misfit),
     /// A file is no ELF file of this firmware.
     Elf {
         /// The file.
@@ -126,17 +117,7 @@ impl fmt::Display for Error {
             ),
             Self::File { path, error } => write!(f, "{}: {error}", path.display()),
             Self::Build(output) => write!(f, "the firmware can't be built:\n{output}"),
-            Self::DoesNotFit {
-                board,
-                memory,
-                bytes,
-                more,
-            } => write!(
-                f,
-                "the firmware with this model doesn't fit {board}: it needs {} bytes of {memory}, \
-                 and there are {bytes}; take a smaller model or another board",
-                u64::from(*bytes) + more
-            ),
+            Self::DoesNotFit(misfit) => misfit.fmt(f),
             Self::Elf { path, reason } => {
                 write!(f, "{} is no firmware: {reason}", path.display())
             }

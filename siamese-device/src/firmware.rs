@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use object::{Object, ObjectSection, SectionFlags, elf};
-use siamese_build::OwnedModel;
 pub use siamese_build::{Abi, Board, Core, Emulation, Flashing};
+use siamese_build::{Misfit, OwnedModel};
 use siamese_core::checksum::checksum;
 use siamese_core::model::Layout;
 
@@ -258,12 +258,12 @@ fn does_not_fit(said: &str, board: Board) -> Option<Error> {
         (None, Some(more)) => ("RAM", ram, more),
         (None, None) => return None,
     };
-    Some(Error::DoesNotFit {
+    Some(Error::DoesNotFit(Misfit {
         board,
         memory,
+        needed: u64::from(bytes) + more,
         bytes,
-        more,
-    })
+    }))
 }
 
 /// The lines from the first error on, or all that there are.

@@ -60,6 +60,7 @@ fn golden_vectors_are_varied() {
 mod with_libtorch {
     use super::*;
     use siamese_tests::test_images;
+    use siamese_train::embed::golden::ADVERSARIAL;
     use siamese_train::export::golden::{TorchModel, adversarial_images};
 
     #[test]
@@ -69,6 +70,7 @@ mod with_libtorch {
             let model = file.model();
             let input = model.header().input;
             let strange = adversarial_images(input.width.into(), input.height.into()).unwrap();
+            assert_eq!(strange.len(), ADVERSARIAL);
             for set in [&images, &strange] {
                 let torch = TorchModel::new(&model).forward(set).unwrap();
                 let [mut hidden1, mut hidden2] = [Vec::new(), Vec::new()];

@@ -143,7 +143,7 @@ fn boards_are_judged_by_golden_vectors_and_by_this_machine() {
             (all["images"].as_u64(), all["differing"].as_u64()),
             (Some(300), Some(0))
         );
-        let measured = json(&mut on_board(&["measure", "--count", "20"]));
+        let measured = json(&mut on_board(&["measure", "--count", "100"]));
         let unit = if board == "pico" {
             "cycles"
         } else {
@@ -153,6 +153,7 @@ fn boards_are_judged_by_golden_vectors_and_by_this_machine() {
         let of = |key: &str| measured[key].as_f64().unwrap();
         assert!(of("worst") > of("mean") && of("mean") > 10_000.0);
         assert!(of("stack_peak") < of("stack_size") && of("flash_model") > 100_000.0);
+        budget_agrees(board, &measured);
 
         let (there, here) = (
             folder.path().join("there.txt"),
@@ -171,6 +172,42 @@ fn boards_are_judged_by_golden_vectors_and_by_this_machine() {
                 .arg(&here),
         );
         assert_eq!(fs::read(&there).unwrap(), fs::read(&here).unwrap());
+    }
+}
+
+/// What `budget` says before anything is built is near to what was measured then. No
+/// estimate was fitted to a board with this model by its cycles.
+fn budget_agrees(board: &str, measured: &Value) {
+    let mut command = siamese_train();
+    command
+        .args(["budget", "--json", "--board", board, "--model"])
+        .arg(model_path("small-fewshot.siam"));
+    let by_golden = json(&mut command);
+    let images = siamese_tests::root().join("data/mnist/t10k-images-idx3-ubyte");
+    let budget = json(command.arg("--images").arg(images));
+    assert_eq!(
+        (&by_golden["images"], &budget["images"]),
+        (&112.into(), &10_000.into())
+    );
+    let near = |estimated: f64, key: &str, share: f64| {
+        let off = estimated / measured[key].as_f64().unwrap() - 1.0;
+        assert!(off.abs() <= share, "{board}: {key} is off by {off:.3}");
+    };
+    for budget in [by_golden, budget] {
+        let of_board = &budget["boards"][0];
+        let mean = |key: &str| of_board["mean"][key].as_f64().unwrap();
+        // rp2040js waits for no flash.
+        let mean = match measured["unit"].as_str() {
+            Some("cycles") => mean("cycles") - mean("cycles_waiting_for_flash"),
+            _ => mean("instructions"),
+        };
+        near(mean, "mean", 0.1);
+        let device = |key: &str| of_board["device"][key].as_f64().unwrap();
+        near(device("flash_code"), "flash_code", 0.02);
+        near(device("ram_static"), "ram_static", 0.02);
+        near(of_board["model"].as_f64().unwrap(), "flash_model", 0.001);
+        assert!(device("ram_stack") >= measured["stack_peak"].as_f64().unwrap());
+        assert_eq!(of_board["fits"], true);
     }
 }
 
@@ -221,6 +258,15 @@ fn what_can_t_be_done_is_told_in_a_sentence() {
         "info",
     ];
     says(&large, "doesn't fit microbit");
+    // Which could have been known before.
+    let mut budget = siamese_train();
+    budget
+        .args(["budget", "--json", "--board", "microbit", "--model"])
+        .arg(model_path("reference.siam"));
+    let budget = json(&mut budget);
+    assert_eq!(budget["boards"][0]["fits"], false);
+    let why = budget["boards"][0]["why_not"].as_str().unwrap();
+    assert!(why.contains("doesn't fit microbit"), "{why}");
 }
 
 /// Over a pseudo-terminal, which is what a serial port is to a program.

@@ -19,7 +19,7 @@ Needs neither libtorch nor QEMU. Examples:
   cargo xtask firmware --model target/demo/small.siam --board netduinoplus2 --hard-float";
 
 /// What people want of a board on their desk: galleries that travel, and names.
-const FEATURES: [&str; 2] = ["galleries", "names"];
+pub const FEATURES: [&str; 2] = ["galleries", "names"];
 
 /// Which model, for which board.
 #[derive(Debug, clap::Args)]

@@ -15,12 +15,15 @@ use alone::{Memory, arch, model};
 /// Loads the model, and embeds.
 fn start(memory: &'static mut Memory) -> ! {
     arch::start();
-    // Any bytes are an image, and these are there.
-    let image = model::bytes().get(..model::PIXELS).unwrap_or_default();
+    // As of a handwritten digit, a fifth of it is not background, in short strokes.
+    let mut image = [0; model::PIXELS];
+    for row in image.chunks_mut(20) {
+        row.iter_mut().take(4).for_each(|pixel| *pixel = 200);
+    }
     if let Some(network) = memory.load() {
         loop {
             // Nobody is told whether it fails.
-            let _ = black_box(network.embed(black_box(image)));
+            let _ = black_box(network.embed(black_box(&image)));
         }
     }
     alone::rest();

@@ -1,5 +1,6 @@
 //! The commands: each reads its arguments, calls the library, and reports.
 
+mod budget;
 mod calibrate;
 #[cfg(feature = "torch")]
 mod choice;
@@ -85,6 +86,7 @@ enum Command {
     Import(Box<import::Args>),
     Gallery(gallery::Args),
     Device(Box<device::Args>),
+    Budget(budget::Args),
     Inspect(inspect::Args),
     Plot(plot::Args),
     Repack(repack::Args),
@@ -149,6 +151,7 @@ fn dispatch(command: Command, output: Output) -> Result<()> {
         Command::Import(args) => import::run(&args, output),
         Command::Gallery(args) => gallery::run(&args, output),
         Command::Device(args) => device::run(&args, output),
+        Command::Budget(args) => budget::run(&args, output),
         Command::Inspect(args) => inspect::run(&args, output),
         Command::Plot(args) => plot::run(&args, output),
         Command::Repack(args) => repack::run(&args, output),

@@ -8,6 +8,9 @@ use anyhow::{Context, Result, anyhow, ensure};
 use safetensors::SafeTensors;
 use siamese_core::checksum::checksum;
 
+/// Images at the end of a file that strain the arithmetic: black, white, stripes, noise.
+pub const ADVERSARIAL: usize = 16;
+
 /// Golden vectors of a model.
 #[derive(Debug, Clone)]
 pub struct Golden {
@@ -94,6 +97,13 @@ impl Golden {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The images of the test set among them, without those after them that strain the
+    /// arithmetic and show nothing.
+    pub fn typical(&self) -> impl Iterator<Item = &[u8]> {
+        let typical = self.len().saturating_sub(ADVERSARIAL);
+        (0..typical).map(|index| self.pixels.get(index))
     }
 
     /// The vectors in their order.

@@ -177,7 +177,7 @@ pub fn write_golden(path: &Path, images: &Images, golden: &GoldenVectors) -> Res
     write_atomic(path, |out| Ok(out.write_all(&file)?))
 }
 
-/// Images that strain the arithmetic: black, white, checkerboards, single
+/// The [`ADVERSARIAL`](crate::embed::golden::ADVERSARIAL) images that strain the arithmetic: black, white, checkerboards, single
 /// pixels, stripes and noise.
 ///
 /// # Errors

@@ -2,6 +2,8 @@
 //! between marks. Nobody writes a figure into a page by hand.
 
 pub mod bench;
+mod budget;
+mod cores;
 mod demo;
 mod models;
 mod table;
@@ -54,7 +56,7 @@ impl Reports {
 /// A page, the name in a table's marks, and how it is made.
 type Table = (&'static str, &'static str, fn(&Reports) -> String);
 /// All tables.
-const TABLES: [Table; 7] = [
+const TABLES: [Table; 10] = [
     ("README.md", "models", |reports| {
         models::overview(&reports.models, &reports.bench)
     }),
@@ -75,6 +77,15 @@ const TABLES: [Table; 7] = [
     }),
     ("docs/benchmarks.md", "host", |reports| {
         bench::host(&reports.bench)
+    }),
+    ("docs/boards.md", "budget", |reports| {
+        budget::table_of_boards(&reports.bench)
+    }),
+    ("docs/boards.md", "cycles", |reports| {
+        budget::checked(&reports.bench)
+    }),
+    ("siamese-build/src/cost.rs", "cores", |reports| {
+        cores::rows(&reports.bench)
     }),
 ];
 
@@ -138,7 +149,14 @@ fn with_tables(page: &str, text: &str, reports: &Reports) -> Result<String> {
         let mark = || format!("{page} has no table between {start}and {end}");
         let first = text.find(&start).with_context(mark)? + start.len();
         let length = text[first..].find(end).with_context(mark)?;
-        text.replace_range(first..first + length, &format!("\n{}\n", table(reports)));
+        let made = table(reports);
+        let made = if page.ends_with(".rs") {
+            // The marks are comments.
+            format!("{made}    // ")
+        } else {
+            format!("\n{made}\n")
+        };
+        text.replace_range(first..first + length, &made);
     }
     Ok(text)
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use siamese_build::OwnedModel;
+use siamese_build::{Board, OwnedModel};
 use siamese_core::image::Pooling;
 
+use super::budget;
 use super::table::{grouped, table};
 use crate::bench::MODELS;
 
@@ -23,10 +24,12 @@ pub struct Report {
     training: Value,
 }
 
-/// Reads all models that are measured.
+/// Reads all models that are measured, but for those that are there for what is enrolled
+/// later: docs/learning-in-the-field.md says how good they are at that.
 pub fn read(folder: &Path) -> Result<Vec<Report>> {
     MODELS
         .into_iter()
+        .filter(|name| !name.contains("fewshot"))
         .map(|name| read_one(folder, name))
         .collect()
 }
@@ -69,13 +72,15 @@ impl Report {
     }
 }
 
-/// Which model for whom: sizes, quality, and instructions on three cores.
+/// Which model for whom: sizes, quality, instructions on two cores, and time on two boards.
 pub fn overview(models: &[Report], bench: &[Value]) -> String {
-    const CORES: [&str; 3] = ["M0", "M4", "M55"];
+    const CORES: [&str; 2] = ["M0", "M4"];
+    const BOARDS: [(Board, &str); 2] = [(Board::Pico, "Pico"), (Board::Nrf52840dk, "nRF52840")];
     let head = ["model", "layers", "weights", "right", "equal error rate"]
         .map(str::to_owned)
         .into_iter()
-        .chain(CORES.map(|core| format!("instructions, {core}")));
+        .chain(CORES.map(|core| format!("instructions, {core}")))
+        .chain(BOARDS.map(|(_, name)| format!("estimated, {name}")));
     let rows = models.iter().map(|model| {
         let cost = |core: &str| {
             let row = bench
@@ -91,7 +96,12 @@ pub fn overview(models: &[Report], bench: &[Value]) -> String {
             format!("{:.2} %", 100.0 * model.figure("/int8/knn25")),
             format!("{:.2} %", 100.0 * model.figure("/int8/eer")),
         ];
-        about.into_iter().chain(CORES.map(cost)).collect()
+        let times = BOARDS.map(|(board, _)| budget::time(bench, model.name, board));
+        about
+            .into_iter()
+            .chain(CORES.map(cost))
+            .chain(times)
+            .collect()
     });
     table(head.collect(), rows)
 }

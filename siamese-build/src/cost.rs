@@ -1,0 +1,227 @@
+//! What embedding an image costs a core, estimated from what the image makes it do and
+//! from what was counted on that core.
+
+use siamese_core::embedder::{Buffers, embed_into};
+use siamese_core::error::SizeError;
+use siamese_core::model::{LAYERS, Model};
+
+use crate::Core;
+
+/// What embedding makes a kernel do. As it skips inputs that are 0, this is another for each
+/// image, and its cost follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Work {
+    /// Inputs that aren't 0, of all three layers.
+    pub active: f64,
+    /// Weights that are multiplied: for each such input one for each of its layer's
+    /// outputs.
+    pub products: f64,
+    /// Outputs of all layers.
+    pub outputs: f64,
+}
+
+impl Work {
+    /// The mean of images of the model's size; `None` of no image.
+    ///
+    /// # Errors
+    /// [`SizeError::Image`] if one has not the model's number of pixels.
+    pub fn of<'i>(
+        model: &Model<'_>,
+        images: impl IntoIterator<Item = &'i [u8]>,
+    ) -> Result<Option<Self>, SizeError> {
+        let input = model.header().input;
+        let (shared, hidden1) = model.buffer_sizes();
+        let (mut shared, mut hidden1) = (vec![0; shared], vec![0; hidden1]);
+        let mut embedding = vec![0; model.dim()];
+        let mut quantised = vec![0; input.activations()];
+        let outputs: [usize; LAYERS] = model.layers().map(|layer| layer.outputs());
+        let (mut active, mut products, mut count) = (0, 0, 0);
+        for pixels in images {
+            let buffers = Buffers {
+                shared: &mut shared,
+                hidden1: &mut hidden1,
+            };
+            embed_into(model, pixels, buffers, &mut embedding)?;
+            input.quantise(pixels, &mut quantised);
+            let layers = [
+                &quantised[..],
+                &hidden1[..outputs[0]],
+                &shared[..outputs[1]],
+            ];
+            for (activations, outputs) in layers.into_iter().zip(outputs) {
+                let nonzero = activations.iter().filter(|&&activation| activation != 0);
+                let nonzero = nonzero.count();
+                active += nonzero;
+                products += nonzero * outputs;
+            }
+            count += 1;
+        }
+        Ok((count > 0).then(|| Self {
+            active: active as f64 / f64::from(count),
+            products: products as f64 / f64::from(count),
+            outputs: outputs.iter().sum::<usize>() as f64,
+        }))
+    }
+
+    /// The most that any image can cost: no input is 0.
+    #[must_use]
+    pub fn most(model: &Model<'_>) -> Self {
+        let shapes = model.header().shapes();
+        let sum = |of: fn((usize, usize)) -> usize| shapes.into_iter().map(of).sum::<usize>();
+        Self {
+            active: sum(|(inputs, _)| inputs) as f64,
+            products: sum(|(inputs, outputs)| inputs * outputs) as f64,
+            outputs: sum(|(_, outputs)| outputs) as f64,
+        }
+    }
+}
+
+/// Bytes that a program takes besides what follows from the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes {
+    /// Of flash: code, constants, initial values.
+    pub code: u32,
+    /// Of RAM, static: without the embedder's buffers, the gallery's entries and the
+    /// room for an image on the link.
+    pub data: u32,
+    /// Of RAM: the deepest that the stack was seen.
+    pub stack: u32,
+}
+
+/// What was measured on a core.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    core: Core,
+    /// Instructions for an active input, for a product and for an output: fitted to what
+    /// was counted for the models of this project, by least squares of the relative error.
+    pub instructions: [f64; 3],
+    /// The most by which an estimate is off for one of them, as a share.
+    pub within: f64,
+    /// Cycles that an instruction of the embedding takes in the mean, where no memory has
+    /// to be waited for; `None` where no timings of the core's instructions are known.
+    pub cycles: Option<f64>,
+    /// Of a program that embeds, and does nothing else.
+    pub embedding: Bytes,
+    /// Of `firmware-example`, with a gallery, names and the link.
+    pub device: Bytes,
+}
+
+impl Measured {
+    /// Estimates the instructions of an image.
+    #[must_use]
+    pub fn instructions(&self, work: &Work) -> f64 {
+        let [active, product, output] = self.instructions;
+        active * work.active + product * work.products + output * work.outputs
+    }
+}
+
+/// Bytes of static RAM that follow from a model: the embedder's buffers, and what
+/// `firmware-example` has besides them for the gallery and for an image on the link.
+#[must_use]
+pub fn data_of(model: &Model<'_>) -> [u32; 2] {
+    let (shared, hidden1) = model.buffer_sizes();
+    // A label, a count, and four bytes a coordinate.
+    let entry = 4 + 4 * model.dim();
+    let gallery = (4096 / entry).min(32) * entry;
+    let pixels = model.header().input.pixels();
+    // A frame has a byte more for each 254.
+    let frame = pixels + pixels.div_ceil(254);
+    [shared + hidden1, gallery + frame].map(|bytes| bytes as u32)
+}
+
+/// What a core's instructions are while it embeds: of 1,000, how many.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Mix {
+    /// Load or store.
+    pub memory: f64,
+    /// Are the first of loads and stores that follow one another.
+    pub runs: f64,
+    /// Words, half-words or bytes that they load or store, all together.
+    pub words: f64,
+    /// Branch, and not to the instruction after them.
+    pub taken: f64,
+}
+
+/// The cycles that instructions take besides one each, where nothing waits for memory.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Timing {
+    /// For each word that is loaded or stored.
+    pub word: f64,
+    /// For each run of loads and stores that follow one another.
+    pub run: f64,
+    /// For each word of an instruction after its first.
+    pub further_word: f64,
+    /// For each branch that is taken.
+    pub taken: f64,
+}
+
+impl Timing {
+    /// The cycles of an instruction, in the mean.
+    #[must_use]
+    pub fn cycles(&self, mix: &Mix) -> f64 {
+        let more = self.word * mix.words
+            + self.run * mix.runs
+            + self.further_word * (mix.words - mix.memory)
+            + self.taken * mix.taken;
+        1.0 + more / 1000.0
+    }
+}
+
+/// What was measured of each core.
+#[rustfmt::skip] // `cargo xtask pages` makes it, out of docs/bench.json.
+const MEASURED: &[Measured] = &[
+    // <!-- table: cores -->
+    Measured { core: Core::CortexM0, instructions: [166.24, 2.8844, 30.76], within: 0.031, cycles: Some(1.413), embedding: Bytes { code: 23124, data: 268, stack: 3676 }, device: Bytes { code: 80144, data: 1752, stack: 6108 } },
+    Measured { core: Core::CortexM0Plus, instructions: [123.05, 3.0549, 60.21], within: 0.040, cycles: Some(1.389), embedding: Bytes { code: 23124, data: 268, stack: 3676 }, device: Bytes { code: 81368, data: 1824, stack: 6132 } },
+    Measured { core: Core::CortexM3, instructions: [72.58, 2.3153, 12.23], within: 0.034, cycles: Some(1.574), embedding: Bytes { code: 23896, data: 268, stack: 3596 }, device: Bytes { code: 77416, data: 1752, stack: 6004 } },
+    Measured { core: Core::CortexM4, instructions: [48.38, 1.1817, 25.91], within: 0.049, cycles: Some(1.409), embedding: Bytes { code: 23724, data: 268, stack: 3580 }, device: Bytes { code: 77216, data: 1752, stack: 6004 } },
+    Measured { core: Core::CortexM7, instructions: [48.36, 1.1816, 25.93], within: 0.049, cycles: None, embedding: Bytes { code: 23724, data: 268, stack: 3580 }, device: Bytes { code: 77216, data: 1752, stack: 6004 } },
+    Measured { core: Core::CortexM33, instructions: [48.54, 1.1772, 26.30], within: 0.051, cycles: Some(1.409), embedding: Bytes { code: 26868, data: 268, stack: 3580 }, device: Bytes { code: 80412, data: 1752, stack: 6004 } },
+    Measured { core: Core::CortexM55, instructions: [71.88, 0.1643, 0.08], within: 0.089, cycles: None, embedding: Bytes { code: 25792, data: 268, stack: 3512 }, device: Bytes { code: 80448, data: 1752, stack: 5864 } },
+    Measured { core: Core::Rv32, instructions: [112.23, 6.7446, 116.78], within: 0.032, cycles: Some(1.230), embedding: Bytes { code: 21882, data: 260, stack: 3032 }, device: Bytes { code: 78010, data: 1744, stack: 5464 } },
+    // <!-- end -->
+];
+
+impl Core {
+    /// What was measured of it; `None` if nothing was.
+    #[must_use]
+    pub fn measured(self) -> Option<&'static Measured> {
+        MEASURED.iter().find(|measured| measured.core == self)
+    }
+
+    /// The timings of its instructions; `None` where its maker publishes none, or where
+    /// it carries out several at once.
+    #[must_use]
+    pub fn timing(self) -> Option<Timing> {
+        let none = Timing::default();
+        match self {
+            // ARM DDI 0432C, table 3-1: a load or store 2, of N words 1 + N, a branch 3 if
+            // it is taken.
+            Self::CortexM0 | Self::CortexM1 => Some(Timing {
+                word: 1.0,
+                taken: 2.0,
+                ..none
+            }),
+            // ARM DDI 0484C, table 3-1: the same, and a branch 2.
+            Self::CortexM0Plus => Some(Timing {
+                word: 1.0,
+                taken: 1.0,
+                ..none
+            }),
+            // ARM DDI 0337H and 0439B, table 3-1: a load 2, and 1 after another; of N words
+            // 1 + N; a branch that is taken 1 and another 1 to 3, to fill the pipeline. Arm
+            // publishes none of the M33, which is built alike.
+            Self::CortexM3 | Self::CortexM4 | Self::CortexM33 | Self::CortexM33NoDsp => {
+                Some(Timing {
+                    run: 1.0,
+                    further_word: 1.0,
+                    taken: 2.0,
+                    ..none
+                })
+            }
+            // Hazard3, of the RP2350.
+            Self::Rv32 => Some(Timing { taken: 2.0, ..none }),
+            _ => None,
+        }
+    }
+}

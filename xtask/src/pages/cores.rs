@@ -1,0 +1,193 @@
+//! What was measured of each core, as the rows of `siamese-build/src/cost.rs`.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+use siamese_build::cost::{Mix, Work};
+use siamese_build::{Board, Core};
+
+/// Numbers that the instructions of an image follow from.
+const FEATURES: usize = 3;
+
+/// A row a core.
+pub fn rows(bench: &[Value]) -> String {
+    let mut text = String::new();
+    for core in Core::ALL {
+        if let Some(row) = row(core, bench) {
+            let _ = writeln!(text, "    {row},");
+        }
+    }
+    text
+}
+
+/// The instructions of a Cortex-M0+ are those of a Cortex-M0: one program is for both.
+fn counted_as(core: Core) -> Core {
+    match core {
+        Core::CortexM0Plus => Core::CortexM0,
+        core => core,
+    }
+}
+
+/// Whether a row was measured on a core.
+fn is_of(core: Core, row: &Value) -> bool {
+    let board = row["machine"].as_str().and_then(|name| name.parse().ok());
+    board.is_some_and(|board: Board| board.core() == core)
+}
+
+fn row(core: Core, bench: &[Value]) -> Option<String> {
+    let of = |core: Core| bench.iter().filter(move |row| is_of(core, row));
+    let counted: Vec<&Value> = of(counted_as(core))
+        .filter(|row| row["instructions_per_image"].is_u64())
+        .collect();
+    let cycles = core.timing().and_then(|timing| {
+        let mixes = counted.iter().filter_map(|row| mix(&row["mix"]));
+        let mixes: Vec<f64> = mixes.map(|mix| timing.cycles(&mix)).collect();
+        (!mixes.is_empty()).then(|| mixes.iter().sum::<f64>() / mixes.len() as f64)
+    });
+    let samples = of(core).map(|row| sample(row, cycles));
+    let samples: Vec<_> = samples.collect::<Option<_>>()?;
+    let [active, product, output] = fit(&samples)?;
+    let off = samples.iter().map(|([a, p, o], counted)| {
+        let estimated = active * a + product * p + output * o;
+        (estimated / counted - 1.0).abs()
+    });
+    let within = off.fold(0.0, f64::max);
+    let cycles = cycles.map_or("None".into(), |cycles| format!("Some({cycles:.3})"));
+    let most = |rows: &[&Value], key: &str| rows.iter().filter_map(|row| row[key].as_u64()).max();
+    let code = counted
+        .iter()
+        .filter_map(|row| Some(row["flash_code"].as_u64()? + row["flash_loader"].as_u64()?));
+    let embedding = bytes(
+        code.max()?,
+        most(&counted, "embedding_data")?,
+        most(&counted, "ram_stack")?,
+    );
+    let own: Vec<&Value> = of(core).collect();
+    let device = bytes(
+        most(&own, "device_code")?,
+        most(&own, "device_data")?,
+        most(&own, "device_stack")?,
+    );
+    Some(format!(
+        "Measured {{ core: Core::{core:?}, instructions: [{active:.2}, {product:.4}, {output:.2}], \
+         within: {within:.3}, cycles: {cycles}, embedding: {embedding}, device: {device} }}"
+    ))
+}
+
+fn bytes(code: u64, data: u64, stack: u64) -> String {
+    format!("Bytes {{ code: {code}, data: {data}, stack: {stack} }}")
+}
+
+/// What a row of a report says of the work of an image.
+pub fn work(row: &Value) -> Option<Work> {
+    let of = |key: &str| row["work"][key].as_f64();
+    Some(Work {
+        active: of("active")?,
+        products: of("products")?,
+        outputs: of("outputs")?,
+    })
+}
+
+fn mix(value: &Value) -> Option<Mix> {
+    let of = |key: &str| value[key].as_f64();
+    Some(Mix {
+        memory: of("memory")?,
+        runs: of("runs")?,
+        words: of("words")?,
+        taken: of("taken")?,
+    })
+}
+
+/// The features of a row, and its instructions: counted, or as many as its counted cycles
+/// make by the cycles that an instruction takes.
+fn sample(row: &Value, cycles: Option<f64>) -> Option<([f64; FEATURES], f64)> {
+    let work = work(row)?;
+    let features = [work.active, work.products, work.outputs];
+    let counted = row["instructions_per_image"].as_f64();
+    let by_cycles = || Some(row["cycles_per_image"].as_f64()? / cycles?);
+    Some((features, counted.or_else(by_cycles)?))
+}
+
+/// The factors whose sum of products with the features is nearest to the values: least
+/// squares of the relative error, by the normal equations. `None` of too few samples.
+fn fit(samples: &[([f64; FEATURES], f64)]) -> Option<[f64; FEATURES]> {
+    let mut rows = [[0.0; FEATURES + 1]; FEATURES];
+    for (features, value) in samples {
+        let features = features.map(|feature| feature / value);
+        for (row, a) in rows.iter_mut().zip(features) {
+            for (cell, b) in row.iter_mut().zip(features.into_iter().chain([1.0])) {
+                *cell += a * b;
+            }
+        }
+    }
+    // Elimination by Gauss and Jordan; the matrix is positive definite, so no pivot is
+    // sought.
+    for pivot in 0..FEATURES {
+        let scale = rows[pivot][pivot];
+        if scale.abs() < 1e-12 {
+            return None;
+        }
+        rows[pivot] = rows[pivot].map(|cell| cell / scale);
+        let of_pivot = rows[pivot];
+        for (_, row) in rows
+            .iter_mut()
+            .enumerate()
+            .filter(|(index, _)| *index != pivot)
+        {
+            let factor = row[pivot];
+            for (cell, subtracted) in row.iter_mut().zip(of_pivot) {
+                *cell -= factor * subtracted;
+            }
+        }
+    }
+    Some(rows.map(|row| row[FEATURES]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::Workspace;
+
+    #[test]
+    fn a_linear_cost_is_found_again() {
+        let factors = [30.0, 1.5, 60.0];
+        let samples = [
+            [60.0, 2700.0, 82.0],
+            [105.0, 11_000.0, 194.0],
+            [190.0, 21_000.0, 208.0],
+            [270.0, 240_000.0, 2050.0],
+        ];
+        let value = |features: [f64; 3]| features.iter().zip(factors).map(|(a, b)| a * b).sum();
+        let found = fit(&samples.map(|features| (features, value(features)))).unwrap();
+        for (found, factor) in found.into_iter().zip(factors) {
+            assert!((found / factor - 1.0).abs() < 1e-6, "{found}");
+        }
+        assert_eq!(fit(&[]), None);
+    }
+
+    #[test]
+    fn what_was_counted_is_predicted_as_well_as_is_said() {
+        let path = Workspace::find().unwrap().root().join("docs/bench.json");
+        let text = std::fs::read_to_string(path).unwrap();
+        let bench: Vec<Value> = serde_json::from_str(&text).unwrap();
+        let mut cores = 0;
+        for core in Core::ALL {
+            let Some(measured) = core.measured() else {
+                continue;
+            };
+            cores += 1;
+            assert!(measured.within < 0.1, "{core}");
+            let mut rows = 0;
+            for row in bench.iter().filter(|row| is_of(core, row)) {
+                let (_, counted) = sample(row, measured.cycles).unwrap();
+                let off = measured.instructions(&work(row).unwrap()) / counted - 1.0;
+                // The factors are rounded.
+                let most = measured.within + 0.002;
+                assert!(off.abs() <= most, "{core}, {}: {off:.3}", row["model"]);
+                rows += 1;
+            }
+            assert!(rows > FEATURES, "{core}");
+        }
+        assert_eq!(cores, 8);
+    }
+}
