@@ -7,7 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use siamese_build::{Board, Core, EmbedModel, UartKind};
+use siamese_build::cost::Work;
+use siamese_build::{Board, Budget, Core, EmbedModel, OwnedModel, UartKind};
 
 /// The model that is built in if `SIAMESE_MODEL` names no other.
 const DEFAULT_MODEL: &str = "../model/small.siam";
@@ -36,10 +37,16 @@ fn run() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=SIAMESE_MODEL");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let board = board()?;
-    EmbedModel::new(model_path()?)
+    let model = model_path()?;
+    EmbedModel::new(&model)
         .core(board.core())
         .section(".model")
         .write()?;
+    // The linker has the last word, and says it in its own words.
+    let budget = Budget::of(&OwnedModel::read(&model)?, board, &Work::default())?;
+    if let Some(misfit) = budget.and_then(|budget| budget.misfit()) {
+        println!("cargo::warning={misfit}");
+    }
     fs::write(out.join("board.rs"), constants(board))?;
     choose(board);
     link(board, &out)?;
