@@ -5,6 +5,7 @@
 mod batch;
 mod board;
 mod budget;
+mod c;
 mod core;
 pub mod cost;
 mod embed;
@@ -13,6 +14,7 @@ mod owned;
 pub use crate::batch::BatchEmbedder;
 pub use crate::board::{Board, Emulation, Flashing, Region, Uart, UartKind, UnknownBoard};
 pub use crate::budget::{Budget, FlashWait, Misfit, Time};
+pub use crate::c::CModel;
 pub use crate::core::{Abi, AmbiguousTarget, Core, UnknownCore};
 pub use crate::embed::{BuildError, EmbedModel, embed_model};
 pub use crate::owned::OwnedModel;

@@ -136,19 +136,11 @@ impl<'a> Build<'a> {
         lock.lock().map_err(at(&lock_path))?;
 
         let features = [&[board.name()], &self.features[..]].concat();
-        let mut cargo = Command::new("cargo");
-        cargo
-            .current_dir(&folder)
+        let output = cargo(&folder)
             .args(["build", "--release", "--locked", "--no-default-features"])
             .args(["--bin", program.name(), "--features", &features.join(",")])
             .args(["--target", target, "--target-dir"])
-            .arg(&built);
-        for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(changes_the_build) {
-                cargo.env_remove(name);
-            }
-        }
-        let output = cargo
+            .arg(&built)
             .env("SIAMESE_MODEL", &model)
             .output()
             .map_err(|error| Error::Open {
@@ -181,7 +173,7 @@ impl<'a> Build<'a> {
     }
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
     let path = path.to_owned();
     move |error| Error::File { path, error }
 }
@@ -233,6 +225,19 @@ pub fn run(elf: &Path, board: Board, timeout: Duration) -> Result<String, Error>
     }
 }
 
+/// Cargo in a folder, without the variables of the environment that would make what it
+/// builds another build.
+pub(crate) fn cargo(folder: &Path) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(folder);
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(changes_the_build) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
+}
+
 /// Whether a variable of the environment changes what cargo builds or where:
 /// all of cargo's own but those that say where its crates come from.
 fn changes_the_build(name: &str) -> bool {
@@ -267,7 +272,7 @@ fn does_not_fit(said: &str, board: Board) -> Option<Error> {
 }
 
 /// The lines from the first error on, or all that there are.
-fn errors_of(said: &str) -> String {
+pub(crate) fn errors_of(said: &str) -> String {
     let text = said.trim();
     let start = text.find("error").unwrap_or(0);
     text[start..].to_owned()

@@ -28,6 +28,7 @@
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+mod c_library;
 mod device;
 mod emulator;
 mod error;
@@ -42,6 +43,7 @@ mod serial;
 mod transport;
 mod uf2;
 
+pub use c_library::CLibrary;
 pub use device::{DEFAULT_TIMEOUT, Device, DeviceInfo};
 pub use emulator::{Emulator, INSTRUCTIONS_PER_SECOND, instructions_per_image, mean_instructions};
 pub use error::Error;

@@ -516,7 +516,6 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
     }
 
     /// Leaves nothing that was enrolled or set by the user.
-    #[cfg(any(feature = "storage", feature = "storage-async"))]
     fn clear(&mut self) {
         self.entries.clear();
         self.user = Thresholds::NONE;

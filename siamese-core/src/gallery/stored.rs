@@ -515,8 +515,22 @@ fn check_len(bytes: &[u8]) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// The length that a record says that it has, from its first bytes.
-pub(super) fn stated_len(bytes: &[u8]) -> Result<u32, LoadError> {
+/// The length that a record says that it has, in bytes, from its first bytes: where it ends
+/// in memory that goes on.
+///
+/// ```
+/// use siamese_core::gallery::{Gallery, stored::stated_len};
+///
+/// let mut page = [0xFF; 1024];
+/// let stored = Gallery::<2, 8>::for_fingerprint(7).to_bytes(&mut page)?.len();
+/// assert_eq!(stated_len(&page)? as usize, stored);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`LoadError::NotAGallery`], [`LoadError::Version`], and [`LoadError::Truncated`] if there
+/// are too few bytes to tell.
+pub fn stated_len(bytes: &[u8]) -> Result<u32, LoadError> {
     if !bytes.starts_with(&MAGIC) {
         return Err(LoadError::NotAGallery);
     }
@@ -571,11 +585,34 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
     /// A [`LoadError`] if the bytes are something else, were damaged, or don't
     /// suit the model or this gallery's size.
     pub fn from_bytes(model: &Model<'_>, bytes: &[u8]) -> Result<Self, LoadError> {
+        let mut gallery = Self::for_fingerprint(0);
+        gallery.load(model, bytes)?;
+        Ok(gallery)
+    }
+
+    /// Makes the gallery what [`from_bytes`](Self::from_bytes) would read: in place, where
+    /// the memory is scarce. What was in it is gone.
+    ///
+    /// # Errors
+    /// As [`from_bytes`](Self::from_bytes). The gallery is empty then, without thresholds of
+    /// the user's, and one for this model unless that has not `D` coordinates.
+    pub fn load(&mut self, model: &Model<'_>, bytes: &[u8]) -> Result<(), LoadError> {
+        self.clear();
+        let reset = self.reset_for(model);
         check_len(bytes)?;
-        let mut gallery = Self::new(model).map_err(|_| LoadError::Dimension {
+        reset.map_err(|_| LoadError::Dimension {
             found: model.dim() as u16,
             expected: D,
         })?;
+        let read = self.read_whole(bytes);
+        if read.is_err() {
+            self.clear();
+        }
+        read
+    }
+
+    /// Reads a record of the right length into an empty gallery.
+    fn read_whole(&mut self, bytes: &[u8]) -> Result<(), LoadError> {
         let mut decoder = Decoder::new();
         let mut suits = Ok(());
         for &byte in bytes {
@@ -584,17 +621,17 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
                 Fed::Head(head) if head.generation != 0 || !head.is_whole() => {
                     suits = Err(LoadError::Contents);
                 }
-                Fed::Head(head) => suits = gallery.begin(&head),
-                Fed::Entry(number, entry) if suits.is_ok() => suits = gallery.put(number, entry),
+                Fed::Head(head) => suits = self.begin(&head),
+                Fed::Entry(number, entry) if suits.is_ok() => suits = self.put(number, entry),
                 Fed::Entry(..) => {}
                 Fed::End(_, contents) => contents.and(suits)?,
                 Fed::Bad(error) => return Err(error),
             }
         }
-        if gallery.has_twins() {
+        if self.has_twins() {
             return Err(LoadError::Contents);
         }
-        Ok(gallery)
+        Ok(())
     }
 
     /// The bytes that [`entry_to_bytes`](Self::entry_to_bytes) needs at most.
