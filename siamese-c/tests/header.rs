@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use siamese_build::{CModel, Core, OwnedModel};
 use siamese_c::gallery::{self, DIMS, entries, gallery_bytes};
 use siamese_c::model::{model_bytes, siamese_model, siamese_model_info};
 use siamese_c::picture::siamese_fitted;
@@ -46,11 +47,13 @@ fn every_standard_of_c_and_cpp_takes_it_without_a_warning() {
         int use(void) { return (int)siamese_enrol(&g, 7, p); }\n";
     for dim in DIMS {
         let source = format!("#define SIAMESE_DIM {dim}\n#include \"siamese.h\"\n{uses}");
-        for standard in ["c99", "c11", "c17"] {
+        // All standards for one, the oldest and the newest for the others.
+        let all = |standard: &&&str| *dim == 2 || ["c99", "c++98", "c++20"].contains(*standard);
+        for standard in ["c99", "c11", "c17"].iter().filter(all) {
             let options = ["-x", "c", "-c", &format!("-std={standard}")];
             compile("cc", &options, &source, &out).unwrap();
         }
-        for standard in ["c++98", "c++11", "c++17", "c++20"] {
+        for standard in ["c++98", "c++11", "c++17", "c++20"].iter().filter(all) {
             let options = ["-x", "c++", "-c", &format!("-std={standard}")];
             compile("c++", &options, &source, &out).unwrap();
         }
@@ -128,6 +131,51 @@ fn both_sizes_of_a_model_are_in_the_header() {
         .map(|number| number.parse().unwrap())
         .collect();
     assert_eq!(found, [model_bytes(4), model_bytes(8)]);
+}
+
+#[test]
+fn the_page_has_the_sizes_of_all_galleries() {
+    let page = text("docs/c-and-cpp.md");
+    let (_, table) = page.split_once("| `SIAMESE_DIM` |").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let rows: Vec<&str> = table.lines().skip(2).collect();
+    let expected: Vec<String> = DIMS
+        .iter()
+        .map(|&dim| {
+            let (entries, stored) = (entries(dim), 52 + entries(dim) * (4 + 4 * dim));
+            format!("| {dim} | {entries} | {} | {stored} |", gallery_bytes(dim))
+        })
+        .collect();
+    assert_eq!(rows, expected);
+    assert!(page.contains(&format!("`siamese_model` takes {};", model_bytes(4))));
+}
+
+#[test]
+fn the_pages_code_is_c_and_cpp() {
+    let page = text("docs/c-and-cpp.md");
+    let (_, after) = page.split_once("```c\n").unwrap();
+    let (code, _) = after.split_once("```\n").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = OwnedModel::read(&repository("model/small.siam")).unwrap();
+    let c = CModel::new(&file, Core::CortexM4).unwrap();
+    let [header, _] = CModel::FILES;
+    fs::write(folder.path().join(header), &c.header).unwrap();
+    let out = folder.path().join("page.o");
+    let include = format!("-I{}", folder.path().display());
+    for (compiler, language) in [("cc", "c"), ("c++", "c++")] {
+        // The page's functions are for others to call; so are the model's bytes.
+        for code in [code, &c.source] {
+            let options = ["-x", language, "-c", &include];
+            compile(compiler, &options, code, &out).unwrap();
+        }
+    }
+    assert!(page.contains(&format!("{} for `small`", scratch(&file))));
+}
+
+/// Bytes of scratch memory that a model needs.
+fn scratch(file: &OwnedModel) -> usize {
+    let (shared, hidden1) = file.model().buffer_sizes();
+    shared + hidden1
 }
 
 /// What a program of C prints.

@@ -518,8 +518,8 @@ fn records_are_refused_each_for_its_reason_and_leave_an_empty_gallery() {
     for shorter in 5..record.len() {
         refused(load(&loaded, &record[..shorter]), Error::StoredTruncated);
     }
-    for place in 10..record.len() {
-        let damaged = with(place, record[place] ^ 1);
+    for (place, &byte) in record.iter().enumerate().skip(10) {
+        let damaged = with(place, byte ^ 1);
         refused(load(&loaded, &damaged), Error::StoredChecksum);
     }
     let other = siamese_build::OwnedModel::new(&small_model(2, 2)).unwrap();

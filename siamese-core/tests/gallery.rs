@@ -457,6 +457,49 @@ fn a_galleries_size_is_the_models() {
     assert_eq!(Gallery::<2, 4>::new(&model), Err(wrong));
 }
 
+/// In place as by value, whatever was there before; after an error nothing is left.
+#[test]
+fn a_gallery_is_loaded_in_place() {
+    let file = small_model(2);
+    let model = Model::parse(&file).unwrap();
+    let mut gallery = Gallery::<2, 4>::new(&model).unwrap();
+    gallery.enrol(3, &Embedding([30, -7])).unwrap();
+    gallery.enrol_exemplar(3, &Embedding([31, -9])).unwrap();
+    let mut buffer = [0; Gallery::<2, 4>::STORED_MAX];
+    let stored = gallery.to_bytes(&mut buffer).unwrap();
+
+    let full = || {
+        let mut full = Gallery::<2, 4>::for_fingerprint(1);
+        for label in 0..4 {
+            full.enrol(label, &Embedding([300, 300])).unwrap();
+        }
+        full.set_user_thresholds(Thresholds {
+            prototype: Some(9),
+            pair: Some(8),
+        });
+        full
+    };
+    let mut place = full();
+    assert_eq!(place.load(&model, stored), Ok(()));
+    assert_eq!(place, gallery);
+
+    let empty = Gallery::<2, 4>::new(&model).unwrap();
+    let last = stored.len() - 1;
+    let mut damaged = stored.to_vec();
+    damaged[last] ^= 1;
+    for bytes in [&stored[..last], &damaged, &[]] {
+        let mut place = full();
+        let expected = Gallery::<2, 4>::from_bytes(&model, bytes);
+        assert_eq!(place.load(&model, bytes), Err(expected.unwrap_err()));
+        assert_eq!(place, empty);
+    }
+    let (found, expected) = (2, 3);
+    assert_eq!(
+        Gallery::<3, 4>::for_fingerprint(1).load(&model, stored),
+        Err(LoadError::Dimension { found, expected })
+    );
+}
+
 #[test]
 fn stored_galleries_are_refused_in_words() {
     let file = small_model(2);

@@ -54,7 +54,6 @@ impl CLibrary {
         })?;
         let root = root()?;
         let built = root.join("target").join("c");
-        // A crate type of the call, because only then all crates are optimised as one.
         let output = cargo(&root)
             .args(["rustc", "--locked", "--package=siamese-c", "--lib"])
             .args(["--crate-type=staticlib", "--profile=firmware"])

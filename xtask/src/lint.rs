@@ -28,7 +28,7 @@ fn formatting(workspace: &Workspace) -> Result<()> {
 
 fn clippy(workspace: &Workspace) -> Result<()> {
     let strict = ["--", "-D", "warnings"];
-    let forms: [&[&str]; 10] = [
+    let forms: [&[&str]; 12] = [
         &["--workspace", "--all-targets"],
         &[
             "--package=siamese-train",
@@ -44,6 +44,13 @@ fn clippy(workspace: &Workspace) -> Result<()> {
         &["--package=siamese-link", "--features=storage-async"],
         &["--package=siamese-link", "--features=galleries"],
         &["--package=siamese-link", "--features=names"],
+        // As the static library, and for a firmware with a panic handler of its own.
+        &["--package=siamese-c", "--target=thumbv6m-none-eabi"],
+        &[
+            "--package=siamese-c",
+            "--target=thumbv6m-none-eabi",
+            "--no-default-features",
+        ],
     ];
     for form in forms {
         let call = ["clippy", "--release"].iter().chain(form).chain(&strict);

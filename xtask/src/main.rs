@@ -6,11 +6,12 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`setup`] | Rust's bare-metal target, QEMU, libtorch |
+//! | [`setup`] | Rust's bare-metal target, QEMU, a compiler for C, libtorch |
 //! | [`lint`], [`mod@test`] | what has to pass before a change lands |
 //! | [`mod@package`] | whether the library crates can be published |
 //! | [`panics`] | whether what a firmware calls can panic |
 //! | [`firmware`] | the firmware, built for a board with a model inside |
+//! | [`c_library`] | the library for C, with a model |
 //! | [`mod@bench`] | what an embedding costs on every core and here |
 //! | [`mod@pages`] | the tables of README.md and docs/, from the reports |
 //! | [`train_all`] | the committed models, trained anew |
@@ -20,6 +21,7 @@
 //! | [`shell`], [`workspace`] | child processes and their echo; where things are |
 
 mod bench;
+mod c_library;
 mod demo;
 mod device_demo;
 mod firmware;
@@ -63,7 +65,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Prepare this machine: Rust's bare-metal target, QEMU, libtorch
+    /// Prepare this machine: Rust's bare-metal target, QEMU, a compiler for C, libtorch
     #[command(after_help = setup::HELP)]
     Setup,
     /// The whole way, once: train, quantise, and run on an emulated Cortex-M4
@@ -89,6 +91,9 @@ enum Command {
     /// Build the firmware with a model inside
     #[command(after_help = firmware::HELP)]
     Firmware(firmware::Args),
+    /// The library for C and C++, with a header and a model, for a core
+    #[command(after_help = c_library::HELP)]
+    CLibrary(c_library::Args),
     /// Make the tables of README.md and docs/ anew from the reports
     #[command(after_help = pages::HELP)]
     Pages,
@@ -121,6 +126,7 @@ fn run(command: Command) -> Result<()> {
         Command::Package => package::run(&workspace),
         Command::Bench(args) => bench::run(&workspace, &args),
         Command::Firmware(args) => firmware::run(&workspace, &args),
+        Command::CLibrary(args) => c_library::run(&workspace, &args),
         Command::Pages => pages::write(workspace.root()),
         Command::TrainAll(args) => train_all::run(&workspace, &args),
     }

@@ -3,6 +3,7 @@
 //! A step that can't do its work ends in one sentence that says what to install. As
 //! root, or with a sudo that asks nothing, Debian's packages are installed by themselves.
 
+mod c;
 mod debian;
 mod libtorch;
 mod qemu;
@@ -22,6 +23,8 @@ Every other command does this by itself, as far as it needs it. In this order:
              firmware without a board
   rp2040js   version 1.4.1 by npm, and Node.js if it is missing: to run the firmware of
              the Raspberry Pi Pico; `setup` and `test` alone need it
+  C          the Debian packages gcc-arm-none-eabi, cmake and make, to build the example in C
+             of siamese-c; `setup` and `test` alone need them
   libtorch   version 2.13, for training: the folder that LIBTORCH names; else what an
              earlier run left in target/libtorch; else 540 MB from PyPI, which need
              510 MB in target/libtorch, and as much again while they are unpacked
@@ -38,13 +41,21 @@ pub enum Need {
     Qemu,
     /// The one of the Raspberry Pi Pico.
     Rp2040js,
+    /// The compiler for C on bare metal, and CMake.
+    C,
     /// libtorch and a C++ compiler, for everything that compiles `tch`.
     Libtorch,
 }
 
 impl Need {
     /// All of it.
-    pub const ALL: &[Self] = &[Self::Rust, Self::Qemu, Self::Rp2040js, Self::Libtorch];
+    pub const ALL: &[Self] = &[
+        Self::Rust,
+        Self::Qemu,
+        Self::Rp2040js,
+        Self::C,
+        Self::Libtorch,
+    ];
     /// What training, and a board to try it on, need.
     pub const DEMO: &[Self] = &[Self::Rust, Self::Qemu, Self::Libtorch];
 }
@@ -55,6 +66,7 @@ pub fn run(workspace: &Workspace, needs: &[Need]) -> Result<()> {
         Need::Rust => rust::prepare(workspace),
         Need::Qemu => qemu::prepare(),
         Need::Rp2040js => rp2040js::prepare(workspace),
+        Need::C => c::prepare(),
         Need::Libtorch => libtorch::prepare(workspace),
     })
 }
