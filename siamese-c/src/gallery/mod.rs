@@ -2,7 +2,7 @@
 //! the code of its own alone.
 //!
 //! In C the functions of the family for 2 coordinates are called `siamese_enrol_d2` and so on;
-//! here they are in the module `d2`. What they do is in the module [`work`], once for all.
+//! here they are in the module `d2`. What they do is in the private module `work`, once for all.
 
 mod types;
 mod work;
