@@ -65,7 +65,7 @@ fn board() -> Result<Board, Box<dyn Error>> {
         );
     };
     if has_feature(LOG) && !board.has_rtt() {
-        return Err(format!("{LOG} needs a debug probe, and {board} is emulated").into());
+        return Err(format!("{LOG} needs a debug probe, and {board} has none").into());
     }
     let target = env::var("TARGET")?;
     let targets: Vec<&str> = Board::builds()
@@ -174,7 +174,10 @@ fn choose(board: Board) {
     let kind = board.uart().kind;
     switch(
         "board_reset",
-        matches!(kind, UartKind::Ns16550 | UartKind::Rp2040),
+        matches!(
+            kind,
+            UartKind::Ns16550 | UartKind::Rp2040 | UartKind::Rp2350
+        ),
     );
     let vectors = matches!(board.core(), Core::CortexM55 | Core::CortexM85);
     switch("core_vectors", vectors);
@@ -212,7 +215,7 @@ fn memory(board: Board) -> String {
     let (region, section) = if boot > 0 {
         (
             format!("  BOOT  : ORIGIN = {:#x}, LENGTH = {boot}\n", flash.origin),
-            "  .boot2 : { KEEP(*(.boot2)); } > BOOT\n",
+            "  .boot : { KEEP(*(.boot)); } > BOOT\n",
         )
     } else {
         (String::new(), "")

@@ -33,8 +33,12 @@ pub enum Board {
     Nrf52840dk,
     /// Raspberry Pi Pico.
     Pico,
+    /// Raspberry Pi Pico 2, its Arm cores.
+    Pico2,
     /// QEMU's `virt`.
     Virt,
+    /// Raspberry Pi Pico 2, its RISC-V cores.
+    Pico2Riscv,
 }
 
 /// A range of addresses.
@@ -75,6 +79,8 @@ pub enum UartKind {
     Ns16550,
     /// A PL011, as the RP2040 has it.
     Rp2040,
+    /// The same, as the RP2350 has it.
+    Rp2350,
 }
 
 impl UartKind {
@@ -87,16 +93,18 @@ impl UartKind {
             Self::Stm32F4 => "stm32f4",
             Self::Ns16550 => "ns16550",
             Self::Rp2040 => "rp2040",
+            Self::Rp2350 => "rp2350",
         }
     }
 
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Cmsdk,
         Self::Nrf,
         Self::Stm32F4,
         Self::Ns16550,
         Self::Rp2040,
+        Self::Rp2350,
     ];
 }
 
@@ -166,8 +174,8 @@ pub enum Flashing {
         drive: &'static str,
         /// What its boot loader calls the chip.
         family: u32,
-        /// What `probe-rs` calls it.
-        chip: &'static str,
+        /// What `probe-rs` calls it, if it knows these cores of the chip's.
+        chip: Option<&'static str>,
     },
 }
 
@@ -201,7 +209,7 @@ const QEMU: Option<Emulation> = Some(Emulation::Qemu { semihosting: true });
 
 impl Board {
     /// All boards.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Microbit,
         Self::Mps2An385,
         Self::Mps2An386,
@@ -212,7 +220,10 @@ impl Board {
         Self::Netduinoplus2,
         Self::Nrf52840dk,
         Self::Pico,
+        Self::Pico2,
+        // Before the next, so that the first RISC-V is one that QEMU has.
         Self::Virt,
+        Self::Pico2Riscv,
     ];
 
     /// The table.
@@ -360,7 +371,7 @@ impl Board {
                 flashing: Flashing::Uf2 {
                     drive: "RPI-RP2",
                     family: 0xE48B_FF56,
-                    chip: "RP2040",
+                    chip: Some("RP2040"),
                 },
                 emulation: Some(Emulation::Rp2040js),
                 // The second stage of booting.
@@ -374,6 +385,42 @@ impl Board {
                     cycles: 2 * (8 + 4 + 16),
                     cache: 16 * 1024,
                 }),
+            },
+            Self::Pico2 => Facts {
+                name: "pico2",
+                title: "Raspberry Pi Pico 2 (RP2350)",
+                core: Core::CortexM33,
+                flash: Region::new(0x1000_0000, 4096),
+                // All ten banks.
+                ram: Region::new(0x2000_0000, 520),
+                clock_hz: 150_000_000,
+                uart: Uart::new(UartKind::Rp2350, 0x4007_0000, 33),
+                flashing: Flashing::Uf2 {
+                    drive: "RP2350",
+                    family: 0xE48B_FF59,
+                    chip: Some("RP235x"),
+                },
+                emulation: None,
+                // The image's definition. The table of vectors after it, which has room for
+                // 480 interrupts, begins at a multiple of its size.
+                boot: 2048,
+                // Six sectors.
+                store: 24 * 1024,
+            },
+            Self::Pico2Riscv => Facts {
+                name: "pico2-riscv",
+                title: "Raspberry Pi Pico 2 (RP2350), its RISC-V cores",
+                core: Core::Rv32,
+                uart: Uart {
+                    receive_interrupt: None,
+                    ..Self::Pico2.facts().uart
+                },
+                flashing: Flashing::Uf2 {
+                    drive: "RP2350",
+                    family: 0xE48B_FF5A,
+                    chip: None,
+                },
+                ..Self::Pico2.facts()
             },
             Self::Virt => Facts {
                 name: "virt",
@@ -523,7 +570,10 @@ impl Board {
     /// emulator can't.
     #[must_use]
     pub const fn has_rtt(self) -> bool {
-        self.is_real()
+        matches!(
+            self.flashing(),
+            Flashing::Probe { .. } | Flashing::Uf2 { chip: Some(_), .. }
+        )
     }
 
     /// The program that emulates it, if there is any.
@@ -666,7 +716,7 @@ mod tests {
             assert_eq!(same.count(), 1, "{board}");
         }
         let hard = Board::builds().filter(|(_, abi, _)| *abi == Abi::Hard);
-        assert_eq!(hard.count(), 7);
+        assert_eq!(hard.count(), 8);
     }
 
     #[test]
@@ -683,5 +733,9 @@ mod tests {
         let pico = Board::Pico;
         assert_eq!(pico.program().origin, 0x1000_0100);
         assert_eq!(pico.store().unwrap().origin, 0x101F_A000);
+        for pico2 in [Board::Pico2, Board::Pico2Riscv] {
+            assert_eq!(pico2.program().origin, 0x1000_0800);
+            assert_eq!(pico2.store().unwrap().origin, 0x103F_A000);
+        }
     }
 }

@@ -80,12 +80,15 @@ fn onto_the_board(elf: &Path, board: Board) -> Result<String> {
             let bytes = uf2(elf, board)?.context("the board takes no UF2 file")?;
             std::fs::write(&file, bytes)
                 .with_context(|| format!("can't write {}", file.display()))?;
-            format!(
+            let copy = format!(
                 "Hold the button BOOTSEL while you connect the board, and copy this file to the \
-                 drive {drive}, which appears then:\n  {}\nOr flash it by a debug probe:\n  {}",
-                file.display(),
-                flash(chip)
-            )
+                 drive {drive}, which appears then:\n  {}",
+                file.display()
+            );
+            match chip {
+                Some(chip) => format!("{copy}\nOr flash it by a debug probe:\n  {}", flash(chip)),
+                None => copy,
+            }
         }
         _ => format!("Run it on an emulated board:\n  siamese-train device --emulate {board} info"),
     })

@@ -35,6 +35,22 @@ pub fn sleep() {
     cortex_m::asm::wfi();
 }
 
+/// Takes no interrupt from here on.
+pub fn disable_interrupts() {
+    cortex_m::interrupt::disable();
+}
+
+/// Does some work while no interrupt is taken.
+pub fn undisturbed(work: impl FnOnce()) {
+    cortex_m::interrupt::free(|_| work());
+}
+
+/// Lets the processor see the code that it has written.
+pub fn synchronise() {
+    cortex_m::asm::dsb();
+    cortex_m::asm::isb();
+}
+
 /// A fault of the processor ends like a panic.
 #[exception]
 unsafe fn HardFault(frame: &ExceptionFrame) -> ! {

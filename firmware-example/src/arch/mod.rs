@@ -2,7 +2,9 @@
 //! stack. Each has a module of its own that provides:
 //!
 //! - `start`, called once before anything else, which gives the `Peripherals`;
-//! - `sleep`, which waits for an interrupt;
+//! - `sleep`, which waits for an interrupt; `disable_interrupts`, and `undisturbed`,
+//!   which calls a function without them;
+//! - `synchronise`, before code runs that was written a moment ago;
 //! - `Ticks`, a clock with `new` and `now`;
 //!
 //! and that calls the program's own `start` with its static `Memory`.
@@ -22,8 +24,8 @@ pub mod stack;
 mod systick;
 
 #[cfg(target_arch = "arm")]
-pub use cortex_m::{sleep, start};
+pub use cortex_m::{disable_interrupts, sleep, start, synchronise, undisturbed};
 #[cfg(target_arch = "riscv32")]
-pub use riscv::{Ticks, sleep, start};
+pub use riscv::{Ticks, disable_interrupts, sleep, start, synchronise, undisturbed};
 #[cfg(target_arch = "arm")]
 pub use systick::Ticks;

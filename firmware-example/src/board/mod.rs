@@ -33,7 +33,7 @@ mod uart;
 #[cfg_attr(board_uart = "nrf", path = "nrf.rs")]
 #[cfg_attr(board_uart = "stm32f4", path = "netduinoplus2.rs")]
 #[cfg_attr(board_uart = "ns16550", path = "virt.rs")]
-#[cfg_attr(board_uart = "rp2040", path = "pico.rs")]
+#[cfg_attr(any(board_uart = "rp2040", board_uart = "rp2350"), path = "pico.rs")]
 mod driver;
 
 pub use driver::Uart;

@@ -1,28 +1,27 @@
-//! Raspberry Pi Pico and other boards with an RP2040 and its flash of 2 MiB: UART0 on
-//! GP0 (TX) and GP1 (RX), 115,200 baud, the core at 125 MHz. Emulated by rp2040js.
+//! Raspberry Pi Pico and Pico 2, and other boards with an RP2040 and a flash of 2 MiB, or an
+//! RP2350 and one of 4 MiB: UART0 on GP0 (TX) and GP1 (RX), 115,200 baud, the core at 125
+//! or 150 MHz. rp2040js emulates the first.
 //!
-//! Addresses and bits are those of the RP2040's datasheet.
+//! Addresses and bits are those of the chips' datasheets.
+
+#[cfg_attr(board_uart = "rp2040", path = "rp2040.rs")]
+#[cfg_attr(board_uart = "rp2350", path = "rp2350.rs")]
+mod chip;
 
 use core::ops::Range;
 
-use cortex_m::interrupt;
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
 };
 
-use super::facts::{FLASH, STORE, TICK_HZ, UART, UART_LINE};
-use super::interrupt::{Line, sleep_until};
+use super::facts::{FLASH, STORE, TICK_HZ, UART};
 use super::register::Register;
-
-/// The second stage of booting, which the ROM copies to RAM and runs: it lets the
-/// processor read the flash by four lines.
-#[unsafe(link_section = ".boot2")]
-#[used]
-static SECOND_STAGE: [u8; 256] = rp2040_boot2::BOOT_LOADER_W25Q080;
+use crate::arch;
+use chip::{CLOCKS, CRYSTAL, PINS, PLL, RESETS};
 
 /// A register.
 const fn register(address: usize) -> Register {
-    // SAFETY: all callers name a register of the datasheet's, none of which starts a
+    // SAFETY: all callers name a register of the datasheets', none of which starts a
     // transfer.
     unsafe { Register::at(address) }
 }
@@ -32,22 +31,14 @@ const SET: usize = 0x2000;
 /// Where writing clears them.
 const CLEAR: usize = 0x3000;
 
-const CLOCKS: usize = 0x4000_8000;
-const RESETS: usize = 0x4000_C000;
-const PINS: usize = 0x4001_4000;
-const CRYSTAL: usize = 0x4002_4000;
-const PLL: usize = 0x4002_8000;
-
-/// Pins, pads, PLL and UART0 in the reset controller.
-const WANTED: u32 = (1 << 5) | (1 << 8) | (1 << 12) | (1 << 22);
-
 /// Waits until all of these bits are set.
 fn wait_for(state: &Register, bits: u32) {
     while state.read() & bits != bits {}
 }
 
-/// From the ring oscillator to 125 MHz: the crystal's 12 MHz, times 125, through 6 and 2.
+/// From the ring oscillator to the PLL: the crystal's 12 MHz, times 125, through two dividers.
 fn start_clocks() {
+    const WANTED: u32 = chip::PLL_RESET | chip::OTHER_RESETS;
     const FROM_PLL: u32 = 1;
     let [reference, system] = [0x30, 0x3C].map(|at| register(CLOCKS + at));
     let [reference_is, system_is] = [0x38, 0x44].map(|at| register(CLOCKS + at));
@@ -62,7 +53,7 @@ fn start_clocks() {
     reference.write(2);
     wait_for(&reference_is, 1 << 2);
 
-    register(RESETS + SET).write(1 << 12);
+    register(RESETS + SET).write(chip::PLL_RESET);
     register(RESETS + CLEAR).write(WANTED);
     wait_for(&register(RESETS + 0x08), WANTED);
     register(PLL).write(1);
@@ -70,7 +61,7 @@ fn start_clocks() {
     // Power and the oscillator on; then, when it is locked, the dividers.
     register(PLL + 0x04 + CLEAR).write((1 << 0) | (1 << 5));
     wait_for(&register(PLL), 1 << 31);
-    register(PLL + 0x0C).write((6 << 16) | (2 << 12));
+    register(PLL + 0x0C).write(chip::DIVIDERS);
     register(PLL + 0x04 + CLEAR).write(1 << 3);
     system.write(FROM_PLL);
     wait_for(&system_is, 1 << FROM_PLL);
@@ -110,6 +101,7 @@ impl Uart {
         for pin in [0x04, 0x0C] {
             register(PINS + pin).write(2);
         }
+        chip::connect_pads();
         Self {
             data: at(0),
             flags: at(0x18),
@@ -122,9 +114,17 @@ impl Uart {
     }
 
     /// Sleeps until there is one, or any interrupt.
+    #[cfg(target_arch = "arm")]
     pub fn doze(&mut self) {
+        use super::facts::UART_LINE;
+        use super::interrupt::{Line, sleep_until};
+
         sleep_until(Line(UART_LINE), || self.has_byte());
     }
+
+    /// Does nothing: a RISC-V core polls this UART.
+    #[cfg(target_arch = "riscv32")]
+    pub fn doze(&mut self) {}
 
     /// Takes a byte.
     pub fn take(&mut self) -> u8 {
@@ -145,11 +145,12 @@ impl Uart {
 
 /// Resets all of the chip but its oscillators, by the watchdog.
 pub fn reset() -> ! {
-    interrupt::disable();
-    register(0x4001_0008).write(0x0001_FFFC);
-    register(0x4005_8000 + SET).write(1 << 31);
+    arch::disable_interrupts();
+    let (choice, all) = chip::WATCHED;
+    register(choice).write(all);
+    register(chip::WATCHDOG + SET).write(1 << 31);
     loop {
-        cortex_m::asm::nop();
+        core::hint::spin_loop();
     }
 }
 
@@ -188,24 +189,13 @@ struct Rom {
 impl Rom {
     /// Finds the functions.
     fn find() -> Option<Self> {
-        /// A function's address by its two letters; 0 if there is none.
-        fn find(letters: &[u8; 2]) -> Option<usize> {
-            type Lookup = extern "C" fn(*const u16, u32) -> usize;
-            // SAFETY: the ROM has, at 0x14 and 0x18, the addresses of its table of
-            // functions and of a function that looks them up.
-            let (table, lookup) = unsafe {
-                let at =
-                    |address: usize| core::ptr::without_provenance::<u16>(address).read_volatile();
-                let lookup = core::ptr::without_provenance::<()>(at(0x18).into());
-                (at(0x14), core::mem::transmute::<*const (), Lookup>(lookup))
-            };
-            let table = core::ptr::without_provenance(table.into());
-            let found = lookup(table, u16::from_le_bytes(*letters).into());
-            (found != 0).then_some(found)
-        }
         macro_rules! function {
             ($letters:literal, $kind:ty) => {{
-                let address = core::ptr::without_provenance::<()>(find($letters)?);
+                let found = chip::function(*$letters);
+                if found == 0 {
+                    return None;
+                }
+                let address = core::ptr::without_provenance::<()>(found);
                 // SAFETY: the function of these letters is of this kind.
                 unsafe { core::mem::transmute::<*const (), $kind>(address) }
             }};
@@ -237,17 +227,15 @@ impl Rom {
 
     /// [`change`](Self::change), without interrupts, whose handlers are in flash.
     fn apply(&self, at: u32, change: &Change<'_>) {
-        let mut second_stage = [0u32; 64];
-        let words = SECOND_STAGE.chunks_exact(4);
-        for (word, bytes) in second_stage.iter_mut().zip(words) {
-            *word = u32::from_le_bytes(bytes.try_into().unwrap_or_default());
-        }
-        // The lowest bit says that it is Thumb code.
-        let code = second_stage.as_ptr().wrapping_byte_add(1);
-        // SAFETY: it is the code of the second stage, which returns to its caller if it
-        // has one, and finds all of its constants beside it.
+        // The lowest bit says that it is Thumb code, of which there is none on a RISC-V.
+        const THUMB: usize = cfg!(target_arch = "arm") as usize;
+        let code = chip::code_for_reading();
+        arch::synchronise();
+        let code = code.as_ptr().wrapping_byte_add(THUMB);
+        // SAFETY: it is code that returns to its caller, and finds all of its constants
+        // beside it.
         let restore = unsafe { core::mem::transmute::<*const u32, extern "C" fn()>(code) };
-        interrupt::free(|_| self.change(at, change, restore));
+        arch::undisturbed(|| self.change(at, change, restore));
     }
 }
 

@@ -64,10 +64,10 @@ pub fn die(info: &core::panic::PanicInfo<'_>) -> ! {
     }
 
     super::log::died(info);
-    cortex_m::interrupt::disable();
+    crate::arch::disable_interrupts();
     // Writing doesn't fail.
     let _ = write!(Text(Uart::new()), "\0{info}\0");
     loop {
-        cortex_m::asm::wfi();
+        crate::arch::sleep();
     }
 }
