@@ -406,6 +406,13 @@ impl Board {
                 boot: 2048,
                 // Six sectors.
                 store: 24 * 1024,
+                // As the RP2040's, at a third of the clock, which the ROM tries first (RP2350
+                // datasheet, chapters 4.4 and 5.2.7).
+                flash_wait: Some(FlashWait {
+                    line: 8,
+                    cycles: 3 * (8 + 4 + 16),
+                    cache: 16 * 1024,
+                }),
             },
             Self::Pico2Riscv => Facts {
                 name: "pico2-riscv",
