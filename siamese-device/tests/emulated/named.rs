@@ -1,8 +1,6 @@
 //! Names and whole galleries on emulated boards: kept through a reset and a power cycle,
 //! and carried from one board to another.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
 use siamese_core::embedder::Embedder;
@@ -12,7 +10,7 @@ use siamese_core::{Embedding, Model};
 use siamese_device::firmware::{Board, Build, Footprint, model_of_elf};
 use siamese_device::{Device, Emulator, Error, Fault};
 
-use common::{build, random_images, random_model, start};
+use crate::common::{build, random_images, random_model, start};
 
 /// A firmware with names and galleries, and without either.
 fn firmware(board: Board) -> PathBuf {

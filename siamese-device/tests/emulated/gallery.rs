@@ -1,8 +1,6 @@
 //! A device's gallery against one on the host: the same answers, before and
 //! after a reset and a power cycle.
 
-mod common;
-
 use std::path::Path;
 
 use siamese_core::embedder::Embedder;
@@ -11,7 +9,7 @@ use siamese_core::{Embedding, Model};
 use siamese_device::firmware::{Board, model_of_elf};
 use siamese_device::{Device, Emulator, Error, Fault, Listed, mean_instructions};
 
-use common::{ELF, build, build_with, extreme_model, random_images};
+use crate::common::{ELF, build, build_with, extreme_model, random_images};
 
 /// The host's gallery, with the device's capacity or more.
 type Here<const D: usize> = Gallery<D, 32>;
@@ -132,7 +130,7 @@ fn a_risc_v_learns_and_remembers() {
 fn identifying_among_32_prototypes_of_16_coordinates_is_cheap() {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/small-d16.siam");
     let elf = siamese_device::firmware::build(&model, Board::Mps2An386).unwrap();
-    let mut device = common::start(&elf, Board::Mps2An386);
+    let mut device = crate::common::start(&elf, Board::Mps2An386);
     let info = device.info().unwrap();
     let images = random_images(132, info.pixels as usize, 11);
     for (label, image) in images.iter().take(32).enumerate() {
@@ -147,7 +145,7 @@ fn identifying_among_32_prototypes_of_16_coordinates_is_cheap() {
 
 #[test]
 fn a_full_gallery_and_an_unknown_label_are_faults() {
-    let mut device = common::start(&ELF, Board::default());
+    let mut device = crate::common::start(&ELF, Board::default());
     let images = random_images(1, device.info().unwrap().pixels as usize, 3);
     for label in 0..32 {
         device.enrol(label, true, &images[0]).unwrap();

@@ -1,13 +1,11 @@
 //! What is peculiar to the Raspberry Pi Pico and Pico 2: their files for flashing.
 
-mod common;
-
 use std::fs;
 
 use siamese_device::firmware::Board;
 use siamese_device::{Error, uf2};
 
-use common::{ELF, build, random_images, start};
+use crate::common::{ELF, build, random_images, start};
 
 fn word(block: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(block[at..at + 4].try_into().unwrap())

@@ -1,13 +1,11 @@
 //! The network runs without privileges, as it must in a task of an operating
 //! system that protects itself.
 
-mod common;
-
 use std::time::Duration;
 
 use siamese_device::firmware::{Abi, Board, Build, Program, run};
 
-use common::random_model;
+use crate::common::random_model;
 
 #[test]
 fn embedding_needs_no_privileges() {

@@ -1,15 +1,13 @@
 //! Pictures of any size on emulated boards, against this machine: `preprocess` and the
 //! embedding, bit for bit.
 
-mod common;
-
 use siamese_core::Model;
 use siamese_core::preprocess::{Grey, Ink, PictureError, fit};
 use siamese_device::firmware::{Board, Build, model_of_elf};
 use siamese_device::{Device, Error, Reference};
 use siamese_link::Fault;
 
-use common::{Random, build, random_model, start};
+use crate::common::{Random, build, random_model, start};
 
 /// Pictures of each board whose embeddings are compared; blank ones come besides.
 const PICTURES: usize = 1000;

@@ -2,13 +2,11 @@
 //! the floating-point unit on, and its compiler uses registers that one for
 //! soft floats never touches.
 
-mod common;
-
 use siamese_core::Model;
 use siamese_device::firmware::{Abi, Board, Build, model_of_elf};
 use siamese_device::{Device, Emulator, Reference};
 
-use common::{extreme_model, random_images, random_model};
+use crate::common::{extreme_model, random_images, random_model};
 
 /// The first board of each core that has such a target.
 fn boards() -> impl Iterator<Item = Board> {

@@ -1,11 +1,9 @@
-//! The firmware on an emulated board, against the core on the host.
+//! Requests and answers over the UART, whole and damaged.
 //!
 //! `SIAMESE_FIRMWARE` names an ELF file for mps2-an386 to test; without it, one
-//! is built with a random model. QEMU and the bare-metal target are needed:
-//! without them these tests fail, and say so.
+//! is built with a random model.
 
-mod common;
-#[path = "../../siamese-link/tests/common/frames.rs"]
+#[path = "../../../siamese-link/tests/common/frames.rs"]
 mod frames;
 
 use std::fs;
@@ -21,7 +19,7 @@ use siamese_link::{
     Fault, FrameError, Notice, Request, Response, Tag, frame_capacity, read_frame, write_frame,
 };
 
-use common::{
+use crate::common::{
     ELF, Random, build, build_with, extreme_model, random_images, random_model, small_image_model,
     start,
 };
