@@ -133,7 +133,7 @@ fn constants(board: Board) -> String {
             start + store.bytes,
         );
     }
-    if uart.kind == UartKind::Nrf {
+    if uart.pins != [0; 2] {
         text += &format!(
             "/// The pins that the UART sends and receives on.\n\
              pub const UART_PINS: [u32; 2] = {:?};\n",

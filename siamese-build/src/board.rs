@@ -31,6 +31,8 @@ pub enum Board {
     Netduinoplus2,
     /// Nordic's nRF52840 DK.
     Nrf52840dk,
+    /// ST's Nucleo-F411RE.
+    NucleoF411re,
     /// Raspberry Pi Pico.
     Pico,
     /// Raspberry Pi Pico 2, its Arm cores.
@@ -137,6 +139,12 @@ impl Uart {
         let uart = Self::new(UartKind::Nrf, 0x4000_2000, 2);
         Self { pins, ..uart }
     }
+
+    /// One of the STM32 series, on pins of port A.
+    const fn stm32(kind: UartKind, base: u32, line: u16, pins: [u8; 2]) -> Self {
+        let uart = Self::new(kind, base, line);
+        Self { pins, ..uart }
+    }
 }
 
 /// What the table says of a board.
@@ -209,7 +217,7 @@ const QEMU: Option<Emulation> = Some(Emulation::Qemu { semihosting: true });
 
 impl Board {
     /// All boards.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Microbit,
         Self::Mps2An385,
         Self::Mps2An386,
@@ -219,6 +227,7 @@ impl Board {
         Self::MicrobitV2,
         Self::Netduinoplus2,
         Self::Nrf52840dk,
+        Self::NucleoF411re,
         Self::Pico,
         Self::Pico2,
         // Before the next, so that the first RISC-V is one that QEMU has.
@@ -314,7 +323,8 @@ impl Board {
                 ram: Region::new(0x2000_0000, 128),
                 // The internal oscillator, which runs after reset.
                 clock_hz: 16_000_000,
-                uart: Uart::new(UartKind::Stm32F4, 0x4001_1000, 37),
+                // PA9 and PA10.
+                uart: Uart::stm32(UartKind::Stm32F4, 0x4001_1000, 37, [9, 10]),
                 flashing: Flashing::Probe {
                     chip: "STM32F405RGTx",
                 },
@@ -355,6 +365,30 @@ impl Board {
                 // specification, chapters CPU and NVMC).
                 flash_wait: Some(FlashWait {
                     line: 4,
+                    cycles: 2,
+                    cache: 0,
+                }),
+            },
+            Self::NucleoF411re => Facts {
+                name: "nucleo-f411re",
+                title: "ST Nucleo-F411RE (STM32F411RE)",
+                core: Core::CortexM4,
+                flash: Region::new(0x0800_0000, 512),
+                ram: Region::new(0x2000_0000, 128),
+                // The most at the voltage that the core has after reset.
+                clock_hz: 84_000_000,
+                // USART2 on PA2 and PA3, to the USB interface.
+                uart: Uart::stm32(UartKind::Stm32F4, 0x4000_4400, 38, [2, 3]),
+                flashing: Flashing::Probe {
+                    chip: "STM32F411RETx",
+                },
+                emulation: None,
+                boot: 0,
+                store: 0,
+                // RM0383, chapter 3.4: lines of 128 bits, two wait states from 64 MHz up to
+                // 90, and 128 bytes of cache for data.
+                flash_wait: Some(FlashWait {
+                    line: 16,
                     cycles: 2,
                     cache: 0,
                 }),
@@ -723,7 +757,7 @@ mod tests {
             assert_eq!(same.count(), 1, "{board}");
         }
         let hard = Board::builds().filter(|(_, abi, _)| *abi == Abi::Hard);
-        assert_eq!(hard.count(), 8);
+        assert_eq!(hard.count(), 9);
     }
 
     #[test]

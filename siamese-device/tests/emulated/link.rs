@@ -370,7 +370,12 @@ fn other_uarts_answers_are_right_among_damaged_frames() {
             among_damaged_frames(board, requests);
         }
     }
-    assert_eq!(kinds.len(), UartKind::ALL.len());
+    let not_emulated = [UartKind::Rp2350];
+    assert!(
+        UartKind::ALL
+            .into_iter()
+            .all(|kind| { kinds.contains(&kind) != not_emulated.contains(&kind) })
+    );
 }
 
 /// Asks so often, each time after a frame that is damaged in one way or another.
