@@ -33,6 +33,8 @@ pub enum Board {
     Nrf52840dk,
     /// ST's Nucleo-F411RE.
     NucleoF411re,
+    /// ST's Nucleo-L432KC.
+    NucleoL432kc,
     /// Raspberry Pi Pico.
     Pico,
     /// Raspberry Pi Pico 2, its Arm cores.
@@ -77,6 +79,8 @@ pub enum UartKind {
     Nrf,
     /// Of ST's STM32F4 series.
     Stm32F4,
+    /// Of ST's STM32L4 series.
+    Stm32L4,
     /// The 16550.
     Ns16550,
     /// A PL011, as the RP2040 has it.
@@ -93,6 +97,7 @@ impl UartKind {
             Self::Cmsdk => "cmsdk",
             Self::Nrf => "nrf",
             Self::Stm32F4 => "stm32f4",
+            Self::Stm32L4 => "stm32l4",
             Self::Ns16550 => "ns16550",
             Self::Rp2040 => "rp2040",
             Self::Rp2350 => "rp2350",
@@ -100,10 +105,11 @@ impl UartKind {
     }
 
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Cmsdk,
         Self::Nrf,
         Self::Stm32F4,
+        Self::Stm32L4,
         Self::Ns16550,
         Self::Rp2040,
         Self::Rp2350,
@@ -217,7 +223,7 @@ const QEMU: Option<Emulation> = Some(Emulation::Qemu { semihosting: true });
 
 impl Board {
     /// All boards.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Microbit,
         Self::Mps2An385,
         Self::Mps2An386,
@@ -228,6 +234,7 @@ impl Board {
         Self::Netduinoplus2,
         Self::Nrf52840dk,
         Self::NucleoF411re,
+        Self::NucleoL432kc,
         Self::Pico,
         Self::Pico2,
         // Before the next, so that the first RISC-V is one that QEMU has.
@@ -390,6 +397,31 @@ impl Board {
                 flash_wait: Some(FlashWait {
                     line: 16,
                     cycles: 2,
+                    cache: 0,
+                }),
+            },
+            Self::NucleoL432kc => Facts {
+                name: "nucleo-l432kc",
+                title: "ST Nucleo-L432KC (STM32L432KC)",
+                core: Core::CortexM4,
+                flash: Region::new(0x0800_0000, 256),
+                // SRAM1, and SRAM2 after it.
+                ram: Region::new(0x2000_0000, 64),
+                clock_hz: 80_000_000,
+                // USART2 on PA2 and PA15, to the USB interface.
+                uart: Uart::stm32(UartKind::Stm32L4, 0x4000_4400, 38, [2, 15]),
+                flashing: Flashing::Probe {
+                    chip: "STM32L432KCUx",
+                },
+                emulation: None,
+                boot: 0,
+                // Ten pages.
+                store: 20 * 1024,
+                // RM0394, chapter 3.3: 64 bits, four wait states above 64 MHz, and 256 bytes
+                // of cache for data.
+                flash_wait: Some(FlashWait {
+                    line: 8,
+                    cycles: 4,
                     cache: 0,
                 }),
             },
@@ -757,7 +789,7 @@ mod tests {
             assert_eq!(same.count(), 1, "{board}");
         }
         let hard = Board::builds().filter(|(_, abi, _)| *abi == Abi::Hard);
-        assert_eq!(hard.count(), 9);
+        assert_eq!(hard.count(), 10);
     }
 
     #[test]

@@ -27,13 +27,14 @@ pub mod log;
 mod register;
 #[cfg(board_semihosting)]
 mod semihosting;
-#[cfg(board_uart = "stm32f4")]
+#[cfg(any(board_uart = "stm32f4", board_uart = "stm32l4"))]
 mod stm32;
 mod uart;
 
 #[cfg_attr(board_uart = "cmsdk", path = "mps.rs")]
 #[cfg_attr(board_uart = "nrf", path = "nrf.rs")]
 #[cfg_attr(board_uart = "stm32f4", path = "stm32f4.rs")]
+#[cfg_attr(board_uart = "stm32l4", path = "stm32l4.rs")]
 #[cfg_attr(board_uart = "ns16550", path = "virt.rs")]
 #[cfg_attr(any(board_uart = "rp2040", board_uart = "rp2350"), path = "pico.rs")]
 mod driver;
