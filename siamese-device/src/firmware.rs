@@ -31,6 +31,8 @@ pub enum Program {
     Costs,
     /// Embeds without privileges; its exit code says whether that works.
     Unprivileged,
+    /// The example with a camera: learns from pictures, and says what others show.
+    Sensor,
     /// Everything that may not panic, and nothing else, to see that it can't.
     NoPanic,
 }
@@ -43,6 +45,7 @@ impl Program {
             Self::LoadOnly => "load-only",
             Self::Costs => "costs",
             Self::Unprivileged => "unprivileged",
+            Self::Sensor => "sensor",
             Self::NoPanic => "no-panic",
         }
     }
@@ -186,15 +189,21 @@ pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
 /// [`Error::Timeout`] if the program doesn't end, [`Error::Died`] with what it
 /// wrote if it fails.
 pub fn run(elf: &Path, board: Board, timeout: Duration) -> Result<String, Error> {
-    let folder = tempfile::tempdir().map_err(|error| Error::Open {
-        what: "a temporary folder".into(),
-        error,
-    })?;
-    let console = folder.path().join("console");
+    let folder = temporary()?;
+    run_in(folder.path(), elf, board, timeout)
+}
+
+/// As [`run`], in a folder whose files the program can read, as [`Program::Sensor`] does.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_in(folder: &Path, elf: &Path, board: Board, timeout: Duration) -> Result<String, Error> {
+    let own = temporary()?;
+    let console = own.path().join("console");
     let file = fs::File::create(&console).map_err(at(&console))?;
     let other = file.try_clone().map_err(at(&console))?;
     let mut child = qemu::command(elf, board)?
-        .current_dir(folder.path())
+        .current_dir(folder)
         .args(["-serial", "none"])
         .stdin(Stdio::null())
         .stdout(file)
@@ -223,6 +232,13 @@ pub fn run(elf: &Path, board: Board, timeout: Duration) -> Result<String, Error>
     } else {
         Err(Error::Died(format!("{} ({status})", said.trim())))
     }
+}
+
+fn temporary() -> Result<tempfile::TempDir, Error> {
+    tempfile::tempdir().map_err(|error| Error::Open {
+        what: "a temporary folder".into(),
+        error,
+    })
 }
 
 /// Cargo in a folder, without the variables of the environment that would make what it

@@ -12,4 +12,5 @@ mod link;
 mod named;
 mod pico;
 mod pictures;
+mod sensor;
 mod unprivileged;
