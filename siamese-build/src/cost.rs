@@ -171,14 +171,14 @@ impl Timing {
 #[rustfmt::skip] // `cargo xtask pages` makes it, out of docs/bench.json.
 const MEASURED: &[Measured] = &[
     // <!-- table: cores -->
-    Measured { core: Core::CortexM0, instructions: [166.24, 2.8844, 30.76], within: 0.031, cycles: Some(1.413), embedding: Bytes { code: 23124, data: 268, stack: 3676 }, device: Bytes { code: 80144, data: 1752, stack: 6108 } },
-    Measured { core: Core::CortexM0Plus, instructions: [123.05, 3.0549, 60.21], within: 0.040, cycles: Some(1.389), embedding: Bytes { code: 23124, data: 268, stack: 3676 }, device: Bytes { code: 81368, data: 1824, stack: 6132 } },
-    Measured { core: Core::CortexM3, instructions: [72.58, 2.3153, 12.23], within: 0.034, cycles: Some(1.574), embedding: Bytes { code: 23896, data: 268, stack: 3596 }, device: Bytes { code: 77416, data: 1752, stack: 6004 } },
-    Measured { core: Core::CortexM4, instructions: [48.38, 1.1817, 25.91], within: 0.049, cycles: Some(1.409), embedding: Bytes { code: 23724, data: 268, stack: 3580 }, device: Bytes { code: 77216, data: 1752, stack: 6004 } },
-    Measured { core: Core::CortexM7, instructions: [48.36, 1.1816, 25.93], within: 0.049, cycles: None, embedding: Bytes { code: 23724, data: 268, stack: 3580 }, device: Bytes { code: 77216, data: 1752, stack: 6004 } },
-    Measured { core: Core::CortexM33, instructions: [48.54, 1.1772, 26.30], within: 0.051, cycles: Some(1.409), embedding: Bytes { code: 26868, data: 268, stack: 3580 }, device: Bytes { code: 80412, data: 1752, stack: 6004 } },
-    Measured { core: Core::CortexM55, instructions: [71.88, 0.1643, 0.08], within: 0.089, cycles: None, embedding: Bytes { code: 25792, data: 268, stack: 3512 }, device: Bytes { code: 80448, data: 1752, stack: 5864 } },
-    Measured { core: Core::Rv32, instructions: [112.23, 6.7446, 116.78], within: 0.032, cycles: Some(1.230), embedding: Bytes { code: 21882, data: 260, stack: 3032 }, device: Bytes { code: 78010, data: 1744, stack: 5464 } },
+    Measured { core: Core::CortexM0, instructions: [166.28, 2.8842, 30.75], within: 0.031, cycles: Some(1.423), embedding: Bytes { code: 23716, data: 268, stack: 3676 }, device: Bytes { code: 80144, data: 1752, stack: 6108 } },
+    Measured { core: Core::CortexM0Plus, instructions: [122.50, 3.0412, 59.94], within: 0.040, cycles: Some(1.396), embedding: Bytes { code: 23716, data: 268, stack: 3676 }, device: Bytes { code: 81424, data: 1824, stack: 6132 } },
+    Measured { core: Core::CortexM3, instructions: [72.59, 2.3149, 12.26], within: 0.034, cycles: Some(1.575), embedding: Bytes { code: 24500, data: 268, stack: 3596 }, device: Bytes { code: 77416, data: 1752, stack: 6004 } },
+    Measured { core: Core::CortexM4, instructions: [48.37, 1.1816, 25.92], within: 0.049, cycles: Some(1.428), embedding: Bytes { code: 24324, data: 268, stack: 3580 }, device: Bytes { code: 77216, data: 1752, stack: 6004 } },
+    Measured { core: Core::CortexM7, instructions: [48.38, 1.1816, 25.93], within: 0.049, cycles: None, embedding: Bytes { code: 24324, data: 268, stack: 3580 }, device: Bytes { code: 77216, data: 1752, stack: 6004 } },
+    Measured { core: Core::CortexM33, instructions: [48.54, 1.1774, 26.27], within: 0.050, cycles: Some(1.428), embedding: Bytes { code: 27472, data: 268, stack: 3580 }, device: Bytes { code: 80412, data: 1752, stack: 6004 } },
+    Measured { core: Core::CortexM55, instructions: [71.89, 0.1642, 0.08], within: 0.089, cycles: None, embedding: Bytes { code: 26380, data: 268, stack: 3512 }, device: Bytes { code: 80448, data: 1752, stack: 5864 } },
+    Measured { core: Core::Rv32, instructions: [112.23, 6.7446, 116.78], within: 0.032, cycles: Some(1.136), embedding: Bytes { code: 21886, data: 260, stack: 3032 }, device: Bytes { code: 78010, data: 1744, stack: 5464 } },
     // <!-- end -->
 ];
 

@@ -27,7 +27,10 @@ impl Uart {
     /// Starts the UART.
     pub fn new() -> Self {
         #[cfg(board_store)]
-        start_crystal();
+        {
+            start_crystal();
+            start_cache();
+        }
         // SAFETY: the reference manuals place UART0 and its registers there. It has no
         // DMA.
         let at = |offset: usize| unsafe { Register::at(UART + offset) };
@@ -87,6 +90,13 @@ fn start_crystal() {
     let [start, started] = [0x000, 0x100].map(|at| unsafe { Register::<u32>::at(CLOCK + at) });
     start.write(1);
     while started.read() == 0 {}
+}
+
+/// Keeps the instructions that were read from flash, which is slower than the core.
+#[cfg(board_store)]
+fn start_cache() {
+    // SAFETY: the flash controller's setting for this alone.
+    unsafe { Register::<u32>::at(0x4001_E540) }.write(1);
 }
 
 #[cfg(board_store)]
