@@ -19,14 +19,18 @@ use crate::shell;
 /// What `cargo xtask pages --help` says in the end.
 pub const HELP: &str = "\
 The reports: docs/bench.json (`cargo xtask bench --write`), docs/demo.json (`cargo xtask demo
---write`), and the report and the model file of each model in model/ (`cargo xtask train-all`).
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`. A test fails if a page and
+--write`), docs/original/original.json (`siamese-train train --recipe original`), and the report
+and the model file of each model in model/ (`cargo xtask train-all`). The factors of `siamese-train
+budget` in siamese-build/src/cost.rs follow from docs/bench.json in the same way; where they have
+changed, a second call makes the tables that follow from them. A table stands between `<!-- table: NAME -->` and `<!-- end -->`. A test fails if a page and
 its reports disagree.";
 
 /// What was measured on the emulated cores and the host last.
 const BENCH: &str = "docs/bench.json";
 /// What the demo measured last.
 const DEMO: &str = "docs/demo.json";
+/// What the kept training by the original's recipe reported.
+const ORIGINAL: &str = "docs/original/original.json";
 /// The model whose costs are told in full.
 const MODEL: &str = "small";
 
@@ -35,6 +39,7 @@ const MODEL: &str = "small";
 struct Reports {
     bench: Vec<Value>,
     demo: Value,
+    original: Value,
     models: Vec<models::Report>,
 }
 
@@ -48,6 +53,7 @@ impl Reports {
         Ok(Self {
             bench: rows(json(BENCH)?),
             demo: json(DEMO)?,
+            original: json(ORIGINAL)?,
             models: models::read(&root.join("model"))?,
         })
     }
@@ -56,7 +62,7 @@ impl Reports {
 /// A page, the name in a table's marks, and how it is made.
 type Table = (&'static str, &'static str, fn(&Reports) -> String);
 /// All tables.
-const TABLES: [Table; 10] = [
+const TABLES: [Table; 11] = [
     ("README.md", "models", |reports| {
         models::overview(&reports.models, &reports.bench)
     }),
@@ -77,6 +83,9 @@ const TABLES: [Table; 10] = [
     }),
     ("docs/benchmarks.md", "host", |reports| {
         bench::host(&reports.bench)
+    }),
+    ("docs/study.md", "original", |reports| {
+        models::in_steps(&reports.original)
     }),
     ("docs/boards.md", "budget", |reports| {
         budget::table_of_boards(&reports.bench)

@@ -106,6 +106,29 @@ pub fn overview(models: &[Report], bench: &[Value]) -> String {
     table(head.collect(), rows)
 }
 
+/// What a training reached after its steps.
+pub fn in_steps(training: &Value) -> String {
+    let figure = |pointer: &str| {
+        let value = training.pointer(pointer).and_then(Value::as_f64);
+        value.unwrap_or(f64::NAN)
+    };
+    let head = [
+        "steps",
+        "knn25, float",
+        "knn25, int8",
+        "equal error rate, int8",
+        "silhouette, int8",
+    ];
+    let row = vec![
+        grouped(figure("/steps")),
+        format!("{:.4}", figure("/float/knn25")),
+        format!("{:.4}", figure("/int8/knn25")),
+        format!("{:.4}", figure("/int8/eer")),
+        format!("{:.3}", figure("/int8/silhouette")),
+    ];
+    table(head.map(str::to_owned).to_vec(), [row].into_iter())
+}
+
 /// Quality with floats and with integers, and how long the training took.
 pub fn in_full(models: &[Report]) -> String {
     let head = [
