@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use siamese_build::{Abi, CModel, Core, OwnedModel};
 
 use crate::error::Error;
-use crate::firmware::{at, cargo, errors_of, read};
+use crate::firmware::{at, cargo, errors_of, failed, read};
 
 /// The static library of `siamese-c` for a core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,18 +54,14 @@ impl CLibrary {
         })?;
         let root = root()?;
         let built = root.join("target").join("c");
-        let output = cargo(&root)
-            .args(["rustc", "--locked", "--package=siamese-c", "--lib"])
-            .args(["--crate-type=staticlib", "--profile=firmware"])
-            .args(["--target", target, "--target-dir"])
-            .arg(&built)
-            .output()
-            .map_err(|error| Error::Open {
-                what: "cargo".into(),
-                error,
-            })?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
+        let failed = failed(
+            cargo(&root)
+                .args(["rustc", "--locked", "--package=siamese-c", "--lib"])
+                .args(["--crate-type=staticlib", "--profile=firmware"])
+                .args(["--target", target, "--target-dir"])
+                .arg(&built),
+        )?;
+        if let Some(said) = failed {
             return Err(Error::Build(errors_of(&said)));
         }
         Ok(built.join(target).join("firmware").join(Self::ARCHIVE))

@@ -139,19 +139,15 @@ impl<'a> Build<'a> {
         lock.lock().map_err(at(&lock_path))?;
 
         let features = [&[board.name()], &self.features[..]].concat();
-        let output = cargo(&folder)
-            .args(["build", "--release", "--locked", "--no-default-features"])
-            .args(["--bin", program.name(), "--features", &features.join(",")])
-            .args(["--target", target, "--target-dir"])
-            .arg(&built)
-            .env("SIAMESE_MODEL", &model)
-            .output()
-            .map_err(|error| Error::Open {
-                what: "cargo".into(),
-                error,
-            })?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
+        let failed = failed(
+            cargo(&folder)
+                .args(["build", "--release", "--locked", "--no-default-features"])
+                .args(["--bin", program.name(), "--features", &features.join(",")])
+                .args(["--target", target, "--target-dir"])
+                .arg(&built)
+                .env("SIAMESE_MODEL", &model),
+        )?;
+        if let Some(said) = failed {
             return Err(
                 does_not_fit(&said, board).unwrap_or_else(|| Error::Build(errors_of(&said)))
             );
@@ -252,6 +248,16 @@ pub(crate) fn cargo(folder: &Path) -> Command {
         }
     }
     cargo
+}
+
+/// Runs cargo; what it says if it fails.
+pub(crate) fn failed(cargo: &mut Command) -> Result<Option<String>, Error> {
+    let output = cargo.output().map_err(|error| Error::Open {
+        what: "cargo".into(),
+        error,
+    })?;
+    let said = || String::from_utf8_lossy(&output.stderr).into_owned();
+    Ok((!output.status.success()).then(said))
 }
 
 /// Whether a variable of the environment changes what cargo builds or where:

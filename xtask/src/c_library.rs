@@ -8,6 +8,7 @@ use siamese_build::Core;
 use siamese_device::CLibrary;
 use siamese_device::firmware::Abi;
 
+use crate::firmware::abi;
 use crate::setup::{self, Need};
 use crate::shell;
 use crate::workspace::Workspace;
@@ -47,19 +48,8 @@ fn cores() -> impl TypedValueParser<Value = Core> {
 /// Writes the folder, and says what is in it.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     setup::run(workspace, &[Need::Rust])?;
-    // A path that the user gave starts where the user is; the default one in the root.
-    let model = [args.model.clone(), workspace.root().join(&args.model)]
-        .into_iter()
-        .find(|path| path.is_file())
-        .with_context(|| {
-            let model = args.model.display();
-            format!("there is no model file {model}; `cargo xtask demo` trains one")
-        })?;
-    let abi = if args.hard_float {
-        Abi::Hard
-    } else {
-        Abi::Soft
-    };
+    let model = workspace.model(&args.model)?;
+    let abi = abi(args.hard_float);
     let why = "compiled for the core, with the model as C beside it";
     shell::step("Library for C", why, || {
         let library = CLibrary::new(args.core).abi(abi);

@@ -35,6 +35,11 @@ pub struct Args {
     hard_float: bool,
 }
 
+/// The ABI that passes floats so.
+pub const fn abi(hard_float: bool) -> Abi {
+    if hard_float { Abi::Hard } else { Abi::Soft }
+}
+
 fn boards() -> impl TypedValueParser<Value = Board> {
     PossibleValuesParser::new(Board::ALL.map(Board::name)).try_map(|name| name.parse::<Board>())
 }
@@ -42,19 +47,8 @@ fn boards() -> impl TypedValueParser<Value = Board> {
 /// Builds it, and says where it is and what it takes.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     setup::run(workspace, &[Need::Rust])?;
-    // A path that the user gave starts where the user is; the default one in the root.
-    let model = [args.model.clone(), workspace.root().join(&args.model)]
-        .into_iter()
-        .find(|path| path.is_file())
-        .with_context(|| {
-            let model = args.model.display();
-            format!("there is no model file {model}; `cargo xtask demo` trains one")
-        })?;
-    let abi = if args.hard_float {
-        Abi::Hard
-    } else {
-        Abi::Soft
-    };
+    let model = workspace.model(&args.model)?;
+    let abi = abi(args.hard_float);
     let elf = build(workspace, &model, args.board, abi, &FEATURES)?;
     let footprint = Footprint::of_elf(&elf)?;
     println!("\n  {}", elf.display());

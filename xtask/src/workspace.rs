@@ -113,6 +113,18 @@ impl Workspace {
         Run::new(self.short(&program)).args(args).dir(&self.root)
     }
 
+    /// The model file that an option names: a path that the user gave starts where the user
+    /// is, the default one in the root.
+    pub fn model(&self, named: &Path) -> Result<PathBuf> {
+        [named.to_owned(), self.root.join(named)]
+            .into_iter()
+            .find(|path| path.is_file())
+            .with_context(|| {
+                let named = named.display();
+                format!("there is no model file {named}; `cargo xtask demo` trains one")
+            })
+    }
+
     /// A path as seen from the root, which is where the shown commands run.
     pub fn short<'a>(&self, path: &'a Path) -> &'a Path {
         path.strip_prefix(&self.root).unwrap_or(path)

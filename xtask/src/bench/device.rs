@@ -28,7 +28,8 @@ pub fn measure(model: &Path, board: Board, images: &[Vec<u8>]) -> Result<Option<
         return Ok(None);
     };
     let build = |program| Build::new(model, board).program(program).run();
-    let alone = Footprint::of_elf(&build(Program::EmbedOnly)?)?;
+    let embed_only = build(Program::EmbedOnly)?;
+    let alone = Footprint::of_elf(&embed_only)?;
     let loader = Footprint::of_elf(&build(Program::LoadOnly)?)?;
     let costs = Costs::measure(&build(Program::Costs)?, board)?;
 
@@ -61,7 +62,7 @@ pub fn measure(model: &Path, board: Board, images: &[Vec<u8>]) -> Result<Option<
     });
     // A mix is of use where the instructions have known timings.
     if board.core().timing().is_some() {
-        let mix = mix::measure(&build(Program::EmbedOnly)?, board)?;
+        let mix = mix::measure(&embed_only, board)?;
         let mix = json!({
             "memory": mix.memory,
             "runs": mix.runs,

@@ -1,7 +1,7 @@
 //! Images that cost as much as an image can, or nearly.
 
-use anyhow::{Result, anyhow};
-use siamese_core::embedder::{Buffers, embed_into};
+use anyhow::Result;
+use siamese_build::cost::Work;
 use siamese_core::model::Model;
 
 /// Images that are tried on a device.
@@ -17,37 +17,15 @@ pub fn candidates(model: &Model<'_>) -> Result<Vec<(String, Vec<u8>)>> {
     let noise = (0..NOISE).map(|seed| (format!("noise {seed}"), noise(seed, pixels)));
     let mut costs = Vec::new();
     for (name, image) in greys.chain(noise) {
-        costs.push((products(model, &image)?, name, image));
+        let work = Work::of(model, [&image[..]])?.unwrap_or_default();
+        costs.push((work.products, name, image));
     }
-    costs.sort_by_key(|(products, ..)| std::cmp::Reverse(*products));
+    costs.sort_by(|(a, ..), (b, ..)| b.total_cmp(a));
     costs.truncate(TRIED);
     Ok(costs
         .into_iter()
         .map(|(_, name, image)| (name, image))
         .collect())
-}
-
-/// Products of which neither factor is an activation of 0.
-fn products(model: &Model<'_>, image: &[u8]) -> Result<usize> {
-    let (shared, hidden1) = model.buffer_sizes();
-    let (mut shared, mut hidden1) = (vec![0; shared], vec![0; hidden1]);
-    let layers = model.layers();
-    let active = |activations: &[u8], layer: usize| {
-        let activations = activations.iter().take(layers[layer].inputs());
-        activations.filter(|&&activation| activation != 0).count() * layers[layer].outputs()
-    };
-    model
-        .header()
-        .input
-        .quantise(image, &mut shared[..layers[0].inputs()]);
-    let first = active(&shared, 0);
-    let buffers = Buffers {
-        shared: &mut shared,
-        hidden1: &mut hidden1,
-    };
-    let mut embedding = vec![0; model.dim()];
-    embed_into(model, image, buffers, &mut embedding).map_err(|error| anyhow!("{error}"))?;
-    Ok(first + active(&hidden1, 1) + active(&shared, 2))
 }
 
 /// Grey values of 1 to 255: a 32-bit xorshift generator (Marsaglia, 2003).
