@@ -20,7 +20,7 @@ use crate::workspace::Workspace;
 
 /// What `cargo xtask bench --help` says in the end.
 pub const HELP: &str = "\
-On each core, counted by QEMU, so that all of it repeats exactly:
+On each core, counted by QEMU, so that it repeats, to an instruction or two an image:
   an image, mean    instructions from the raw pixels to the embedding, of 500 test images spread
                     over MNIST's test set; each answer is compared with this machine's
   an image, worst   the dearest of those, of even greys and of noise without background
