@@ -1,6 +1,7 @@
 //! What the regression tests share: the committed models, their golden
 //! vectors, the data, and the built `siamese-train` program.
 
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -125,29 +126,42 @@ pub fn golden_vectors(model: &ModelFile) -> Vec<(Vec<u8>, Layers)> {
         .collect()
 }
 
-/// The built `siamese-train` program.
+/// The built `siamese-train` program: the one that `SIAMESE_TRAINER` names, which
+/// `cargo xtask test` has built beside the tests, or one that is built now.
 ///
 /// # Panics
 /// If it can't be built.
 pub fn siamese_train() -> Command {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| {
-        let mut build = Command::new(env!("CARGO"));
-        build
-            .current_dir(root())
-            .args(["build", "--quiet", "--release", "-p", "siamese-train"]);
-        if cfg!(not(feature = "torch")) {
-            build.arg("--no-default-features");
-        }
-        let status = build.status().expect("cargo runs");
-        assert!(status.success(), "siamese-train can't be built");
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
-        target.join("release/siamese-train")
+        env::var_os("SIAMESE_TRAINER").map_or_else(build_siamese_train, PathBuf::from)
     });
     let mut command = Command::new(program);
     command.current_dir(root());
     command
+}
+
+fn build_siamese_train() -> PathBuf {
+    let mut build = Command::new("cargo");
+    build
+        .current_dir(root())
+        .args(["build", "--quiet", "--release", "-p", "siamese-train"]);
+    if cfg!(not(feature = "torch")) {
+        build.arg("--no-default-features");
+    }
+    // What cargo tells a test about its own package, build scripts would take for a change
+    // of theirs: half of the dependencies would be built anew.
+    for (name, _) in env::vars_os() {
+        let told =
+            |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if name.to_str().is_some_and(told) {
+            build.env_remove(name);
+        }
+    }
+    let status = build.status().expect("cargo runs");
+    assert!(status.success(), "siamese-train can't be built");
+    let target = env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
+    target.join("release/siamese-train")
 }
 
 /// Runs the program and returns its output if it succeeded.

@@ -8,16 +8,16 @@ use siamese_device::firmware::{Abi, Board};
 
 use crate::firmware::form;
 use crate::shell;
-use crate::workspace::Workspace;
+use crate::workspace::{Torch, Workspace};
 
 /// Judges every crate.
-pub fn run(workspace: &Workspace) -> Result<()> {
+pub fn run(workspace: &Workspace, torch: Torch) -> Result<()> {
     let why = "so that a change shows only what it changes";
     shell::step("Formatting", why, || formatting(workspace))?;
     let why = "each crate, in each form that it is built in";
-    shell::step("Clippy", why, || clippy(workspace))?;
+    shell::step("Clippy", why, || clippy(workspace, torch))?;
     let why = "links that lead nowhere are errors, too";
-    shell::step("Rustdoc", why, || rustdoc(workspace))
+    shell::step("Rustdoc", why, || rustdoc(workspace, torch))
 }
 
 fn formatting(workspace: &Workspace) -> Result<()> {
@@ -26,15 +26,18 @@ fn formatting(workspace: &Workspace) -> Result<()> {
     workspace.cargo_in(&firmware, ["fmt", "--check"]).run()
 }
 
-fn clippy(workspace: &Workspace) -> Result<()> {
+fn clippy(workspace: &Workspace, torch: Torch) -> Result<()> {
     let strict = ["--", "-D", "warnings"];
-    let forms: [&[&str]; 12] = [
-        &["--workspace", "--all-targets"],
-        &[
-            "--package=siamese-train",
-            "--no-default-features",
-            "--all-targets",
-        ],
+    let all = ["clippy", "--release", "--workspace", "--all-targets"];
+    let call = torch.select(all).into_iter().chain(strict);
+    workspace.cargo(call).run()?;
+    if torch == Torch::With {
+        let trainer = ["--package=siamese-train", "--all-targets"];
+        let call = ["clippy", "--release"].into_iter().chain(trainer);
+        let call = Torch::Without.select(call).into_iter().chain(strict);
+        workspace.cargo(call).run()?;
+    }
+    let forms: [&[&str]; 10] = [
         &["--package=siamese-core", "--all-features", "--all-targets"],
         &["--package=siamese-link", "--all-features", "--all-targets"],
         // Each feature by itself, as a firmware has it.
@@ -72,11 +75,11 @@ fn clippy(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-fn rustdoc(workspace: &Workspace) -> Result<()> {
+fn rustdoc(workspace: &Workspace, torch: Torch) -> Result<()> {
     let strict = |run: shell::Run| run.env("RUSTDOCFLAGS", "-D warnings").run();
     let doc = ["doc", "--release", "--no-deps"];
     let of = |crates: &[&'static str]| doc.iter().chain(crates).copied().collect::<Vec<_>>();
-    strict(workspace.cargo(of(&["--workspace"])))?;
+    strict(workspace.cargo(torch.select(of(&["--workspace"]))))?;
     for library in ["--package=siamese-core", "--package=siamese-link"] {
         strict(workspace.cargo(of(&[library, "--all-features"])))?;
     }

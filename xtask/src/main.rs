@@ -42,7 +42,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use setup::Need;
-use workspace::Workspace;
+use workspace::{Torch, Workspace};
 
 /// Sets the machine up, and builds, tests and shows everything in this repository.
 #[derive(Debug, Parser)]
@@ -120,7 +120,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test(args) => test::run(&workspace, &args),
         Command::Lint => {
             setup::run(&workspace, &[Need::Rust, Need::Libtorch])?;
-            lint::run(&workspace)
+            lint::run(&workspace, Torch::With)
         }
         Command::Panics => panics::run(&workspace),
         Command::Package => package::run(&workspace),

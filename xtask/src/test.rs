@@ -5,15 +5,17 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 
 use crate::setup::{self, Need};
-use crate::workspace::Workspace;
+use crate::workspace::{Torch, Workspace};
 use crate::{device_demo, lint, package, panics, shell};
 
 /// What `cargo xtask test --help` says in the end.
 pub const HELP: &str = "\
 In this order, and the first failure ends it: set-up; formatting, clippy and rustdoc; a search for
-what can panic in a firmware; packages of the library crates; the trainer and MNIST; all tests on this machine, among them the firmware's in QEMU; the core's once more with
-overflow checks; a short `cargo xtask device-demo`. The first run takes most of its time to compile
-libtorch's binding.
+what can panic in a firmware; packages of the library crates; the trainer, the tests and MNIST;
+all tests on this machine, among them the firmware's in QEMU; the core's once more with overflow
+checks; a short `cargo xtask device-demo`. The first run takes most of its time to compile
+libtorch's binding; --without-libtorch leaves out that and what needs it: the command `train`, and
+the comparison with libtorch's integers.
 
 A single test: `cargo test --release --workspace NAME`.";
 
@@ -23,27 +25,40 @@ pub struct Args {
     /// Also what takes long: tests see SIAMESE_FULL=1
     #[arg(long)]
     full: bool,
+    /// Leave out what needs libtorch
+    #[arg(long)]
+    without_libtorch: bool,
 }
 
 /// Tests everything.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let start = Instant::now();
-    setup::run(workspace, Need::ALL)?;
-    lint::run(workspace)?;
+    let torch = if args.without_libtorch {
+        Torch::Without
+    } else {
+        Torch::With
+    };
+    setup::run(workspace, &torch.needs(Need::ALL))?;
+    lint::run(workspace, torch)?;
     panics::check(workspace)?;
     package::check(workspace)?;
     shell::step(
-        "Trainer and data",
-        "the tests call it, and embed MNIST's test images",
+        "Trainer, tests and data",
+        "the tests call the trainer, and embed MNIST's test images",
         || {
-            workspace.build_trainer()?;
+            // In one call, so that both are linked to the same build of every crate.
+            let targets = ["--workspace", "--bin", "siamese-train", "--tests"];
+            let call = ["build", "--release"].iter().chain(&targets);
+            workspace.cargo(torch.select(call.copied())).run()?;
             workspace.trainer(["data", "--dataset", "mnist"]).run()
         },
     )?;
 
     let mut tally = Tally::default();
     let mut tests = |call: &[&str]| {
-        let mut call = workspace.cargo(call.iter().copied());
+        let mut call = workspace
+            .cargo(call.iter().copied())
+            .quiet_env("SIAMESE_TRAINER", workspace.trainer_path());
         if args.full {
             call = call.env("SIAMESE_FULL", "1");
         }
@@ -52,7 +67,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     shell::step(
         "Tests",
         "all crates on this machine, and the firmware in QEMU",
-        || tests(&["test", "--release", "--workspace"]),
+        || tests(&torch.select(["test", "--release", "--workspace"])),
     )?;
     shell::step(
         "Overflow checks",

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::setup::Need;
 use crate::shell::Run;
 
 /// The folders of this repository.
@@ -105,11 +106,15 @@ impl Workspace {
         .run()
     }
 
-    /// A call of the trainer that [`Workspace::build_trainer`] built.
+    /// Where the trainer is once it is built.
+    pub fn trainer_path(&self) -> PathBuf {
+        let name = format!("siamese-train{}", env::consts::EXE_SUFFIX);
+        self.programs.join(name)
+    }
+
+    /// A call of the trainer that was built last.
     pub fn trainer<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Run {
-        let program = self
-            .programs
-            .join(format!("siamese-train{}", env::consts::EXE_SUFFIX));
+        let program = self.trainer_path();
         Run::new(self.short(&program)).args(args).dir(&self.root)
     }
 
@@ -128,6 +133,32 @@ impl Workspace {
     /// A path as seen from the root, which is where the shown commands run.
     pub fn short<'a>(&self, path: &'a Path) -> &'a Path {
         path.strip_prefix(&self.root).unwrap_or(path)
+    }
+}
+
+/// Whether the crates are built with what needs libtorch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Torch {
+    /// As by default.
+    With,
+    /// Without it: no training, and nothing that compares with it.
+    Without,
+}
+
+impl Torch {
+    /// A call of cargo for the crates of the workspace, with the features for this.
+    pub fn select<'a>(self, call: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+        let option = match self {
+            Self::With => None,
+            Self::Without => Some("--no-default-features"),
+        };
+        call.into_iter().chain(option).collect()
+    }
+
+    /// Those of some needs that there are.
+    pub fn needs(self, needs: &[Need]) -> Vec<Need> {
+        let kept = |need: &Need| self == Self::With || *need != Need::Libtorch;
+        needs.iter().copied().filter(kept).collect()
     }
 }
 
