@@ -124,8 +124,8 @@ pub fn data_of(model: &Model<'_>) -> [u32; 2] {
     let entry = 4 + 4 * model.dim();
     let gallery = (4096 / entry).min(32) * entry;
     let pixels = model.header().input.pixels();
-    // A frame has a byte more for each 254.
-    let frame = pixels + pixels.div_ceil(254);
+    // A frame has a byte more for each 223.
+    let frame = pixels + pixels.div_ceil(223);
     [shared + hidden1, gallery + frame].map(|bytes| bytes as u32)
 }
 

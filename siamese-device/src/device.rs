@@ -30,6 +30,8 @@ pub(crate) const LISTS: u32 = 8;
 /// Bytes without a delimiter that no device sends, last words included: the rest
 /// of them isn't kept.
 const LONGEST_FRAME: usize = 4096;
+/// Bytes for what a device's frame decodes to. A longer one is no answer.
+type Decoded = [u8; LONGEST_FRAME];
 /// Pixels of a picture in one request: the smallest buffer that a server has takes them.
 const PART: usize = 240;
 /// How often a device that shall restart is asked whether it has.
@@ -358,8 +360,9 @@ impl Device {
     /// Waits until the device says that it is ready, but not longer than until
     /// then.
     fn await_ready(&mut self, until: Instant) -> Result<(), Error> {
-        while let Some(mut frame) = self.receive_until(until)? {
-            let payload = open_frame(&mut frame);
+        while let Some(frame) = self.receive_until(until)? {
+            let mut decoded: Decoded = [0; _];
+            let payload = open_frame(&frame, &mut decoded);
             if payload.is_ok_and(|payload| payload.message() == Ok(Notice::Ready)) {
                 break;
             }
@@ -585,10 +588,11 @@ impl Device {
                 exchange.again = now + exchange.pause;
                 self.send_again(exchange.repeat_oldest())?;
             }
-            let Some(mut frame) = self.receive_until(deadline.min(exchange.again))? else {
+            let Some(frame) = self.receive_until(deadline.min(exchange.again))? else {
                 continue;
             };
-            let payload = match open_frame(&mut frame) {
+            let mut decoded: Decoded = [0; _];
+            let payload = match open_frame(&frame, &mut decoded) {
                 Ok(payload) => payload,
                 Err(FrameError::Version { found }) => {
                     return Err(Error::LinkVersion {
@@ -671,12 +675,12 @@ impl Device {
     }
 }
 
-/// A session's number: any but 0, which means none.
+/// A session's number: any but that of a notice, which means none.
 fn draw_session() -> u32 {
     loop {
         // The standard library draws its keys at random.
         let drawn = RandomState::new().hash_one(SystemTime::now()) as u32;
-        if drawn != 0 {
+        if drawn != Tag::NONE.session {
             return drawn;
         }
     }

@@ -15,7 +15,7 @@ use siamese_link::{
     Embedded, FrameError, Notice, Request, Response, Tag, frame_capacity, read_frame, write_frame,
 };
 
-use frames::{cobs, frame_of};
+use frames::{cobs, frame_of, older_frame_of};
 
 /// A stream whose far ends the test keeps.
 struct Pipes(Option<(PipeReader, PipeWriter)>);
@@ -56,12 +56,13 @@ impl Far {
 
     /// The tag of the next request, whatever it asks.
     fn tag(&mut self) -> Tag {
-        read_frame::<Request<'_>>(&mut self.frame()).unwrap().0
+        let decoded = &mut room();
+        read_frame::<Request<'_>>(&self.frame(), decoded).unwrap().0
     }
 
     /// The tag of the next request to embed, and the image's first pixel.
     fn embed(&mut self) -> (Tag, u8) {
-        match read_frame(&mut self.frame()).unwrap() {
+        match read_frame(&self.frame(), &mut room()).unwrap() {
             (tag, Request::Embed { pixels }) => (tag, pixels[0]),
             (_, other) => panic!("{other:?}"),
         }
@@ -76,6 +77,11 @@ impl Far {
         let near = (self.near.0.try_clone(), self.near.1.try_clone());
         Device::new(Pipes(Some((near.0.unwrap(), near.1.unwrap())))).unwrap()
     }
+}
+
+/// Room for what a request decodes to.
+fn room() -> [u8; frame_capacity(784)] {
+    [0; _]
 }
 
 fn framed(tag: Tag, response: &Response<'_>) -> Vec<u8> {
@@ -297,7 +303,7 @@ fn a_whole_answer_of_another_kind_is_an_error() {
             // An answer of a later firmware.
             let tag = far.tag();
             let (session, id) = (tag.session.to_le_bytes(), tag.id.to_le_bytes());
-            let unknown = frame_of(&[&[0xC3], &session[..], &id[..], &[99]].concat());
+            let unknown = frame_of(&[&[0xC4], &session[..], &id[..], &[99]].concat());
             far.says.write_all(&unknown).unwrap();
             // What version 2 says to a frame that it can't read.
             far.tag();
@@ -324,6 +330,31 @@ fn a_whole_answer_of_another_kind_is_an_error() {
     );
 }
 
+/// It can't read what the host sends, and the host couldn't read what it says to that.
+#[test]
+fn a_firmware_of_version_3_is_told_from_one_that_is_silent() {
+    // That it is ready, and that a frame is no COBS, or has a wrong checksum.
+    for body in [&[0][..], &[1, 0], &[1, 1]] {
+        let (mut device, far) = device();
+        let notice = older_frame_of(&[&[0xE3], &[0; 8][..], body].concat());
+        let (answer, _) = beside(
+            far,
+            move |far| {
+                far.tag();
+                far.says.write_all(&notice).unwrap();
+            },
+            || device.info(),
+        );
+        let error = answer.unwrap_err();
+        assert!(
+            matches!(error, Error::LinkVersion { found: 3 }),
+            "{error:?}"
+        );
+        let words = error.to_string();
+        assert!(words.contains("version 3"), "{words}");
+    }
+}
+
 #[test]
 fn a_change_is_made_in_a_session_and_asked_for_again_under_its_number() {
     let (mut device, far) = device();
@@ -331,8 +362,8 @@ fn a_change_is_made_in_a_session_and_asked_for_again_under_its_number() {
         far,
         |far| {
             let (open, request) = {
-                let mut frame = far.frame();
-                let (tag, request) = read_frame::<Request<'_>>(&mut frame).unwrap();
+                let decoded = &mut room();
+                let (tag, request) = read_frame::<Request<'_>>(&far.frame(), decoded).unwrap();
                 (tag, request == Request::Open)
             };
             assert!(request);
@@ -384,8 +415,7 @@ fn stray_zeros_are_no_restart() {
             // It still knows the session, so it hasn't restarted.
             let info = info(Some(open.session));
             loop {
-                let mut frame = far.frame();
-                match read_frame::<Request<'_>>(&mut frame) {
+                match read_frame::<Request<'_>>(&far.frame(), &mut room()) {
                     Ok((tag, Request::Info)) => far.answer(tag, &info),
                     Ok((_, Request::Embed { .. })) => break,
                     _ => {}
@@ -406,7 +436,7 @@ fn stray_zeros_are_no_restart() {
 /// What a device says of itself in a session.
 fn info(session: Option<u32>) -> Response<'static> {
     // Its postcard form, by hand: the type can grow.
-    let mut body = vec![0, 3, 1, b'b', 1, b'm'];
+    let mut body = vec![0, 4, 1, b'b', 1, b'm'];
     body.extend([0; 32]);
     body.extend([0, 0, 0, 0, 0, 0, 0]);
     match session {
@@ -420,8 +450,8 @@ fn info(session: Option<u32>) -> Response<'static> {
             body.push(session as u8);
         }
     }
-    let frame = frame_of(&[&[0xC3, 0, 0, 0, 0, 0, 0, 0, 0], &body[..]].concat());
-    read_frame(frame.leak()).unwrap().1
+    let frame = frame_of(&[&[0xC4, 0, 0, 0, 0, 0, 0, 0, 0], &body[..]].concat());
+    read_frame(&frame, vec![0; 100].leak()).unwrap().1
 }
 
 #[test]
@@ -435,8 +465,8 @@ fn a_restart_is_one_when_the_device_no_longer_knows_the_session() {
             let reset = far.tag();
             far.answer(reset, &Response::Resetting);
             // That it is ready gets lost.
-            let mut frame = far.frame();
-            let (tag, request) = read_frame::<Request<'_>>(&mut frame).unwrap();
+            let decoded = &mut room();
+            let (tag, request) = read_frame::<Request<'_>>(&far.frame(), decoded).unwrap();
             assert_eq!(request, Request::Info);
             far.answer(tag, &info(None));
         },
@@ -549,7 +579,7 @@ fn bytes_after_an_answer_s_checksum_make_it_none() {
         |far| {
             let tag = far.tag();
             let (session, id) = (tag.session.to_le_bytes(), tag.id.to_le_bytes());
-            let payload = [&[0xC3], &session[..], &id[..], &[2, 1, 2]].concat();
+            let payload = [&[0xC4], &session[..], &id[..], &[2, 1, 2]].concat();
             let crc = siamese_core::checksum::checksum(&payload).to_le_bytes();
             let longer = cobs(&[&payload[..], &crc, &[0x78]].concat());
             far.says.write_all(&longer).unwrap();

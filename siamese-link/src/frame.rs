@@ -8,6 +8,35 @@
 //! (ISO-HDLC) is that of all before it. COBS leaves no zero inside, so a zero is
 //! always a delimiter, and bytes between two delimiters that are not exactly what
 //! [`write_frame`] writes are no frame.
+//!
+//! # COBS with runs of zeros
+//!
+//! Most bytes of a picture are zeros, so this COBS has codes for runs of them. A zero
+//! is appended to the payload, which the receiver takes off again, and all of it is
+//! cut into blocks. Each block begins with its code:
+//!
+//! | code | the block |
+//! |---|---|
+//! | 0x01 to 0xDF | code - 1 bytes other than zero, and a zero, which isn't sent |
+//! | 0xE0 | 223 bytes other than zero |
+//! | 0xE1 to 0xFF | code - 0xDF zeros, 2 to 32, which aren't sent |
+//!
+//! A payload has one form: each block takes as much as it can. So a block of less than
+//! 32 zeros alone, 0x01 among them, isn't followed by another block of zeros alone.
+//! And since a payload ends with the zero that was appended, 0xE0 isn't the last block.
+//!
+//! The idea is that of an Internet-Draft of J. Carlson, S. Cheshire and M. Baker, "PPP
+//! Consistent Overhead Byte Stuffing (COBS)", draft-ietf-pppext-cobs-00, 1997. Its codes
+//! are others: a run has at most 15 zeros there, and some codes mean bytes and two zeros.
+//! From one row of a picture to the next it is often more than 15.
+//!
+//! # Other versions
+//!
+//! Up to version 3 frames were plain COBS. [`open_frame`] reads as much of such a frame
+//! as its version. A host of version 3 reads that of a [`Notice`], whose frames are the
+//! same in plain COBS: they are short and have few zeros, also thanks to [`Tag::NONE`].
+//! A device answers with a notice whatever it can't read, so that host and device of
+//! different versions learn of it on either side.
 
 use core::fmt;
 use core::mem;
@@ -21,7 +50,7 @@ use siamese_core::gallery::Record;
 use crate::message::{Notice, Request, Response};
 
 /// The version of the link; it is part of each frame's kind.
-pub const LINK_VERSION: u16 = 3;
+pub const LINK_VERSION: u16 = 4;
 
 /// What ends and begins a frame.
 const DELIMITER: u8 = 0;
@@ -31,8 +60,12 @@ const HEADER: usize = 9;
 const TRAILER: usize = 4;
 /// The CRC-32 of any bytes and their own CRC-32 after them.
 const RESIDUE: u32 = 0x2144_DF1C;
-/// The longest block of COBS, in bytes without its code.
-const BLOCK: u8 = 254;
+/// The most bytes of a block, which then has no zero.
+const BLOCK: u8 = 223;
+/// The code of a block of so many bytes, the last before those of runs.
+const FULL: u8 = BLOCK + 1;
+/// The longest run of zeros.
+const RUN: u8 = u8::MAX - FULL + 1;
 
 /// Which request a frame is, or belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,8 +80,12 @@ pub struct Tag {
 }
 
 impl Tag {
-    /// The tag of a [`Notice`], which belongs to no request.
-    pub const NONE: Self = Self { session: 0, id: 0 };
+    /// The tag of a [`Notice`], which belongs to no request. It has no zeros, so that a
+    /// notice's frame is one in plain COBS, too.
+    pub const NONE: Self = Self {
+        session: u32::MAX,
+        id: u32::MAX,
+    };
 }
 
 /// What a frame holds, by its first byte: bit 7, the direction, the version.
@@ -118,7 +155,7 @@ impl Message for Notice {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum FrameError {
-    /// The bytes are not COBS.
+    /// The bytes are not COBS as frames have it.
     Cobs,
     /// The checksum is wrong.
     Checksum,
@@ -195,47 +232,70 @@ pub fn write_frame<'b, M: Message>(
     })
 }
 
-/// Reads a message of one kind from a frame, in place. The delimiters may be left
-/// out; whatever else [`write_frame`] would not have written is refused.
+/// Reads a message of one kind from a frame, as [`open_frame`] decodes it. Whatever
+/// [`write_frame`] would not have written is refused.
 ///
 /// # Errors
 /// Any [`FrameError`] but [`FrameError::Silence`].
-pub fn read_frame<'b, M>(frame: &'b mut [u8]) -> Result<(Tag, M), FrameError>
+pub fn read_frame<'b, M>(frame: &[u8], buffer: &'b mut [u8]) -> Result<(Tag, M), FrameError>
 where
     M: Message + Deserialize<'b>,
 {
-    let payload = open_frame(frame)?;
+    let payload = open_frame(frame, buffer)?;
     Ok((payload.tag, payload.message()?))
 }
 
-/// Checks a frame of any kind, and decodes it in place as far as its message. The
-/// delimiters may be left out.
+/// Checks a frame of any kind, and decodes it into `buffer` as far as its message. What
+/// comes out can be longer than the frame, but not than [`frame_capacity`] for the
+/// message's image. The delimiters may be left out.
 ///
 /// # Errors
-/// [`FrameError::Cobs`], [`FrameError::Checksum`], [`FrameError::Version`], and
-/// [`FrameError::Message`] if it is too short for any.
-pub fn open_frame(frame: &mut [u8]) -> Result<Payload<'_>, FrameError> {
-    let start = usize::from(frame.first() == Some(&DELIMITER));
-    let end = frame.len() - usize::from(frame.len() > start && frame.last() == Some(&DELIMITER));
-    let mut decoder = Decoder::new();
-    let mut length = 0;
-    for at in start..end {
-        let byte = frame.get(at).copied().unwrap_or(DELIMITER);
-        if byte == DELIMITER {
-            return Err(FrameError::Cobs);
+/// [`FrameError::Cobs`], [`FrameError::Checksum`], [`FrameError::Version`],
+/// [`FrameError::Message`] if it is too short for any, and [`FrameError::Capacity`] if
+/// the buffer is too small.
+pub fn open_frame<'b>(frame: &[u8], buffer: &'b mut [u8]) -> Result<Payload<'b>, FrameError> {
+    let frame = frame.strip_prefix(&[DELIMITER]).unwrap_or(frame);
+    let frame = frame.strip_suffix(&[DELIMITER]).unwrap_or(frame);
+    if frame.contains(&DELIMITER) {
+        return Err(FrameError::Cobs);
+    }
+    let mut receiver = Receiver::new();
+    for &byte in frame {
+        receiver.push(byte, buffer);
+    }
+    let fits = receiver.length <= buffer.len();
+    match receiver.finish(buffer) {
+        // What was cut off can be too short for a header.
+        Ok(_) | Err(FrameError::Message) if !fits => Err(FrameError::Capacity),
+        Ok(received) => Ok(received.payload),
+        Err(error) => Err(match older_version(frame) {
+            Some(found) => FrameError::Version { found },
+            None => error,
+        }),
+    }
+}
+
+/// The version that a whole frame states in plain COBS, as frames were up to version 3.
+fn older_version(frame: &[u8]) -> Option<u8> {
+    let mut digest = CRC32.digest();
+    let (mut first, mut length) = (DELIMITER, 0);
+    let mut rest = frame;
+    while let [code, after @ ..] = rest {
+        let (block, next) = after.split_at_checked(usize::from(*code).checked_sub(1)?)?;
+        if length == 0 {
+            first = block.first().copied().unwrap_or(DELIMITER);
         }
-        // At most one byte comes out for each that goes in, so none is
-        // overwritten before it is read.
-        if let Some(decoded) = decoder.push(byte) {
-            if let Some(slot) = frame.get_mut(length) {
-                *slot = decoded;
-            }
+        digest.update(block);
+        length += block.len();
+        if *code < u8::MAX && !next.is_empty() {
+            digest.update(&[0]);
             length += 1;
         }
+        rest = next;
     }
-    decoder.end()?;
-    let length = length.saturating_sub(TRAILER);
-    Payload::new(frame.get(..length).unwrap_or_default())
+    let found = version_of(first);
+    let is_whole = length > TRAILER && digest.finalize() == RESIDUE;
+    (is_whole && u16::from(found) != LINK_VERSION).then_some(found)
 }
 
 /// A whole frame, decoded as far as its message.
@@ -316,11 +376,12 @@ impl ser_flavors::Flavor for Count {
 /// dropped, and noticed when the frame ends.
 struct Writer<'b> {
     buffer: &'b mut [u8],
-    length: usize,
     /// Where the code of the block that is being written goes.
     code_at: usize,
-    /// That code: one more than the bytes in the block so far.
-    code: u8,
+    /// The bytes in the block so far, which stand behind that.
+    bytes: u8,
+    /// Or the zeros in it, if it has no bytes.
+    zeros: u8,
     digest: Digest<'static, u32, Table<1>>,
 }
 
@@ -332,9 +393,9 @@ impl<'b> Writer<'b> {
         }
         Self {
             buffer,
-            length: 2,
             code_at: 1,
-            code: 1,
+            bytes: 0,
+            zeros: 0,
             digest: CRC32.digest(),
         }
     }
@@ -358,16 +419,36 @@ impl<'b> Writer<'b> {
 
     fn encode(&mut self, byte: u8) {
         if byte != 0 {
-            self.put(self.length, byte);
-            self.length += 1;
-            self.code += 1;
+            self.end_run();
+            self.bytes += 1;
+            self.put(self.code_at + usize::from(self.bytes), byte);
+            if self.bytes == BLOCK {
+                self.end_block(FULL);
+            }
+        } else if self.bytes > 0 {
+            self.end_block(self.bytes + 1);
+        } else {
+            self.zeros += 1;
+            if self.zeros == RUN {
+                self.end_run();
+            }
         }
-        if byte == 0 || self.code > BLOCK {
-            self.put(self.code_at, self.code);
-            self.code_at = self.length;
-            self.length += 1;
-            self.code = 1;
+    }
+
+    /// Ends a block of zeros alone, if there is one.
+    fn end_run(&mut self) {
+        match self.zeros {
+            0 => {}
+            1 => self.end_block(1),
+            zeros => self.end_block(FULL - 1 + zeros),
         }
+    }
+
+    fn end_block(&mut self, code: u8) {
+        self.put(self.code_at, code);
+        self.code_at += 1 + usize::from(self.bytes);
+        self.bytes = 0;
+        self.zeros = 0;
     }
 
     fn put(&mut self, at: usize, byte: u8) {
@@ -381,9 +462,11 @@ impl<'b> Writer<'b> {
         for byte in crc.to_le_bytes() {
             self.encode(byte);
         }
-        self.put(self.code_at, self.code);
-        self.put(self.length, DELIMITER);
-        self.buffer.get_mut(..self.length + 1)
+        // The zero that is appended.
+        self.encode(0);
+        self.end_run();
+        self.put(self.code_at, DELIMITER);
+        self.buffer.get_mut(..self.code_at + 1)
     }
 }
 
@@ -404,8 +487,12 @@ impl<'b> ser_flavors::Flavor for Writer<'b> {
 struct Decoder {
     /// Bytes that the block still has.
     left: u8,
-    /// Whether no zero follows the block: it is the longest, or there is none yet.
-    joined: bool,
+    /// Whether a zero ends the block, which is the appended one if no other block comes.
+    zero: bool,
+    /// Whether another block of zeros alone would have belonged to this one.
+    short: bool,
+    /// Whether one came, so that this is no frame.
+    split: bool,
     digest: Digest<'static, u32, Table<1>>,
 }
 
@@ -413,34 +500,42 @@ impl Decoder {
     const fn new() -> Self {
         Self {
             left: 0,
-            joined: true,
+            zero: false,
+            short: false,
+            split: false,
             digest: CRC32.digest(),
         }
     }
 
-    /// Takes a byte, which is not a delimiter; what it decodes to, if anything.
-    fn push(&mut self, byte: u8) -> Option<u8> {
-        let decoded = if self.left > 0 {
+    /// Takes a byte, which is not a delimiter, and gives what it decodes to: up to 32 bytes.
+    fn push(&mut self, byte: u8, mut give: impl FnMut(u8)) {
+        let (decoded, count) = self.decode(byte);
+        for _ in 0..count {
+            self.digest.update(&[decoded]);
+            give(decoded);
+        }
+    }
+
+    /// A byte, and how often it comes out.
+    fn decode(&mut self, byte: u8) -> (u8, u8) {
+        if self.left > 0 {
             self.left -= 1;
-            byte
-        } else {
-            let zero = !self.joined;
-            self.left = byte.wrapping_sub(1);
-            self.joined = self.left == BLOCK;
-            if !zero {
-                return None;
-            }
-            0
-        };
-        self.digest.update(&[decoded]);
-        Some(decoded)
+            return (byte, 1);
+        }
+        // The zeros of a run but its last one.
+        let run = byte.saturating_sub(FULL);
+        let zeros = run + u8::from(self.zero);
+        let is_run = byte == 1 || run > 0;
+        self.left = if run > 0 { 0 } else { byte.wrapping_sub(1) };
+        self.zero = byte != FULL;
+        self.split |= self.short && is_run;
+        self.short = is_run && run < RUN - 1;
+        (0, zeros)
     }
 
     /// Whether the bytes so far are a whole payload with its CRC-32.
     fn end(&mut self) -> Result<(), FrameError> {
-        // After a block of the longest kind a frame always has another one, so
-        // there is one way to write a payload.
-        let whole = self.left == 0 && !self.joined;
+        let whole = self.left == 0 && self.zero && !self.split;
         let decoder = mem::replace(self, Self::new());
         if !whole {
             Err(FrameError::Cobs)
@@ -492,13 +587,14 @@ impl Receiver {
             return self.begun;
         }
         self.begun = true;
-        if let Some(decoded) = self.decoder.push(byte) {
-            if let Some(slot) = buffer.get_mut(self.length) {
+        let length = &mut self.length;
+        self.decoder.push(byte, |decoded| {
+            if let Some(slot) = buffer.get_mut(*length) {
                 *slot = decoded;
             }
-            // Saturates for whoever sends 4 GiB without a delimiter.
-            self.length = self.length.saturating_add(1);
-        }
+            // Saturates if 4 GiB come out without a delimiter.
+            *length = length.saturating_add(1);
+        });
         false
     }
 
