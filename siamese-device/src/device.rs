@@ -62,6 +62,16 @@ pub struct Device {
     /// The number of the request that was sent last.
     last_id: u32,
     timeout: Duration,
+    traffic: Traffic,
+}
+
+/// Bytes on a device's line, of all that was sent and has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// To the device.
+    pub sent: u64,
+    /// From the device.
+    pub received: u64,
 }
 
 /// Requests that are on the way.
@@ -154,12 +164,19 @@ impl Device {
             is_open: false,
             last_id: 0,
             timeout: DEFAULT_TIMEOUT,
+            traffic: Traffic::default(),
         }
     }
 
     /// Waits for at most this long for each answer, repetitions included.
     pub fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = timeout;
+    }
+
+    /// What has gone over the line so far.
+    #[must_use]
+    pub const fn traffic(&self) -> Traffic {
+        self.traffic
     }
 
     /// Who the device is and which model it runs.
@@ -638,6 +655,7 @@ impl Device {
     }
 
     fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.traffic.sent += bytes.len() as u64;
         self.line.send(bytes).map_err(|_| self.died())
     }
 
@@ -665,6 +683,8 @@ impl Device {
             if self.line.receive(&mut self.incoming, until).is_err() {
                 return Err(self.died());
             }
+            // All that came before was taken.
+            self.traffic.received += self.incoming.len() as u64;
             is_late = self.incoming.is_empty() || self.line.now() >= until;
         }
     }

@@ -44,7 +44,7 @@ mod transport;
 mod uf2;
 
 pub use c_library::CLibrary;
-pub use device::{DEFAULT_TIMEOUT, Device, DeviceInfo};
+pub use device::{DEFAULT_TIMEOUT, Device, DeviceInfo, Traffic};
 pub use emulator::{Emulator, INSTRUCTIONS_PER_SECOND, instructions_per_image, mean_instructions};
 pub use error::Error;
 pub use line::Line;

@@ -6,11 +6,14 @@ mod frames;
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write, pipe};
 use std::path::Path;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use siamese_device::firmware::{self, Board, Footprint};
-use siamese_device::{Device, Emulator, Error, Fault, Halves, Memory, SerialPort, Transport};
+use siamese_device::{
+    Device, Emulator, Error, Fault, Halves, Memory, SerialPort, Traffic, Transport,
+};
 use siamese_link::{
     Embedded, FrameError, Notice, Request, Response, Tag, frame_capacity, read_frame, write_frame,
 };
@@ -129,6 +132,38 @@ fn beside<A>(
     });
     let answer = here();
     (answer, there.join().unwrap())
+}
+
+#[test]
+fn every_byte_on_the_line_is_counted() {
+    let (mut device, far) = device();
+    // Nothing is sent twice.
+    device.set_timeout(Duration::from_secs(600));
+    assert_eq!(device.traffic(), Traffic::default());
+    let (tell, told) = channel();
+    let (traffic, _) = beside(
+        far,
+        move |far| {
+            let mut traffic = Traffic::default();
+            for _ in 0..2 {
+                let request = far.frame();
+                let decoded = &mut room();
+                let (tag, _) = read_frame::<Request<'_>>(&request, decoded).unwrap();
+                let answer = framed(tag, &Response::Memory(MEMORY));
+                far.says.write_all(&answer).unwrap();
+                // The request's delimiters were taken off.
+                traffic.sent += request.len() as u64 + 2;
+                traffic.received += answer.len() as u64;
+            }
+            tell.send(traffic).unwrap();
+        },
+        || {
+            device.memory().unwrap();
+            device.memory().unwrap();
+            device.traffic()
+        },
+    );
+    assert_eq!(traffic, told.recv().unwrap());
 }
 
 #[test]

@@ -73,6 +73,8 @@ struct Judged {
     /// The numbers of those that this machine answers otherwise.
     differing: Vec<usize>,
     seconds: f64,
+    /// Bytes an image to the board, and back.
+    bytes: [f64; 2],
 }
 
 /// Has the board embed images, and compares with this machine.
@@ -86,7 +88,9 @@ fn judge(connected: &mut Connected, images: &[Vec<u8>], output: Output) -> Resul
         answers: Vec::with_capacity(images.len()),
         differing: Vec::new(),
         seconds: 0.0,
+        bytes: [0.0; 2],
     };
+    let before = connected.device.traffic();
     for chunk in images.chunks(CHUNK) {
         let start = Instant::now();
         let done = judged.answers.len();
@@ -108,6 +112,9 @@ fn judge(connected: &mut Connected, images: &[Vec<u8>], output: Output) -> Resul
         judged.answers.extend(answers);
     }
     bar.finish_and_clear();
+    let after = connected.device.traffic();
+    judged.bytes = [after.sent - before.sent, after.received - before.received]
+        .map(|bytes| bytes as f64 / images.len() as f64);
     Ok(judged)
 }
 
@@ -129,8 +136,10 @@ pub fn regress(connected: &mut Connected, args: &ImagesArgs, output: Output) -> 
     let images = args.load(connected, usize::MAX, output)?;
     let judged = judge(connected, &images, output)?;
     let per_second = images.len() as f64 / judged.seconds.max(1e-9);
+    let [sent, received] = judged.bytes;
     let human = format!(
-        "{} images on {}, {}: {} differ from this machine's integers; {per_second:.0} images a second",
+        "{} images on {}, {}: {} differ from this machine's integers; {per_second:.0} images a \
+         second, each {sent:.0} bytes there and {received:.0} back",
         images.len(),
         connected.info.board,
         connected.place,
@@ -144,6 +153,8 @@ pub fn regress(connected: &mut Connected, args: &ImagesArgs, output: Output) -> 
         "differing": judged.differing.len(),
         "first_differing": judged.differing.iter().take(NAMED).collect::<Vec<_>>(),
         "images_per_second": per_second,
+        "bytes_sent_per_image": sent,
+        "bytes_received_per_image": received,
     });
     output.report(&human, &json)?;
     ensure_equal(&judged.differing, images.len())
