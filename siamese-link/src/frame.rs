@@ -483,7 +483,7 @@ impl<'b> ser_flavors::Flavor for Writer<'b> {
     }
 }
 
-/// Decodes COBS byte by byte, and sums the CRC-32 of what comes out.
+/// Decodes COBS byte by byte.
 struct Decoder {
     /// Bytes that the block still has.
     left: u8,
@@ -493,7 +493,6 @@ struct Decoder {
     short: bool,
     /// Whether one came, so that this is no frame.
     split: bool,
-    digest: Digest<'static, u32, Table<1>>,
 }
 
 impl Decoder {
@@ -503,21 +502,11 @@ impl Decoder {
             zero: false,
             short: false,
             split: false,
-            digest: CRC32.digest(),
         }
     }
 
-    /// Takes a byte, which is not a delimiter, and gives what it decodes to: up to 32 bytes.
-    fn push(&mut self, byte: u8, mut give: impl FnMut(u8)) {
-        let (decoded, count) = self.decode(byte);
-        for _ in 0..count {
-            self.digest.update(&[decoded]);
-            give(decoded);
-        }
-    }
-
-    /// A byte, and how often it comes out.
-    fn decode(&mut self, byte: u8) -> (u8, u8) {
+    /// Takes a byte, which is not a delimiter; what it decodes to: a byte, and how often.
+    fn push(&mut self, byte: u8) -> (u8, u8) {
         if self.left > 0 {
             self.left -= 1;
             return (byte, 1);
@@ -533,17 +522,9 @@ impl Decoder {
         (0, zeros)
     }
 
-    /// Whether the bytes so far are a whole payload with its CRC-32.
-    fn end(&mut self) -> Result<(), FrameError> {
-        let whole = self.left == 0 && self.zero && !self.split;
-        let decoder = mem::replace(self, Self::new());
-        if !whole {
-            Err(FrameError::Cobs)
-        } else if decoder.digest.finalize() != RESIDUE {
-            Err(FrameError::Checksum)
-        } else {
-            Ok(())
-        }
+    /// Whether the bytes so far are all of something, in its one form.
+    const fn is_whole(&self) -> bool {
+        self.left == 0 && self.zero && !self.split
     }
 }
 
@@ -552,6 +533,8 @@ impl Decoder {
 /// all the same, and its start is there, so that it can be refused by name.
 pub(crate) struct Receiver {
     decoder: Decoder,
+    /// Of the payload so far.
+    digest: Digest<'static, u32, Table<1>>,
     /// Whether bytes came since the last delimiter.
     begun: bool,
     /// The bytes of the payload so far.
@@ -570,6 +553,7 @@ impl Receiver {
     pub const fn new() -> Self {
         Self {
             decoder: Decoder::new(),
+            digest: CRC32.digest(),
             begun: false,
             length: 0,
         }
@@ -587,15 +571,22 @@ impl Receiver {
             return self.begun;
         }
         self.begun = true;
-        let length = &mut self.length;
-        self.decoder.push(byte, |decoded| {
-            if let Some(slot) = buffer.get_mut(*length) {
-                *slot = decoded;
-            }
-            // Saturates if 4 GiB come out without a delimiter.
-            *length = length.saturating_add(1);
-        });
+        let (decoded, count) = self.decoder.push(byte);
+        for _ in 0..count {
+            self.keep(decoded, buffer);
+        }
         false
+    }
+
+    /// A byte of the payload.
+    #[inline(never)] // Compilers otherwise unroll the loop around it.
+    fn keep(&mut self, byte: u8, buffer: &mut [u8]) {
+        self.digest.update(&[byte]);
+        if let Some(slot) = buffer.get_mut(self.length) {
+            *slot = byte;
+        }
+        // Saturates if 4 GiB come out without a delimiter.
+        self.length = self.length.saturating_add(1);
     }
 
     /// Gives the frame up, and waits for the next.
@@ -606,11 +597,17 @@ impl Receiver {
     /// The frame that has ended; the next one begins.
     pub fn finish<'b>(&mut self, buffer: &'b [u8]) -> Result<Received<'b>, FrameError> {
         let Self {
-            mut decoder,
+            decoder,
+            digest,
             length,
             ..
         } = mem::replace(self, Self::new());
-        decoder.end()?;
+        if !decoder.is_whole() {
+            return Err(FrameError::Cobs);
+        }
+        if digest.finalize() != RESIDUE {
+            return Err(FrameError::Checksum);
+        }
         let too_long = length > buffer.len();
         let length = length.saturating_sub(TRAILER);
         let payload = Payload::new(buffer.get(..length).unwrap_or(buffer))?;
