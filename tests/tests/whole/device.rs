@@ -145,6 +145,9 @@ fn boards_are_judged_by_golden_vectors_and_by_this_machine() {
             (all["images"].as_u64(), all["differing"].as_u64()),
             (Some(count), Some(0))
         );
+        // Four fifths of the 784 pixels are background.
+        let sent = all["bytes_sent_per_image"].as_f64().unwrap();
+        assert!((200.0..250.0).contains(&sent), "{sent}");
         let measured = json(&mut on_board(&["measure", "--count", "100"]));
         let unit = if board == "pico" {
             "cycles"
