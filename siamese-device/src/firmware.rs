@@ -17,6 +17,9 @@ use siamese_core::model::Layout;
 use crate::error::Error;
 use crate::qemu;
 
+/// The features of a firmware for a board on a desk: galleries that travel, and names.
+pub const DESK_FEATURES: [&str; 2] = ["galleries", "names"];
+
 /// A program of `firmware-example`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -102,6 +105,13 @@ impl<'a> Build<'a> {
     #[must_use]
     pub fn feature(mut self, feature: &'a str) -> Self {
         self.features.push(feature);
+        self
+    }
+
+    /// More features of `firmware-example`.
+    #[must_use]
+    pub fn features(mut self, features: impl IntoIterator<Item = &'a str>) -> Self {
+        self.features.extend(features);
         self
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use siamese_device::Emulator;
-use siamese_device::firmware::{Abi, Board, Build, Footprint};
+use siamese_device::firmware::{Abi, Board, Build, DESK_FEATURES, Footprint};
 
 /// A file of the repository.
 fn read(path: &str) -> String {
@@ -82,10 +82,8 @@ fn boards_that_nothing_emulates_build() {
         if board.emulation().is_some() {
             continue;
         }
-        let build = ["galleries", "names"]
-            .into_iter()
-            .fold(Build::new(&model, board), Build::feature);
-        let elf = build
+        let elf = Build::new(&model, board)
+            .features(DESK_FEATURES)
             .run()
             .unwrap_or_else(|error| panic!("{board}: {error}"));
         let footprint = Footprint::of_elf(&elf).unwrap();

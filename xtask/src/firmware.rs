@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use siamese_device::firmware::{Abi, Board, Build, Flashing, Footprint};
+use siamese_device::firmware::{Abi, Board, Build, DESK_FEATURES, Flashing, Footprint};
 use siamese_device::uf2;
 
 use crate::setup::{self, Need};
@@ -17,9 +17,6 @@ Needs neither libtorch nor QEMU. Examples:
   cargo xtask firmware
   cargo xtask firmware --board pico
   cargo xtask firmware --model target/demo/small.siam --board netduinoplus2 --hard-float";
-
-/// What people want of a board on their desk: galleries that travel, and names.
-pub const FEATURES: [&str; 2] = ["galleries", "names"];
 
 /// Which model, for which board.
 #[derive(Debug, clap::Args)]
@@ -49,7 +46,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     setup::run(workspace, &[Need::Rust])?;
     let model = workspace.model(&args.model)?;
     let abi = abi(args.hard_float);
-    let elf = build(workspace, &model, args.board, abi, &FEATURES)?;
+    let elf = build(workspace, &model, args.board, abi, &DESK_FEATURES)?;
     let footprint = Footprint::of_elf(&elf)?;
     println!("\n  {}", elf.display());
     for (name, bytes) in [
@@ -114,10 +111,7 @@ pub fn build(
             .env("SIAMESE_MODEL", &model)
             .show()?;
         let build = Build::new(&model, board).abi(abi);
-        Ok(features
-            .iter()
-            .fold(build, |build, feature| build.feature(feature))
-            .run()?)
+        Ok(build.features(features.iter().copied()).run()?)
     })
 }
 

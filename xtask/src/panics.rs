@@ -2,7 +2,7 @@
 //! that the linker makes of it.
 
 use anyhow::{Result, ensure};
-use siamese_device::firmware::{Abi, Board, Build, Program};
+use siamese_device::firmware::{Abi, Board, Build, DESK_FEATURES, Program};
 use siamese_device::{Panic, panics};
 
 use crate::setup::{self, Need};
@@ -73,9 +73,8 @@ fn of(workspace: &Workspace, board: Board, feature: Option<&str>) -> Result<Vec<
     let model = workspace.root().join(MODEL);
     let mut build = Build::new(&model, board)
         .program(Program::NoPanic)
-        .feature("pictures")
-        .feature("galleries")
-        .feature("names");
+        .features(DESK_FEATURES)
+        .feature("pictures");
     if let Some(feature) = feature {
         build = build.feature(feature);
     }

@@ -7,7 +7,7 @@ use siamese_core::embedder::Embedder;
 use siamese_core::gallery::Gallery;
 use siamese_core::gallery::names::{NameError, Names, split};
 use siamese_core::{Embedding, Model};
-use siamese_device::firmware::{Board, Build, Footprint, model_of_elf};
+use siamese_device::firmware::{Board, Build, DESK_FEATURES, Footprint, model_of_elf};
 use siamese_device::{Device, Emulator, Error, Fault};
 
 use crate::common::{build, random_images, random_model, start};
@@ -17,8 +17,7 @@ fn firmware(board: Board) -> PathBuf {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("random.siam");
     std::fs::write(&path, random_model(1)).unwrap();
-    let build = Build::new(&path, board).feature("galleries");
-    let elf = build.feature("names").run();
+    let elf = Build::new(&path, board).features(DESK_FEATURES).run();
     elf.unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -8,11 +8,10 @@ use serde_json::{Value, json};
 use siamese_build::OwnedModel;
 use siamese_build::cost::{self, Work};
 use siamese_core::model::Layout;
-use siamese_device::firmware::{self, Board, Build, Footprint, Program};
+use siamese_device::firmware::{self, Board, Build, DESK_FEATURES, Footprint, Program};
 use siamese_device::{Device, Emulator, Reference, mean_instructions};
 
 use super::{mix, name, worst};
-use crate::firmware::FEATURES;
 use crate::shell;
 
 /// The images that are embedded, at the least.
@@ -175,10 +174,7 @@ pub fn whole_device(
     file: &OwnedModel,
     images: &[Vec<u8>],
 ) -> Result<Value> {
-    let build = FEATURES
-        .into_iter()
-        .fold(Build::new(model, board), Build::feature);
-    let elf = build.run()?;
+    let elf = Build::new(model, board).features(DESK_FEATURES).run()?;
     let footprint = Footprint::of_elf(&elf)?;
     let mut device = Device::new(Emulator::start(&elf, board)?)?;
     for (label, image) in (0..3).zip(images) {

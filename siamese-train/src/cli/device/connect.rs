@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use siamese_device::firmware::{Board, Build, Emulation};
+use siamese_device::firmware::{Board, Build, DESK_FEATURES, Emulation};
 use siamese_device::{Device, DeviceInfo, Emulator, SerialPort, ports};
 use siamese_train::dataset::ClassNames;
 use siamese_train::embed::ModelFile;
@@ -196,10 +196,7 @@ fn crc(bytes: &[u8]) -> Option<u32> {
 /// The firmware of a board with a model inside.
 fn built(model: &Path, board: Board, output: Output) -> Result<PathBuf> {
     let bar = output.progress().waiting("firmware", "is being built");
-    let build = ["galleries", "names"]
-        .into_iter()
-        .fold(Build::new(model, board), Build::feature);
-    let elf = build.run();
+    let elf = Build::new(model, board).features(DESK_FEATURES).run();
     bar.finish_and_clear();
     Ok(elf?)
 }
