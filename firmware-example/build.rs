@@ -14,6 +14,8 @@ use siamese_build::{Board, Budget, Core, EmbedModel, OwnedModel, UartKind};
 const DEFAULT_MODEL: &str = "../model/small.siam";
 /// The feature that logs for a debug probe.
 const LOG: &str = "log-rtt";
+/// The feature that keeps names.
+const NAMES: &str = "names";
 /// The feature that takes pictures.
 const PICTURES: &str = "pictures";
 /// With pictures, the stack of boards that have so little RAM that it can't be half of it.
@@ -122,17 +124,7 @@ fn constants(board: Board) -> String {
             (true, _) => 128 * 128,
         }
     );
-    if let Some(store) = board.store() {
-        let start = store.origin - board.flash().origin;
-        text += &format!(
-            "/// The address of the flash.\n\
-             pub const FLASH: usize = {:#x};\n\
-             /// The part of it that programs leave free.\n\
-             pub const STORE: core::ops::Range<u32> = {start:#x}..{:#x};\n",
-            board.flash().origin,
-            start + store.bytes,
-        );
-    }
+    text += &store(board);
     if uart.pins != [0; 2] {
         text += &format!(
             "/// The pins that the UART sends and receives on.\n\
@@ -149,10 +141,42 @@ fn constants(board: Board) -> String {
     text
 }
 
+/// Where the board keeps what it learns.
+fn store(board: Board) -> String {
+    let (flash, store) = (board.flash().origin, board.store());
+    let (gallery, bytes) = (store.gallery, store.gallery + store.names);
+    let start = store.region.map_or(0, |region| region.origin - flash);
+    let mut text = format!(
+        "/// The store: a part of the flash that programs leave free, or a file's bytes.\n\
+         pub const STORE: core::ops::Range<u32> = {start:#x}..{:#x};\n\
+         /// Bytes of it that are erased at once.\n\
+         pub const UNIT: u32 = {:#x};\n\
+         /// The gallery's part of it.\n\
+         pub const GALLERY: core::ops::Range<u32> = 0..{gallery:#x};\n",
+        start + bytes,
+        store.unit,
+    );
+    if has_feature(NAMES) {
+        text += &format!(
+            "/// The part of the labels' names.\n\
+             pub const NAMES: core::ops::Range<u32> = {gallery:#x}..{bytes:#x};\n",
+        );
+    }
+    if store.region.is_some() {
+        text += &format!(
+            "/// The address of the flash.\n\
+             pub const FLASH: usize = {flash:#x};\n",
+        );
+    }
+    text
+}
+
 /// Tells the compiler what the board has:
 ///
 /// - `board_uart`, the kind of its UART;
-/// - `board_store`, a part of the flash for what the board learns;
+/// - `board_store`, a part of the flash for what the board learns; otherwise that is in a
+///   file of the emulator's;
+/// - `board_controller`, a controller of that flash, which `nor` is for;
 /// - `board_semihosting`, an emulator's console, files and exit code;
 /// - `board_reset`, a way of its own to start anew;
 /// - `core_vectors`, a vector unit that start-up has to enable.
@@ -170,8 +194,10 @@ fn choose(board: Board) {
         }
     };
     switch("board_semihosting", board.has_semihosting());
-    switch("board_store", board.store().is_some());
-    let kind = board.uart().kind;
+    let (kind, in_flash) = (board.uart().kind, board.store().region.is_some());
+    switch("board_store", in_flash);
+    let own = matches!(kind, UartKind::Rp2040 | UartKind::Rp2350);
+    switch("board_controller", in_flash && !own);
     switch(
         "board_reset",
         matches!(
@@ -211,7 +237,8 @@ fn is_riscv(board: Board) -> bool {
 /// faults instead of silently overwriting data.
 fn memory(board: Board) -> String {
     let (flash, program, ram) = (board.flash(), board.program(), board.ram());
-    let boot = program.origin - flash.origin;
+    let vectors = board.vectors();
+    let boot = vectors - flash.origin;
     let (region, section) = if boot > 0 {
         (
             format!("  BOOT  : ORIGIN = {:#x}, LENGTH = {boot}\n", flash.origin),
@@ -239,6 +266,12 @@ fn memory(board: Board) -> String {
     } else {
         String::new()
     };
+    // Where cortex-m-rt's script puts the code: right after the vectors, if not told otherwise.
+    let code = if vectors == program.origin {
+        String::new()
+    } else {
+        format!("_stext = {:#x};\n", program.origin)
+    };
     format!(
         "MEMORY
 {{
@@ -246,7 +279,7 @@ fn memory(board: Board) -> String {
   STACK : ORIGIN = {:#x}, LENGTH = {stack}
   RAM   : ORIGIN = {:#x}, LENGTH = {}
 }}
-{aliases}
+{aliases}{code}
 _stack_start = ORIGIN(STACK) + LENGTH(STACK);
 _stack_end = ORIGIN(STACK);
 
@@ -259,8 +292,8 @@ SECTIONS
   }} > FLASH
 }} INSERT AFTER .rodata;
 ",
-        program.origin,
-        program.bytes,
+        vectors,
+        program.bytes + (program.origin - vectors),
         ram.origin,
         ram.origin + stack,
         ram.bytes - stack,

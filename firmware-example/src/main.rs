@@ -98,13 +98,13 @@ fn boot() -> model::Network {
 
 /// The gallery's part of the board's flash, if there is any.
 fn store() -> Option<GalleryStore<Flash>> {
-    GalleryStore::new(Flash::open()?, Flash::GALLERY).ok()
+    GalleryStore::new(Flash::open()?, board::GALLERY).ok()
 }
 
 /// The names in their part of the board's flash, if there is any.
 #[cfg(feature = "names")]
 fn names((names, scratch): &'static mut (Names, [u8; Names::SCRATCH])) -> Option<KeptNames> {
-    let store = siamese_core::gallery::NameStore::new(Flash::open()?, Flash::NAMES).ok()?;
+    let store = siamese_core::gallery::NameStore::new(Flash::open()?, board::NAMES).ok()?;
     Some(KeptNames::load(names, store, scratch))
 }
 

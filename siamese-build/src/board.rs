@@ -153,6 +153,80 @@ impl Uart {
     }
 }
 
+/// How what a board learns lies in its flash: units that are erased one by one, first those
+/// of its gallery, then those of its names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Store {
+    /// The part of the flash; `None` where a file of the emulator's stands for it.
+    pub region: Option<Region>,
+    /// Bytes of a unit.
+    pub unit: u32,
+    /// Bytes for the gallery.
+    pub gallery: u32,
+    /// Bytes for the names.
+    pub names: u32,
+}
+
+/// The units of a store, as the table has them.
+#[derive(Clone, Copy)]
+struct Units {
+    place: Place,
+    /// Bytes of one.
+    unit: u32,
+    /// How many are the gallery's.
+    gallery: u32,
+    /// How many are the names'.
+    names: u32,
+}
+
+/// Where a store is.
+#[derive(Clone, Copy)]
+enum Place {
+    /// In a file of the emulator's.
+    File,
+    /// In the flash, after the program.
+    AfterProgram,
+    /// In the flash, between the table of vectors, with which it begins, and the program.
+    BeforeProgram {
+        /// Bytes before the store.
+        vectors: u32,
+        /// Bytes before the program.
+        program: u32,
+    },
+}
+
+impl Units {
+    /// In pages of 4 KiB, as most have them: as many as a gallery and names of
+    /// `firmware-example` need, so that saves seldom erase.
+    const PAGES: Self = Self {
+        place: Place::AfterProgram,
+        unit: 4096,
+        gallery: 4,
+        names: 2,
+    };
+    /// The same in a file.
+    const FILE: Self = Self {
+        place: Place::File,
+        ..Self::PAGES
+    };
+    /// The sectors 1 to 4 of an STM32F4, for want of others that are small. The last has 64 KiB,
+    /// of which the first quarter is used: sectors are all that can be erased. Sector 0 has the
+    /// table of vectors, and the program begins with sector 5.
+    const STM32F4: Self = Self {
+        place: Place::BeforeProgram {
+            vectors: 16 * 1024,
+            program: 128 * 1024,
+        },
+        unit: 16 * 1024,
+        gallery: 2,
+        names: 2,
+    };
+
+    const fn bytes(self) -> u32 {
+        self.unit * (self.gallery + self.names)
+    }
+}
+
 /// What the table says of a board.
 struct Facts {
     name: &'static str,
@@ -164,10 +238,9 @@ struct Facts {
     uart: Uart,
     flashing: Flashing,
     emulation: Option<Emulation>,
-    /// Bytes of flash before the program.
+    /// Bytes of flash that start the program, before all else.
     boot: u32,
-    /// Bytes of flash after it.
-    store: u32,
+    store: Units,
     flash_wait: Option<FlashWait>,
 }
 
@@ -262,7 +335,7 @@ impl Board {
                 flashing: Flashing::Emulated,
                 emulation: QEMU,
                 boot: 0,
-                store: 0,
+                store: Units::FILE,
                 flash_wait: None,
             },
             Self::Mps2An385 => Facts {
@@ -276,7 +349,7 @@ impl Board {
                 flashing: Flashing::Emulated,
                 emulation: QEMU,
                 boot: 0,
-                store: 0,
+                store: Units::FILE,
                 flash_wait: None,
             },
             Self::Mps2An386 => Facts {
@@ -304,7 +377,7 @@ impl Board {
                 flashing: Flashing::Emulated,
                 emulation: QEMU,
                 boot: 0,
-                store: 0,
+                store: Units::FILE,
                 flash_wait: None,
             },
             Self::Mps3An547 => Facts {
@@ -319,7 +392,7 @@ impl Board {
                 flashing: Flashing::Emulated,
                 emulation: QEMU,
                 boot: 0,
-                store: 0,
+                store: Units::FILE,
                 flash_wait: None,
             },
             Self::Netduinoplus2 => Facts {
@@ -337,7 +410,7 @@ impl Board {
                 },
                 emulation: Some(Emulation::Qemu { semihosting: false }),
                 boot: 0,
-                store: 0,
+                store: Units::STM32F4,
                 flash_wait: None,
             },
             Self::MicrobitV2 => Facts {
@@ -366,8 +439,7 @@ impl Board {
                 },
                 emulation: None,
                 boot: 0,
-                // Six pages.
-                store: 24 * 1024,
+                store: Units::PAGES,
                 // At the most, and the cache is for instructions alone (nRF52840 product
                 // specification, chapters CPU and NVMC).
                 flash_wait: Some(FlashWait {
@@ -391,7 +463,7 @@ impl Board {
                 },
                 emulation: None,
                 boot: 0,
-                store: 0,
+                store: Units::STM32F4,
                 // RM0383, chapter 3.4: lines of 128 bits, two wait states from 64 MHz up to
                 // 90, and 128 bytes of cache for data.
                 flash_wait: Some(FlashWait {
@@ -415,8 +487,12 @@ impl Board {
                 },
                 emulation: None,
                 boot: 0,
-                // Ten pages.
-                store: 20 * 1024,
+                // Pages of 2 KiB.
+                store: Units {
+                    unit: 2048,
+                    gallery: 8,
+                    ..Units::PAGES
+                },
                 // RM0394, chapter 3.3: 64 bits, four wait states above 64 MHz, and 256 bytes
                 // of cache for data.
                 flash_wait: Some(FlashWait {
@@ -442,8 +518,7 @@ impl Board {
                 emulation: Some(Emulation::Rp2040js),
                 // The second stage of booting.
                 boot: 256,
-                // Six sectors.
-                store: 24 * 1024,
+                store: Units::PAGES,
                 // RP2040 datasheet, chapters 2.6.3 and 4.10: at half the clock and four bits at
                 // a time an address and mode of 32 bits, 4 of waiting, a line of 64 bits.
                 flash_wait: Some(FlashWait {
@@ -470,8 +545,7 @@ impl Board {
                 // The image's definition. The table of vectors after it, which has room for
                 // 480 interrupts, begins at a multiple of its size.
                 boot: 2048,
-                // Six sectors.
-                store: 24 * 1024,
+                store: Units::PAGES,
                 // As the RP2040's, at a third of the clock, which the ROM tries first (RP2350
                 // datasheet, chapters 4.4 and 5.2.7).
                 flash_wait: Some(FlashWait {
@@ -513,7 +587,7 @@ impl Board {
                 flashing: Flashing::Emulated,
                 emulation: QEMU,
                 boot: 0,
-                store: 0,
+                store: Units::FILE,
                 flash_wait: None,
             },
         }
@@ -606,31 +680,56 @@ impl Board {
         )
     }
 
-    /// The part of the flash that programs have, or of the memory that stands for it.
+    /// The part of the flash that programs have, or of the memory that stands for it: but
+    /// for the [table of vectors](Self::vectors), if that is apart.
     #[must_use]
     pub const fn program(self) -> Region {
         let Facts {
             flash, boot, store, ..
         } = self.facts();
+        let (before, after) = match store.place {
+            Place::File => (boot, 0),
+            Place::AfterProgram => (boot, store.bytes()),
+            Place::BeforeProgram { program, .. } => (program, 0),
+        };
         Region {
-            origin: flash.origin + boot,
-            bytes: flash.bytes - boot - store,
+            origin: flash.origin + before,
+            bytes: flash.bytes - before - after,
         }
     }
 
-    /// The part of the flash, after the program's, where the board keeps its gallery and
-    /// names; `None` where it keeps none, or in a file of its emulator's.
+    /// The address of the table of vectors: the program's, or the flash's where the program
+    /// begins behind the store.
     #[must_use]
-    pub const fn store(self) -> Option<Region> {
-        let bytes = self.facts().store;
-        if bytes == 0 {
-            return None;
+    pub const fn vectors(self) -> u32 {
+        match self.facts().store.place {
+            Place::BeforeProgram { .. } => self.flash().origin,
+            _ => self.program().origin,
         }
+    }
+
+    /// Where the board keeps its gallery and names.
+    #[must_use]
+    pub const fn store(self) -> Store {
+        let Facts { flash, store, .. } = self.facts();
         let program = self.program();
-        Some(Region {
-            origin: program.origin + program.bytes,
-            bytes,
-        })
+        let origin = match store.place {
+            Place::File => None,
+            Place::AfterProgram => Some(program.origin + program.bytes),
+            Place::BeforeProgram { vectors, .. } => Some(flash.origin + vectors),
+        };
+        Store {
+            region: match origin {
+                Some(origin) => Some(Region {
+                    origin,
+                    bytes: store.bytes(),
+                }),
+                None => None,
+            },
+            unit: store.unit,
+            gallery: store.unit * store.gallery,
+            names: store.unit * store.names,
+        }
     }
 
     /// How its core waits for its flash; `None` where it doesn't.
@@ -797,18 +896,49 @@ mod tests {
         for board in Board::ALL {
             let (flash, program) = (board.flash().range(), board.program().range());
             assert!(flash.start <= program.start && program.start.is_multiple_of(256));
-            let end = board.store().map_or(program.end, |store| {
-                assert_eq!(store.range().start, program.end, "{board}");
-                store.range().end
-            });
-            assert_eq!(end, flash.end, "{board}");
+            let store = board.store();
+            // Two tables of names, and a gallery in two halves.
+            for bytes in [store.gallery, store.names] {
+                assert!(bytes > 0 && bytes.is_multiple_of(2 * store.unit), "{board}");
+            }
+            let vectors = u64::from(board.vectors());
+            let Some(region) = store.region.map(Region::range) else {
+                assert!(board.has_semihosting(), "{board}");
+                assert_eq!(
+                    (vectors, program.end),
+                    (program.start, flash.end),
+                    "{board}"
+                );
+                continue;
+            };
+            assert_eq!(
+                region.end - region.start,
+                u64::from(store.gallery + store.names),
+                "{board}"
+            );
+            assert!(region.start.is_multiple_of(store.unit.into()), "{board}");
+            if region.start == program.end {
+                assert_eq!((vectors, region.end), (program.start, flash.end), "{board}");
+            } else {
+                // Vectors, store and program, in this order.
+                assert_eq!((vectors, program.end), (flash.start, flash.end), "{board}");
+                assert!(vectors + 1024 <= region.start, "{board}");
+                assert!(region.end <= program.start, "{board}");
+            }
         }
         let pico = Board::Pico;
+        let origin = |board: Board| board.store().region.unwrap().origin;
         assert_eq!(pico.program().origin, 0x1000_0100);
-        assert_eq!(pico.store().unwrap().origin, 0x101F_A000);
+        assert_eq!(origin(pico), 0x101F_A000);
         for pico2 in [Board::Pico2, Board::Pico2Riscv] {
             assert_eq!(pico2.program().origin, 0x1000_0800);
-            assert_eq!(pico2.store().unwrap().origin, 0x103F_A000);
+            assert_eq!(origin(pico2), 0x103F_A000);
         }
+        for stm32f4 in [Board::Netduinoplus2, Board::NucleoF411re] {
+            assert_eq!(stm32f4.program().origin, 0x0802_0000);
+            assert_eq!(origin(stm32f4), 0x0800_4000);
+        }
+        assert_eq!(origin(Board::NucleoL432kc), 0x0803_B000);
+        assert_eq!(origin(Board::MicrobitV2), 0x0007_A000);
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn command(elf: &Path, board: Board) -> Result<Command, Error> {
         return Err(Error::NoEmulator { program });
     }
     let flash = board.flash();
-    let (start, bytes) = board.store().map_or((flash.bytes, 0), |store| {
+    let (start, bytes) = board.store().region.map_or((flash.bytes, 0), |store| {
         (store.origin - flash.origin, store.bytes)
     });
     let node = board.emulator().ok_or(Error::NotEmulated { board })?;

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
+use object::Endianness;
+use object::elf::PT_LOAD;
+use object::read::elf::{ElfFile32, ProgramHeader};
 use siamese_device::Emulator;
 use siamese_device::firmware::{Abi, Board, Build, DESK_FEATURES, Footprint};
 
@@ -73,6 +77,19 @@ fn the_documentation_has_the_table() {
     );
 }
 
+/// Where the parts of a program lie that are written to flash.
+fn in_flash(elf: &Path) -> Vec<Range<u64>> {
+    let bytes = fs::read(elf).unwrap();
+    let file = ElfFile32::<Endianness>::parse(&*bytes).unwrap();
+    let endian = file.endian();
+    let written = file.elf_program_headers().iter().filter_map(|part| {
+        let (start, bytes) = (part.p_paddr(endian), part.p_filesz(endian));
+        let range = u64::from(start)..u64::from(start) + u64::from(bytes);
+        (part.p_type(endian) == PT_LOAD && bytes > 0).then_some(range)
+    });
+    written.collect()
+}
+
 /// No emulator was found for these: what is known of them is that they build, with what
 /// people want of a board on their desk, and fit.
 #[test]
@@ -89,6 +106,12 @@ fn boards_that_nothing_emulates_build() {
         let footprint = Footprint::of_elf(&elf).unwrap();
         let room = u64::from(board.program().bytes);
         assert!((60_000..room).contains(&footprint.flash_bytes), "{board}");
+        let store = board.store().region.unwrap().range();
+        for bytes in in_flash(&elf) {
+            let apart = bytes.end <= store.start || store.end <= bytes.start;
+            assert!(apart, "{board}: {bytes:x?} is in the store, {store:x?}");
+            assert!(board.flash().range().contains(&bytes.start), "{board}");
+        }
         let ram = footprint.ram_static + u64::from(board.stack_bytes());
         assert!(ram <= u64::from(board.ram().bytes), "{board}");
         let error = Emulator::start(&elf, board).err().unwrap().to_string();

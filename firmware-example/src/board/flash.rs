@@ -2,7 +2,6 @@
 //! folder where the emulator was started. It stays when the power goes.
 
 use core::ffi::CStr;
-use core::ops::Range;
 
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash,
@@ -10,12 +9,13 @@ use embedded_storage::nor_flash::{
 use semihosting::fs::{File, OpenOptions};
 use semihosting::io::{self, Read, Seek, SeekFrom, Write};
 
+use super::facts::{STORE, UNIT};
+
 /// The file.
 const PATH: &CStr = c"gallery.flash";
-/// Its bytes.
-const CAPACITY: usize = 6 * ERASE;
-/// Bytes that are erased at once.
-const ERASE: usize = 4096;
+/// Its bytes. In a file that ends before them, as older firmwares made it, there is nothing to
+/// be read until it is written.
+const CAPACITY: usize = STORE.end as usize;
 
 /// The flash.
 pub struct Flash;
@@ -25,13 +25,6 @@ pub struct Flash;
 pub struct FileError;
 
 impl Flash {
-    /// The gallery's part of it.
-    pub const GALLERY: Range<u32> = 0..4 * ERASE as u32;
-    /// The part of the labels' names. In a file that ends before it, as older firmwares
-    /// made it, there is nothing to be read until it is written.
-    #[cfg(feature = "names")]
-    pub const NAMES: Range<u32> = Self::GALLERY.end..CAPACITY as u32;
-
     /// The flash of this board; a new one is erased.
     pub fn open() -> Option<Self> {
         let blank = |_| -> io::Result<()> {
@@ -97,7 +90,7 @@ impl ReadNorFlash for Flash {
 
 impl NorFlash for Flash {
     const WRITE_SIZE: usize = 4;
-    const ERASE_SIZE: usize = ERASE;
+    const ERASE_SIZE: usize = UNIT as usize;
 
     fn erase(&mut self, from: u32, to: u32) -> Result<(), FileError> {
         let mut file = Self::file(OpenOptions::new().read(true).write(true), from)?;

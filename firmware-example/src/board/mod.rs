@@ -6,7 +6,7 @@
 //!   the line. `uart` makes the traits of `embedded-io` of them;
 //! - `reset`, which starts the processor anew;
 //! - `Flash`, with `open`, for what has to survive that, and its parts `GALLERY` and
-//!   `NAMES`;
+//!   `NAMES`; for a chip's own flash `nor` makes it of the chip's `controller`;
 //! - `die`, which reports a panic as the board can and never returns;
 //! - `log`, for a debug probe.
 //!
@@ -19,16 +19,20 @@ mod facts {
     include!(concat!(env!("OUT_DIR"), "/board.rs"));
 }
 
-#[cfg(board_semihosting)]
+#[cfg(not(board_store))]
 mod flash;
 #[cfg(target_arch = "arm")]
 mod interrupt;
 pub mod log;
+#[cfg(board_controller)]
+mod nor;
 mod register;
 #[cfg(board_semihosting)]
 mod semihosting;
 #[cfg(any(board_uart = "stm32f4", board_uart = "stm32l4"))]
 mod stm32;
+#[cfg(any(board_uart = "stm32f4", board_uart = "stm32l4"))]
+mod stm32_flash;
 mod uart;
 
 #[cfg_attr(board_uart = "cmsdk", path = "mps.rs")]
@@ -39,12 +43,27 @@ mod uart;
 #[cfg_attr(any(board_uart = "rp2040", board_uart = "rp2350"), path = "pico.rs")]
 mod driver;
 
+#[cfg(board_controller)]
+#[cfg_attr(board_uart = "nrf", path = "nrf_flash.rs")]
+#[cfg_attr(board_uart = "stm32f4", path = "stm32f4_flash.rs")]
+#[cfg_attr(board_uart = "stm32l4", path = "stm32l4_flash.rs")]
+mod controller;
+
 pub use driver::Uart;
-pub use facts::{NAME, PICTURE_PIXELS, TICK_HZ};
-#[cfg(not(board_semihosting))]
-pub use {driver::Flash, uart::die};
+#[cfg(feature = "names")]
+pub use facts::NAMES;
+pub use facts::{GALLERY, NAME, PICTURE_PIXELS, TICK_HZ};
+
+#[cfg(board_controller)]
+pub use controller::Flash;
+#[cfg(all(board_store, not(board_controller)))]
+pub use driver::Flash;
+#[cfg(not(board_store))]
+pub use flash::Flash;
 #[cfg(board_semihosting)]
-pub use {flash::Flash, semihosting::die};
+pub use semihosting::die;
+#[cfg(not(board_semihosting))]
+pub use uart::die;
 
 #[cfg(board_reset)]
 pub use driver::reset;

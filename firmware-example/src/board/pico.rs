@@ -8,13 +8,11 @@
 #[cfg_attr(board_uart = "rp2350", path = "rp2350.rs")]
 mod chip;
 
-use core::ops::Range;
-
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
 };
 
-use super::facts::{FLASH, STORE, TICK_HZ, UART};
+use super::facts::{FLASH, STORE, TICK_HZ, UART, UNIT};
 use super::register::Register;
 use crate::arch;
 use chip::{CLOCKS, CRYSTAL, PINS, PLL, RESETS};
@@ -159,18 +157,10 @@ pub struct Flash {
     rom: Rom,
 }
 
-/// Bytes that are erased at once.
-const SECTOR: u32 = 4096;
 /// Bytes that are written at once.
 const PAGE: usize = 256;
 
 impl Flash {
-    /// The gallery's part of it.
-    pub const GALLERY: Range<u32> = 0..4 * SECTOR;
-    /// The part of the labels' names.
-    #[cfg(feature = "names")]
-    pub const NAMES: Range<u32> = Self::GALLERY.end..6 * SECTOR;
-
     /// The flash, if the chip's ROM can write it.
     pub fn open() -> Option<Self> {
         Some(Self { rom: Rom::find()? })
@@ -272,7 +262,7 @@ impl ReadNorFlash for Flash {
 
 impl NorFlash for Flash {
     const WRITE_SIZE: usize = 4;
-    const ERASE_SIZE: usize = SECTOR as usize;
+    const ERASE_SIZE: usize = UNIT as usize;
 
     fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
         check_erase(self, from, to)?;

@@ -4,10 +4,6 @@
 //! Addresses and bits are those of ST's reference manuals RM0090 (STM32F405) and RM0383
 //! (STM32F411).
 
-use core::ops::Range;
-
-use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
-
 use super::facts::{TICK_HZ, UART, UART_LINE, UART_PINS};
 use super::interrupt::{Line, sleep_until};
 use super::register::Register;
@@ -132,51 +128,5 @@ impl Uart {
     /// Waits until all bytes are sent.
     pub fn flush(&mut self) {
         while self.status.read() & TC == 0 {}
-    }
-}
-
-/// Flash for a gallery, of which this example has none: the chip's own is taken
-/// by the program, in large sectors.
-pub enum Flash {}
-
-impl Flash {
-    /// There is none.
-    pub const GALLERY: Range<u32> = 0..0;
-    /// There is none.
-    #[cfg(feature = "names")]
-    pub const NAMES: Range<u32> = 0..0;
-
-    /// There is none.
-    pub const fn open() -> Option<Self> {
-        None
-    }
-}
-
-impl ErrorType for Flash {
-    type Error = NorFlashErrorKind;
-}
-
-impl ReadNorFlash for Flash {
-    const READ_SIZE: usize = 1;
-
-    fn read(&mut self, _: u32, _: &mut [u8]) -> Result<(), NorFlashErrorKind> {
-        match *self {}
-    }
-
-    fn capacity(&self) -> usize {
-        match *self {}
-    }
-}
-
-impl NorFlash for Flash {
-    const WRITE_SIZE: usize = 1;
-    const ERASE_SIZE: usize = 1;
-
-    fn erase(&mut self, _: u32, _: u32) -> Result<(), NorFlashErrorKind> {
-        match *self {}
-    }
-
-    fn write(&mut self, _: u32, _: &[u8]) -> Result<(), NorFlashErrorKind> {
-        match *self {}
     }
 }

@@ -3,24 +3,15 @@
 //!
 //! Addresses and bits are those of ST's reference manual RM0394.
 
-use core::ops::Range;
-use core::sync::atomic::{AtomicU8, Ordering};
-
-use cortex_m_rt::exception;
-use embedded_storage::nor_flash::{
-    ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
-};
-
-use super::facts::{FLASH, STORE, TICK_HZ, UART, UART_LINE, UART_PINS};
+use super::facts::{TICK_HZ, UART, UART_LINE, UART_PINS};
 use super::interrupt::{Line, sleep_until};
 use super::register::Register;
 use super::stm32::{change, connect, enable, register, wait_for};
-use crate::arch;
 
 /// Resets and clocks.
 const RCC: usize = 0x4002_1000;
-/// The flash's controller.
-const CONTROLLER: usize = 0x4002_2000;
+/// How the flash is accessed.
+const FLASH_ACCESS: usize = 0x4002_2000;
 
 /// From the oscillator that runs after reset to another one of 16 MHz, and by the PLL to
 /// its tenfold, divided by 2.
@@ -41,7 +32,7 @@ fn start_pll() {
     change(&control, 0, 1 << 24);
     wait_for(&control, 1 << 25, 1 << 25);
     // Four wait states before the clock gets faster; the caches are on after reset.
-    let access = register(CONTROLLER);
+    let access = register(FLASH_ACCESS);
     change(&access, 0b111, 4);
     wait_for(&access, 0b111, 4);
     change(&choice, 0b11, FROM_PLL);
@@ -120,160 +111,5 @@ impl Uart {
     /// Waits until all bytes are sent.
     pub fn flush(&mut self) {
         while self.status.read() & TC == 0 {}
-    }
-}
-
-/// The part of the flash that programs leave free, at its end. The processor stands still
-/// while it is changed.
-///
-/// Eight bytes have a code that corrects one bit. It is written with them: they are
-/// written at once, and once between erasures, which is what the stores do.
-pub struct Flash;
-
-/// Bytes that are erased at once.
-const PAGE: u32 = 2048;
-/// Control: writing; erasing; starting that; no access.
-const PROGRAM: u32 = 1 << 0;
-const ERASE: u32 = 1 << 1;
-const START: u32 = 1 << 16;
-const LOCKED: u32 = 1 << 31;
-/// Status: all errors of writing and erasing, which are cleared by writing them.
-const ERRORS: u32 = 0xC3FA;
-/// Status: at work.
-const BUSY: u32 = 1 << 16;
-
-/// No read of the store is under way.
-const IDLE: u8 = 0;
-/// One is, and went well so far.
-const READING: u8 = 1;
-/// One is, of bytes that can't be read.
-const FAILED: u8 = 2;
-/// How reading the store goes.
-static READ: AtomicU8 = AtomicU8::new(IDLE);
-
-/// Eight bytes with more than one wrong bit were read, as a power cut can leave them. In
-/// the store that is an error; a program with such bytes can't go on.
-#[exception]
-unsafe fn NonMaskableInt() {
-    const UNCORRECTABLE: u32 = 1 << 31;
-    let codes = register(CONTROLLER + 0x18);
-    let wrong = codes.read() & UNCORRECTABLE != 0;
-    assert!(
-        wrong && READ.load(Ordering::Relaxed) != IDLE,
-        "the flash can't be read, or the clock has failed"
-    );
-    // The bit is cleared by writing it.
-    codes.write(UNCORRECTABLE);
-    let _ = codes.read();
-    READ.store(FAILED, Ordering::Relaxed);
-}
-
-/// A word of the store.
-const fn word(offset: u32) -> Register {
-    // No part of the program refers to this part of the flash.
-    register(FLASH + (STORE.start + offset) as usize)
-}
-
-/// Does some work while the flash can be changed in this way; whether it went well.
-fn unlocked(way: u32, work: impl FnOnce(&Register)) -> Result<(), NorFlashErrorKind> {
-    let [key, status, control] = [0x08, 0x10, 0x14].map(|at| register(CONTROLLER + at));
-    wait_for(&status, BUSY, 0);
-    if control.read() & LOCKED != 0 {
-        key.write(0x4567_0123);
-        key.write(0xCDEF_89AB);
-    }
-    // Those of before would prevent it.
-    status.write(ERRORS);
-    control.write(way);
-    work(&control);
-    wait_for(&status, BUSY, 0);
-    let errors = status.read() & ERRORS;
-    control.write(LOCKED);
-    empty_cache();
-    if errors == 0 {
-        Ok(())
-    } else {
-        Err(NorFlashErrorKind::Other)
-    }
-}
-
-/// Forgets what the cache for data has of the flash: it can be emptied while it is off.
-fn empty_cache() {
-    const ON: u32 = 1 << 10;
-    const EMPTY: u32 = 1 << 12;
-    let access = register(CONTROLLER);
-    change(&access, ON, 0);
-    change(&access, 0, EMPTY);
-    change(&access, EMPTY, 0);
-    change(&access, 0, ON);
-}
-
-impl Flash {
-    /// The gallery's part of it.
-    pub const GALLERY: Range<u32> = 0..8 * PAGE;
-    /// The part of the labels' names.
-    #[cfg(feature = "names")]
-    pub const NAMES: Range<u32> = Self::GALLERY.end..10 * PAGE;
-
-    /// The flash.
-    pub const fn open() -> Option<Self> {
-        Some(Self)
-    }
-}
-
-impl ErrorType for Flash {
-    type Error = NorFlashErrorKind;
-}
-
-impl ReadNorFlash for Flash {
-    const READ_SIZE: usize = 4;
-
-    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
-        check_read(self, offset, bytes.len())?;
-        READ.store(READING, Ordering::SeqCst);
-        let (words, _) = bytes.as_chunks_mut();
-        for (at, four) in (offset..).step_by(4).zip(words) {
-            *four = word(at).read().to_le_bytes();
-        }
-        // The interrupt for the last of them comes before this is over.
-        arch::synchronise();
-        if READ.swap(IDLE, Ordering::SeqCst) == READING {
-            Ok(())
-        } else {
-            Err(NorFlashErrorKind::Other)
-        }
-    }
-
-    fn capacity(&self) -> usize {
-        STORE.len()
-    }
-}
-
-impl NorFlash for Flash {
-    const WRITE_SIZE: usize = 8;
-    const ERASE_SIZE: usize = PAGE as usize;
-
-    fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
-        check_erase(self, from, to)?;
-        for at in (from..to).step_by(PAGE as usize) {
-            let page = ERASE | (((STORE.start + at) / PAGE) << 3);
-            unlocked(page, |control| control.write(page | START))?;
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
-        check_write(self, offset, bytes.len())?;
-        let (words, _) = bytes.as_chunks();
-        let (pairs, _) = words.as_chunks::<2>();
-        for (at, &[low, high]) in (offset..).step_by(8).zip(pairs) {
-            unlocked(PROGRAM, |_| {
-                word(at).write(u32::from_le_bytes(low));
-                arch::synchronise();
-                word(at + 4).write(u32::from_le_bytes(high));
-                arch::synchronise();
-            })?;
-        }
-        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use siamese_core::{Embedding, Model};
 use siamese_device::firmware::{Board, model_of_elf};
 use siamese_device::{Device, Emulator, Error, Fault, Listed, mean_instructions};
 
-use crate::common::{ELF, build, build_with, extreme_model, random_images};
+use crate::common::{ELF, build, build_with, extreme_model, random_images, start};
 
 /// The host's gallery, with the device's capacity or more.
 type Here<const D: usize> = Gallery<D, 32>;
@@ -100,6 +100,21 @@ fn session(board: Board) {
     assert_eq!(device.entries().unwrap(), []);
 }
 
+/// QEMU's Netduino Plus 2 has no controller of the flash: the firmware notices, and learns
+/// until the power goes.
+#[test]
+fn a_board_without_its_flash_learns_and_says_that_it_forgets() {
+    let board = Board::Netduinoplus2;
+    let mut device = start(&build(board), board);
+    assert!(!device.info().unwrap().can_save);
+    let image = &random_images(1, 784, 4)[0];
+    device.enrol(7, false, image).unwrap();
+    let found = device.identify(image).unwrap().answer.unwrap();
+    assert_eq!(found.nearest.label, 7);
+    let error = device.save().unwrap_err();
+    assert!(matches!(error, Error::Fault(Fault::NoStorage)), "{error}");
+}
+
 #[test]
 fn a_cortex_m4_learns_and_remembers() {
     session(Board::Mps2An386);
@@ -130,7 +145,7 @@ fn a_risc_v_learns_and_remembers() {
 fn identifying_among_32_prototypes_of_16_coordinates_is_cheap() {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/small-d16.siam");
     let elf = siamese_device::firmware::build(&model, Board::Mps2An386).unwrap();
-    let mut device = crate::common::start(&elf, Board::Mps2An386);
+    let mut device = start(&elf, Board::Mps2An386);
     let info = device.info().unwrap();
     let images = random_images(132, info.pixels as usize, 11);
     for (label, image) in images.iter().take(32).enumerate() {
@@ -145,7 +160,7 @@ fn identifying_among_32_prototypes_of_16_coordinates_is_cheap() {
 
 #[test]
 fn a_full_gallery_and_an_unknown_label_are_faults() {
-    let mut device = crate::common::start(&ELF, Board::default());
+    let mut device = start(&ELF, Board::default());
     let images = random_images(1, device.info().unwrap().pixels as usize, 3);
     for label in 0..32 {
         device.enrol(label, true, &images[0]).unwrap();

@@ -152,7 +152,7 @@ fn in_words(budgets: &[Budget], model: &str, images: usize) -> Result<String> {
         write!(text, "\n{misfit}")?;
     }
     if let [budget] = budgets {
-        let store = budget.board.store().map(|store| store.bytes);
+        let store = budget.board.store().region.map(|store| store.bytes);
         writeln!(
             text,
             "\nThe dearest image: {:.0} instructions, {} cycles.{}",
@@ -193,7 +193,7 @@ fn in_json(budget: &Budget) -> Value {
         "ram_bytes": board.ram().bytes,
         "clock_hz": board.clock_hz(),
         "model": budget.model,
-        "store": board.store().map_or(0, |store| store.bytes),
+        "store": board.store().region.map_or(0, |store| store.bytes),
         "device": bytes(&budget.device),
         "embedding_alone": bytes(&budget.embedding),
         "off_at_most": budget.within,
