@@ -31,6 +31,7 @@ impl Uart {
             start_crystal();
             start_cache();
         }
+        connect_pins();
         // SAFETY: the reference manuals place UART0 and its registers there. It has no
         // DMA.
         let at = |offset: usize| unsafe { Register::at(UART + offset) };
@@ -79,6 +80,23 @@ impl Uart {
 
     /// Nothing to do: `write` has waited.
     pub fn flush(&mut self) {}
+}
+
+/// Lets the UART have its pins: an output, which is 1 before the UART is on, and an input,
+/// which a pull-up keeps at 1 if nothing is connected.
+fn connect_pins() {
+    const PORTS: usize = 0x5000_0000;
+    /// Output, its input off; and input, pulled up.
+    const MODES: [u32; 2] = [0b11, 0b11 << 2];
+    for (pin, mode) in UART_PINS.into_iter().zip(MODES) {
+        let (port, pin) = (PORTS + 0x300 * (pin as usize / 32), pin % 32);
+        // SAFETY: the reference manuals place the ports and their registers there. The
+        // first is for setting pins to 1.
+        let [set, setting] =
+            [0x508, 0x700 + 4 * pin as usize].map(|at| unsafe { Register::<u32>::at(port + at) });
+        set.write(1 << pin);
+        setting.write(mode);
+    }
 }
 
 /// From the oscillator that runs after reset, which is too inexact for a UART, to the
