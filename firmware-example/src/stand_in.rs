@@ -2,6 +2,8 @@
 //! display. In the emulator they are a file and the console; on a board, the camera is yours
 //! to write, and the display is the UART.
 
+#![allow(dead_code, reason = "not every example needs all of it")]
+
 use core::fmt::Arguments;
 
 #[cfg(not(board_semihosting))]
@@ -41,6 +43,25 @@ impl Camera {
     pub fn fill(&mut self, _line: &mut [u8]) -> Option<()> {
         None
     }
+}
+
+/// How fast the lines of a picture come, where nobody says otherwise: in the emulator a file
+/// `lines.hz` can, with a number as text.
+pub fn lines_a_second(usual: u32) -> u32 {
+    #[cfg(board_semihosting)]
+    if let Ok(mut file) = semihosting::fs::File::open(c"lines.hz") {
+        let mut text = [0; 10];
+        let length = semihosting::io::Read::read(&mut file, &mut text).unwrap_or(0);
+        let number = text
+            .get(..length)
+            .and_then(|text| str::from_utf8(text).ok());
+        let number = number.and_then(|number| number.trim().parse().ok());
+        let Some(number @ 1..) = number else {
+            panic!("there is no number in the file lines.hz");
+        };
+        return number;
+    }
+    usual
 }
 
 /// A display of lines.

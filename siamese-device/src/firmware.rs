@@ -36,6 +36,8 @@ pub enum Program {
     Unprivileged,
     /// The example with a camera: learns from pictures, and says what others show.
     Sensor,
+    /// The same with interrupts, which take the next picture meanwhile.
+    Interrupt,
     /// Everything that may not panic, and nothing else, to see that it can't.
     NoPanic,
 }
@@ -49,6 +51,7 @@ impl Program {
             Self::Costs => "costs",
             Self::Unprivileged => "unprivileged",
             Self::Sensor => "sensor",
+            Self::Interrupt => "interrupt",
             Self::NoPanic => "no-panic",
         }
     }

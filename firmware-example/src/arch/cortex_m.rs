@@ -1,6 +1,6 @@
 //! Cortex-M.
 
-use cortex_m::Peripherals;
+pub use cortex_m::Peripherals;
 use cortex_m_rt::{ExceptionFrame, entry, exception};
 
 use crate::Memory;

@@ -24,8 +24,8 @@ pub mod stack;
 mod systick;
 
 #[cfg(target_arch = "arm")]
-pub use cortex_m::{disable_interrupts, sleep, start, synchronise, undisturbed};
+pub use cortex_m::{Peripherals, disable_interrupts, sleep, start, synchronise, undisturbed};
 #[cfg(target_arch = "riscv32")]
-pub use riscv::{Ticks, disable_interrupts, sleep, start, synchronise, undisturbed};
+pub use riscv::{Peripherals, Ticks, disable_interrupts, sleep, start, synchronise, undisturbed};
 #[cfg(target_arch = "arm")]
 pub use systick::Ticks;

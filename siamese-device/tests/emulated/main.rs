@@ -8,6 +8,7 @@
 mod common;
 mod float_abi;
 mod gallery;
+mod interrupt;
 mod link;
 mod named;
 mod pico;

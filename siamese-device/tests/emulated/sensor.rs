@@ -11,21 +11,23 @@ use siamese_core::{Gallery, Model};
 use siamese_device::firmware::{Board, Build, Program, run_in};
 
 /// Pixels of a side of a picture.
-const SIDE: usize = 96;
+pub const SIDE: usize = 96;
 /// Digits that are shown to learn from: five of each.
-const LEARNED: usize = 50;
+pub const LEARNED: usize = 50;
 /// Digits that are asked about.
-const ASKED: usize = 30;
+pub const ASKED: usize = 30;
 /// Of these, so many are to be named rightly at least, accepted or not.
-const RIGHT: usize = 24;
+pub const RIGHT: usize = 24;
+/// The model.
+pub const MODEL: &str = "model/small-fewshot.siam";
 /// Before these digits there comes a sheet without any.
 const BLANK: [usize; 2] = [7, LEARNED + 3];
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn read(path: &str) -> Vec<u8> {
+pub fn read(path: &str) -> Vec<u8> {
     fs::read(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
@@ -77,11 +79,11 @@ fn sheet(number: usize, digit: Option<&[u8]>) -> Vec<u8> {
     pixels
 }
 
-/// The pictures, one after the other, and of each the digit that it shows.
-fn pictures() -> (Vec<Vec<u8>>, Vec<Option<u8>>) {
+/// The pictures, one after the other, and of each the digit that it shows: none before these.
+pub fn pictures(blank: &[usize]) -> (Vec<Vec<u8>>, Vec<Option<u8>>) {
     let (mut pictures, mut shown) = (Vec::new(), Vec::new());
     for (number, (image, label)) in digits().into_iter().enumerate() {
-        if BLANK.contains(&number) {
+        if blank.contains(&number) {
             pictures.push(sheet(number, None));
             shown.push(None);
         }
@@ -125,15 +127,18 @@ fn expected(model: &[u8], pictures: &[Vec<u8>], shown: &[Option<u8>]) -> (Vec<St
 
 /// Runs an example on a board, and compares all that it says.
 fn agrees(program: Program, board: Board) {
-    let name = "model/small-fewshot.siam";
-    let (pictures, shown) = pictures();
+    let (pictures, shown) = pictures(&BLANK);
     let (lines, right) = expected(
-        siamese_build::OwnedModel::new(&read(name)).unwrap().bytes(),
+        siamese_build::OwnedModel::new(&read(MODEL))
+            .unwrap()
+            .bytes(),
         &pictures,
         &shown,
     );
     assert!(right >= RIGHT, "{right} of {ASKED} are right");
-    let elf = Build::new(&root().join(name), board).program(program).run();
+    let elf = Build::new(&root().join(MODEL), board)
+        .program(program)
+        .run();
     let elf = elf.unwrap_or_else(|error| panic!("{error}"));
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("pictures.grey"), pictures.concat()).unwrap();
