@@ -14,7 +14,7 @@
 //! | [`c_library`] | the library for C, with a model |
 //! | [`mod@bench`] | what an embedding costs on every core and here |
 //! | [`mod@pages`] | the tables of README.md and docs/, from the reports |
-//! | [`train_all`] | the committed models, trained anew |
+//! | [`train_all`], [`seeds`] | the committed models, trained anew, and with other seeds |
 //! | [`demo`] | the whole way, from MNIST to the answers of an emulated board |
 //! | [`device_demo`] | an emulated board learns digits that it was not trained on |
 //! | [`images`] | MNIST's images |
@@ -30,6 +30,7 @@ mod lint;
 mod package;
 mod pages;
 mod panics;
+mod seeds;
 mod setup;
 mod shell;
 mod test;
@@ -100,6 +101,9 @@ enum Command {
     /// Train the models of model/ anew
     #[command(after_help = train_all::HELP)]
     TrainAll(train_all::Args),
+    /// Train the models of model/ with other seeds: how much of a figure is chance
+    #[command(after_help = seeds::HELP)]
+    Seeds(seeds::Args),
 }
 
 fn main() -> ExitCode {
@@ -129,5 +133,6 @@ fn run(command: Command) -> Result<()> {
         Command::CLibrary(args) => c_library::run(&workspace, &args),
         Command::Pages => pages::write(workspace.root()),
         Command::TrainAll(args) => train_all::run(&workspace, &args),
+        Command::Seeds(args) => seeds::run(&workspace, &args),
     }
 }

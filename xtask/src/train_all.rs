@@ -10,15 +10,15 @@ use crate::workspace::Workspace;
 pub const HELP: &str = "\
 Trains the models of model/ on MNIST, each as `siamese-train train` does by itself, which also
 calibrates it; writes their files there: about an hour on 2 cores, half of it for `reference`.
-Name some to train only those. Ctrl-C loses nothing: the same command, with the names that are
-left, goes on from there.
+Name some to train only those. What was finished before Ctrl-C stays: name those that are left.
+`cargo xtask seeds` says how much of their figures is chance.
 
 Examples:
   cargo xtask train-all
   cargo xtask train-all tiny small-d16";
 
 /// A model's name, and the options that make it.
-const MODELS: [(&str, &[&str]); 7] = [
+pub const MODELS: [(&str, &[&str]); 7] = [
     ("tiny", &["--preset", "tiny"]),
     ("small", &["--preset", "small"]),
     ("small-d16", &["--preset", "small", "--dim", "16"]),

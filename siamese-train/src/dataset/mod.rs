@@ -378,6 +378,7 @@ mod tests {
         assert_eq!(part.labels, [5, 5, 5]);
         assert_eq!(part.images.pixels(), [20, 21, 0, 1, 20, 21]);
         assert_eq!(part.images.iter().count(), part.len());
+        assert!(!part.is_empty() && set.subset(&[]).is_empty());
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod budget;
 mod cores;
 mod demo;
 mod models;
+mod seeds;
 mod table;
 
 use std::fs;
@@ -19,8 +20,9 @@ use crate::shell;
 /// What `cargo xtask pages --help` says in the end.
 pub const HELP: &str = "\
 The reports: docs/bench.json (`cargo xtask bench --write`), docs/demo.json (`cargo xtask demo
---write`), docs/original/original.json (`siamese-train train --recipe original`), and the report
-and the model file of each model in model/ (`cargo xtask train-all`). The factors of `siamese-train
+--write`), docs/original/original.json (`siamese-train train --recipe original`),
+docs/seeds.json (`cargo xtask seeds`), and the report and the model file of each model in model/
+(`cargo xtask train-all`). The factors of `siamese-train
 budget` in siamese-build/src/cost.rs follow from docs/bench.json in the same way; where they have
 changed, a second call makes the tables that follow from them. A table stands between `<!-- table: NAME -->` and `<!-- end -->`. A test fails if a page and
 its reports disagree.";
@@ -31,6 +33,8 @@ const BENCH: &str = "docs/bench.json";
 const DEMO: &str = "docs/demo.json";
 /// What the kept training by the original's recipe reported.
 const ORIGINAL: &str = "docs/original/original.json";
+/// What the recipes reach with other seeds.
+const SEEDS: &str = "docs/seeds.json";
 /// The model whose costs are told in full.
 const MODEL: &str = "small";
 
@@ -41,6 +45,7 @@ struct Reports {
     demo: Value,
     original: Value,
     models: Vec<models::Report>,
+    seeds: Vec<Value>,
 }
 
 impl Reports {
@@ -55,6 +60,7 @@ impl Reports {
             demo: json(DEMO)?,
             original: json(ORIGINAL)?,
             models: models::read(&root.join("model"))?,
+            seeds: rows(json(SEEDS)?),
         })
     }
 }
@@ -62,15 +68,15 @@ impl Reports {
 /// A page, the name in a table's marks, and how it is made.
 type Table = (&'static str, &'static str, fn(&Reports) -> String);
 /// All tables.
-const TABLES: [Table; 11] = [
+const TABLES: [Table; 13] = [
     ("README.md", "models", |reports| {
-        models::overview(&reports.models, &reports.bench)
+        models::overview(&reports.models, &reports.seeds, &reports.bench)
     }),
     ("docs/benchmarks.md", "demo", |reports| {
         demo::table(&reports.demo)
     }),
     ("docs/benchmarks.md", "models", |reports| {
-        models::in_full(&reports.models)
+        models::in_full(&reports.models, &reports.seeds)
     }),
     ("docs/benchmarks.md", "instructions", |reports| {
         bench::instructions(&reports.bench)
@@ -86,6 +92,12 @@ const TABLES: [Table; 11] = [
     }),
     ("docs/study.md", "original", |reports| {
         models::in_steps(&reports.original)
+    }),
+    ("docs/learning-in-the-field.md", "few-shot", |reports| {
+        seeds::few_shot(&reports.seeds)
+    }),
+    ("docs/learning-in-the-field.md", "promises", |reports| {
+        seeds::promises(&reports.seeds)
     }),
     ("docs/boards.md", "budget", |reports| {
         budget::table_of_boards(&reports.bench)
@@ -116,12 +128,24 @@ pub fn write(root: &Path) -> Result<()> {
 /// Puts rows into the report on costs, in place of those for the same cores and
 /// models, and makes the tables anew.
 pub fn write_bench(root: &Path, rows: &[Value]) -> Result<()> {
-    let before = match fs::read_to_string(root.join(BENCH)) {
-        Ok(text) => serde_json::from_str(&text)
-            .with_context(|| format!("{BENCH} is no report; remove it"))?,
-        Err(_) => Vec::new(),
-    };
+    let before = kept(root, BENCH)?;
     store(root, BENCH, &Value::Array(bench::merged(before, rows)))
+}
+
+/// Does the same with what the recipes reach with other seeds.
+pub fn write_seeds(root: &Path, rows: &[Value]) -> Result<()> {
+    let before = kept(root, SEEDS)?;
+    store(root, SEEDS, &Value::Array(seeds::merged(before, rows)))
+}
+
+/// The rows of a report, none if there is none.
+fn kept(root: &Path, name: &str) -> Result<Vec<Value>> {
+    match fs::read_to_string(root.join(name)) {
+        Ok(text) => {
+            serde_json::from_str(&text).with_context(|| format!("{name} is no report; remove it"))
+        }
+        Err(_) => Ok(Vec::new()),
+    }
 }
 
 /// Keeps what the demo measured, and makes the tables anew.
@@ -205,5 +229,9 @@ mod tests {
         }));
         assert!(changed(|reports| reports.demo["int8_knn25"] = json!(0.5)));
         assert!(changed(|reports| drop(reports.models.pop())));
+        assert!(changed(|reports| {
+            let row = reports.seeds.iter_mut().find(|row| row["model"] == "small");
+            row.unwrap()["int8"]["eer"] = json!(0.5);
+        }));
     }
 }

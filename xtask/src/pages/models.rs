@@ -9,6 +9,7 @@ use siamese_build::{Board, OwnedModel};
 use siamese_core::image::Pooling;
 
 use super::budget;
+use super::seeds::{self, Spread};
 use super::table::{grouped, table};
 use crate::bench::MODELS;
 
@@ -67,13 +68,19 @@ impl Report {
         value.unwrap_or(f64::NAN)
     }
 
+    /// A figure with the model's own seed and the others that were measured.
+    fn spread(&self, seeds: &[Value], pointer: &str) -> Spread {
+        let others = seeds::of_model(seeds, self.name, pointer);
+        Spread::new([self.figure(pointer)].into_iter().chain(others))
+    }
+
     fn size(&self) -> String {
         format!("{:.0} KiB", self.weights as f64 / 1024.0)
     }
 }
 
 /// Which model for whom: sizes, quality, instructions on two cores, and time on two boards.
-pub fn overview(models: &[Report], bench: &[Value]) -> String {
+pub fn overview(models: &[Report], seeds: &[Value], bench: &[Value]) -> String {
     const CORES: [&str; 2] = ["M0", "M4"];
     const BOARDS: [(Board, &str); 2] = [(Board::Pico, "Pico"), (Board::Nrf52840dk, "nRF52840")];
     let head = ["model", "layers", "weights", "right", "equal error rate"]
@@ -93,8 +100,8 @@ pub fn overview(models: &[Report], bench: &[Value]) -> String {
             format!("`{}`", model.name),
             model.layers.clone(),
             model.size(),
-            format!("{:.2} %", 100.0 * model.figure("/int8/knn25")),
-            format!("{:.2} %", 100.0 * model.figure("/int8/eer")),
+            model.spread(seeds, "/int8/knn25").percent(2),
+            model.spread(seeds, "/int8/eer").percent(2),
         ];
         let times = BOARDS.map(|(board, _)| budget::time(bench, model.name, board));
         about
@@ -130,7 +137,7 @@ pub fn in_steps(training: &Value) -> String {
 }
 
 /// Quality with floats and with integers, and how long the training took.
-pub fn in_full(models: &[Report]) -> String {
+pub fn in_full(models: &[Report], seeds: &[Value]) -> String {
     let head = [
         "model",
         "layers",
@@ -138,7 +145,9 @@ pub fn in_full(models: &[Report]) -> String {
         "knn25, float",
         "knn25, int8",
         "equal error rate, int8",
-        "seed",
+        "seeds",
+        "knn25 of all seeds, int8",
+        "equal error rate of all, int8",
         "trained in",
     ];
     let rows = models.iter().map(|model| {
@@ -149,7 +158,9 @@ pub fn in_full(models: &[Report]) -> String {
             format!("{:.4}", model.figure("/float/knn25")),
             format!("{:.4}", model.figure("/int8/knn25")),
             format!("{:.4}", model.figure("/int8/eer")),
-            format!("{:.0}", model.figure("/plan/seed")),
+            model.spread(seeds, "/int8/knn25").seeds().to_string(),
+            model.spread(seeds, "/int8/knn25").share(4),
+            model.spread(seeds, "/int8/eer").share(4),
             format!("{:.1} min", model.figure("/seconds") / 60.0),
         ]
     });
