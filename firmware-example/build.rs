@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use siamese_build::cost::Work;
-use siamese_build::{Board, Budget, Core, EmbedModel, OwnedModel, UartKind};
+use siamese_build::{Board, Budget, Core, EmbedModel, OwnedModel, USB_ID, USB_PRODUCT, UartKind};
 
 /// The model that is built in if `SIAMESE_MODEL` names no other.
 const DEFAULT_MODEL: &str = "../model/small.siam";
@@ -16,6 +16,8 @@ const DEFAULT_MODEL: &str = "../model/small.siam";
 const LOG: &str = "log-rtt";
 /// The feature that keeps names.
 const NAMES: &str = "names";
+/// The feature whose link is the chip's own USB.
+const USB: &str = "usb";
 /// The feature that takes pictures.
 const PICTURES: &str = "pictures";
 /// With pictures, the stack of boards that have so little RAM that it can't be half of it.
@@ -68,6 +70,9 @@ fn board() -> Result<Board, Box<dyn Error>> {
     };
     if has_feature(LOG) && !board.has_rtt() {
         return Err(format!("{LOG} needs a debug probe, and {board} has none").into());
+    }
+    if has_feature(USB) && !board.has_usb() {
+        return Err(format!("{USB} is for boards whose chip has it, and {board} has none").into());
     }
     let target = env::var("TARGET")?;
     let targets: Vec<&str> = Board::builds()
@@ -130,6 +135,14 @@ fn constants(board: Board) -> String {
             "/// The pins that the UART sends and receives on.\n\
              pub const UART_PINS: [u32; 2] = {:?};\n",
             uart.pins
+        );
+    }
+    if has_feature(USB) {
+        text += &format!(
+            "/// Vendor and product by which a host finds the board on USB.\n\
+             pub const USB_ID: [u16; 2] = {USB_ID:?};\n\
+             /// What it calls itself there.\n\
+             pub const USB_PRODUCT: &str = {USB_PRODUCT:?};\n"
         );
     }
     if let Some(line) = uart.receive_interrupt {

@@ -1,5 +1,5 @@
 //! A firmware that embeds images, and learns what they show: requests come over
-//! the board's UART, answers go back the same way, and the model stays in flash.
+//! the board's UART or USB, answers go back the same way, and the model stays in flash.
 //!
 //! `arch` knows the processor, `board` what is around it, and `model` is the flash
 //! section of the model. The server is `siamese-link`'s, and what it computes is in
@@ -19,7 +19,7 @@ use siamese_core::{Gallery, Model};
 use siamese_link::{Memory as Used, Platform, Server, frame_capacity};
 
 use crate::arch::{Ticks, stack};
-use crate::board::{Flash, Uart};
+use crate::board::{Flash, Port};
 
 /// Memory for the gallery's entries, in bytes.
 const ENTRIES_BYTES: usize = 4096;
@@ -79,7 +79,7 @@ fn start(memory: &'static mut Memory) -> ! {
         Ok(server) => server,
         Err(error) => panic!("the gallery doesn't suit the model: {error}"),
     };
-    let Ok(_) = server.run_dozing(&mut Uart::new(), Uart::doze);
+    let Ok(_) = server.run_dozing(&mut Port::new(), Port::doze);
     board::reset()
 }
 

@@ -1,13 +1,13 @@
 //! What stands in for the hardware of the examples, `sensor` and `interrupt`: a camera, and a
 //! display. In the emulator they are a file and the console; on a board, the camera is yours
-//! to write, and the display is the UART.
+//! to write, and the display is the link's port.
 
 #![allow(dead_code, reason = "not every example needs all of it")]
 
 use core::fmt::Arguments;
 
 #[cfg(not(board_semihosting))]
-use crate::board::Uart;
+use crate::board::Port;
 
 /// A camera that gives one grey value after the other.
 pub struct Camera {
@@ -67,15 +67,15 @@ pub fn lines_a_second(usual: u32) -> u32 {
 /// A display of lines.
 pub struct Display {
     #[cfg(not(board_semihosting))]
-    uart: Uart,
+    port: Port,
 }
 
 impl Display {
-    /// The emulator's console, or the board's UART.
+    /// The emulator's console, or the board's port.
     pub fn start() -> Self {
         Self {
             #[cfg(not(board_semihosting))]
-            uart: Uart::new(),
+            port: Port::new(),
         }
     }
 
@@ -83,9 +83,9 @@ impl Display {
     pub fn show(&mut self, line: Arguments<'_>) {
         #[cfg(board_semihosting)]
         semihosting::println!("{line}");
-        // This UART doesn't fail.
+        // This port doesn't fail.
         #[cfg(not(board_semihosting))]
-        let _ = embedded_io::Write::write_fmt(&mut self.uart, format_args!("{line}\r\n"));
+        let _ = embedded_io::Write::write_fmt(&mut self.port, format_args!("{line}\r\n"));
     }
 }
 

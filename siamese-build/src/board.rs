@@ -227,6 +227,12 @@ impl Units {
     }
 }
 
+/// Vendor and product by which a host finds the firmware on USB: the first pair that pid.codes
+/// keeps for tests on one's own desk. A device that leaves the desk needs a pair of its own.
+pub const USB_ID: [u16; 2] = [0x1209, 0x0001];
+/// What it calls itself there.
+pub const USB_PRODUCT: &str = "Siamese";
+
 /// What the table says of a board.
 struct Facts {
     name: &'static str,
@@ -746,6 +752,12 @@ impl Board {
             self.flashing(),
             Flashing::Probe { .. } | Flashing::Uf2 { chip: Some(_), .. }
         )
+    }
+
+    /// Whether the firmware's link can go over the USB of the chip itself: its feature `usb`.
+    #[must_use]
+    pub const fn has_usb(self) -> bool {
+        matches!(self, Self::Pico | Self::Nrf52840dk)
     }
 
     /// The program that emulates it, if there is any.

@@ -12,7 +12,9 @@ mod embed;
 mod owned;
 
 pub use crate::batch::BatchEmbedder;
-pub use crate::board::{Board, Emulation, Flashing, Region, Store, Uart, UartKind, UnknownBoard};
+pub use crate::board::{
+    Board, Emulation, Flashing, Region, Store, USB_ID, USB_PRODUCT, Uart, UartKind, UnknownBoard,
+};
 pub use crate::budget::{Budget, FlashWait, Misfit, Time};
 pub use crate::c::CModel;
 pub use crate::core::{Abi, AmbiguousTarget, Core, UnknownCore};

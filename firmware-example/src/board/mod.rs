@@ -1,9 +1,10 @@
 //! The boards. For each there are here:
 //!
 //! - `NAME` and `TICK_HZ`, the frequency of the stopwatch's clock;
-//! - `Uart`, with `new`; `has_byte`, `take`, and `doze`, which sleeps until a byte
-//!   comes; `write`, which waits, and `flush`, which waits until everything is on
-//!   the line. `uart` makes the traits of `embedded-io` of them;
+//! - `Port`, by which the board talks, with `new`, the traits of `embedded-io`, and
+//!   `doze`, which sleeps until a byte comes. It is the UART: a driver has `Uart`, with
+//!   `new`, `has_byte`, `take`, `doze`; `write`, which waits, and `flush`, which waits
+//!   until everything is on the line. With the feature `usb` it is the USB;
 //! - `reset`, which starts the processor anew;
 //! - `Flash`, with `open`, for what has to survive that, and its parts `GALLERY` and
 //!   `NAMES`; for a chip's own flash `nor` makes it of the chip's `controller`;
@@ -33,7 +34,10 @@ mod semihosting;
 mod stm32;
 #[cfg(any(board_uart = "stm32f4", board_uart = "stm32l4"))]
 mod stm32_flash;
+#[cfg(not(feature = "usb"))]
 mod uart;
+#[cfg(feature = "usb")]
+mod usb;
 
 #[cfg_attr(board_uart = "cmsdk", path = "mps.rs")]
 #[cfg_attr(board_uart = "nrf", path = "nrf.rs")]
@@ -41,6 +45,10 @@ mod uart;
 #[cfg_attr(board_uart = "stm32l4", path = "stm32l4.rs")]
 #[cfg_attr(board_uart = "ns16550", path = "virt.rs")]
 #[cfg_attr(any(board_uart = "rp2040", board_uart = "rp2350"), path = "pico.rs")]
+#[cfg_attr(
+    feature = "usb",
+    allow(dead_code, reason = "the UART has nothing to do")
+)]
 mod driver;
 
 #[cfg(board_controller)]
@@ -49,7 +57,8 @@ mod driver;
 #[cfg_attr(board_uart = "stm32l4", path = "stm32l4_flash.rs")]
 mod controller;
 
-pub use driver::Uart;
+#[cfg(not(feature = "usb"))]
+pub use driver::Uart as Port;
 #[cfg(feature = "names")]
 pub use facts::NAMES;
 pub use facts::{GALLERY, NAME, PICTURE_PIXELS, TICK_HZ};
@@ -62,14 +71,17 @@ pub use driver::Flash;
 pub use flash::Flash;
 #[cfg(board_semihosting)]
 pub use semihosting::die;
-#[cfg(not(board_semihosting))]
+#[cfg(all(not(feature = "usb"), not(board_semihosting)))]
 pub use uart::die;
-
-#[cfg(board_reset)]
-pub use driver::reset;
+#[cfg(feature = "usb")]
+pub use usb::{Usb as Port, die};
 
 /// Starts the processor anew.
-#[cfg(not(board_reset))]
 pub fn reset() -> ! {
+    #[cfg(feature = "usb")]
+    usb::let_the_host_read();
+    #[cfg(board_reset)]
+    driver::reset();
+    #[cfg(not(board_reset))]
     cortex_m::peripheral::SCB::sys_reset()
 }

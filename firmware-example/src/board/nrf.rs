@@ -102,7 +102,7 @@ fn connect_pins() {
 /// From the oscillator that runs after reset, which is too inexact for a UART, to the
 /// crystal. The processor runs at 64 MHz by either.
 #[cfg(board_store)]
-fn start_crystal() {
+pub fn start_crystal() {
     const CLOCK: usize = 0x4000_0000;
     // SAFETY: the clock's task and event, which do nothing else.
     let [start, started] = [0x000, 0x100].map(|at| unsafe { Register::<u32>::at(CLOCK + at) });
@@ -112,7 +112,7 @@ fn start_crystal() {
 
 /// Keeps the instructions that were read from flash, which is slower than the core.
 #[cfg(board_store)]
-fn start_cache() {
+pub fn start_cache() {
     // SAFETY: the flash controller's setting for this alone.
     unsafe { Register::<u32>::at(0x4001_E540) }.write(1);
 }

@@ -5,7 +5,7 @@ use core::convert::Infallible;
 
 use embedded_io::{ErrorType, Read, ReadReady, Write};
 
-use super::Uart;
+use super::driver::Uart;
 
 impl ErrorType for Uart {
     type Error = Infallible;
