@@ -1,16 +1,20 @@
-// A Raspberry Pi Pico on rp2040js: its UART0 at the standard streams.
+// A Raspberry Pi Pico on rp2040js. At the standard streams are its UART0, and the serial port that
+// it is on USB, if its program switches USB on.
 //
-//   node rp2040.mjs PACKAGE FIRMWARE STORE_START STORE_BYTES
+//   node rp2040.mjs PACKAGE FIRMWARE STORE_START STORE_BYTES USB_NAME
 //
 // PACKAGE is the folder of rp2040js, FIRMWARE an ELF or UF2 file. The part of the flash that begins at
 // STORE_START, counted from the flash's first byte, is kept in the file `gallery.flash` of the
-// working folder: it stays when the power goes.
+// working folder: it stays when the power goes. USB_NAME is what the board has to be called on USB:
+// vendor and product, four hexadecimal digits each, and words.
 //
 // What rp2040js leaves out, and a program here needs:
 // - the boot ROM. In its place are its table of functions with those that change the flash, and
 //   what it does at boot: it copies the second stage to RAM, and calls it;
 // - the flash itself can't be changed there. Here it can, by the rules of the real one;
 // - an interrupt that wakes the processor while interrupts are masked is not to be taken;
+// - the lowest bit of a handler's address, which says that it is Thumb code, is not to be in the
+//   program counter, from which jump tables are reckoned;
 // - a reset by the watchdog.
 // No access to the flash takes time there: cycles leave out what the real chip waits for it.
 
@@ -18,7 +22,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
-const [folder, firmware, storeStart, storeBytes] = process.argv.slice(2);
+const [folder, firmware, storeStart, storeBytes, usbName] = process.argv.slice(2);
 const { RP2040, LogLevel, ConsoleLogger } = await import(
   pathToFileURL(join(folder, "dist/esm/index.js"))
 );
@@ -29,6 +33,8 @@ const RAM = 0x20000000;
 const SECOND_STAGE = 0x20041f00;
 const SECTOR = 4096;
 const PAGE = 256;
+/** In the clock's unit. */
+const MILLISECOND = 1e6;
 const STORE_FILE = "gallery.flash";
 const store = { start: Number(storeStart), bytes: Number(storeBytes) };
 
@@ -135,7 +141,7 @@ function kept() {
   }
 }
 
-let chip, core, uart, clock;
+let chip, core, uart, usb, clock;
 let restarts = false;
 const parts = segments(readFileSync(firmware));
 
@@ -145,6 +151,7 @@ function boot() {
   chip = new RP2040();
   ({ core, clock } = chip);
   [uart] = chip.uart;
+  usb = new UsbHost(chip.usbCtrl, clock);
   chip.logger = new ConsoleLogger(LogLevel.Error, false);
   chip.loadBootrom(bootRom());
   chip.flash.set(kept(), store.start);
@@ -162,10 +169,128 @@ function boot() {
     if (!core.waiting || !core.PM) return check();
     return (core.pendingInterrupts & core.enabledInterrupts) !== 0 || core.pendingSystick;
   };
+  const enter = core.exceptionEntry.bind(core);
+  core.exceptionEntry = (number) => {
+    enter(number);
+    core.PC &= ~1;
+  };
   chip.sram.set(chip.flash.subarray(0, 256), SECOND_STAGE - RAM);
   core.SP = SECOND_STAGE;
   core.LR = 0;
   core.PC = SECOND_STAGE;
+}
+
+/** The packets of an endpoint, at most. */
+const PACKET = 64;
+
+/** The computer at the other end of the USB cable: it asks the board what it is, as computers do, and
+ * opens its serial port. */
+class UsbHost {
+  constructor(controller, clock) {
+    this.controller = controller;
+    /** Control transfers that are left to do, and the one that goes on. */
+    this.script = this.transfer = null;
+    /** The serial port's endpoints; none before it is open. */
+    this.port = {};
+    /** By endpoint: the bytes that the board can take, and packets for it. */
+    this.room = {};
+    this.packets = { 0: [] };
+    this.next = clock.createAlarm(() => this.begin());
+    controller.onUSBEnabled = () => {
+      this.script = this.questions();
+      controller.resetDevice();
+    };
+    controller.onResetReceived = () => this.next.schedule(MILLISECOND);
+    controller.onEndpointRead = (endpoint, bytes) => {
+      this.room[endpoint] = bytes;
+      this.deliver(endpoint);
+    };
+    controller.onEndpointWrite = (endpoint, packet) => {
+      if (endpoint === 0) this.answered(packet);
+      else if (endpoint === this.port.from) sent.push(...packet);
+    };
+  }
+
+  /** What is asked of a new device: type, request, value, index, and the bytes to get or to give. */
+  *questions() {
+    const device = yield [0x80, 6, 0x0100, 0, 18];
+    yield [0x00, 5, 1, 0, []];
+    const [, , low, high] = yield [0x80, 6, 0x0200, 0, 9];
+    const configuration = yield [0x80, 6, 0x0200, 0, low | (high << 8)];
+    const words = yield [0x80, 6, 0x0300 | device[15], 0x0409, 255];
+    const hex = (at) => (device[at] | (device[at + 1] << 8)).toString(16).padStart(4, "0");
+    const name = `${hex(8)}:${hex(10)} ${Buffer.from(words.slice(2)).toString("utf16le")}`;
+    if (name !== usbName) fail(`the board is "${name}" on USB, and not "${usbName}"`);
+    yield [0x00, 9, 1, 0, []];
+    this.port = dataEndpoints(configuration);
+    // 115,200 baud, 8 bits; then, by two lines, that a program is there.
+    yield [0x21, 0x20, 0, 0, [0x00, 0xc2, 0x01, 0x00, 0, 0, 8]];
+    yield [0x21, 0x22, 3, 0, []];
+  }
+
+  /** Begins the next control transfer. */
+  begin() {
+    const { done, value } = this.script.next(this.result);
+    if (done) {
+      this.script = null;
+      return feed();
+    }
+    const [type, request, number, index, data] = value;
+    const gets = type & 0x80 ? data : 0;
+    const gives = type & 0x80 ? [] : data;
+    this.transfer = { gets, got: [], reads: Boolean(gets) };
+    this.room[0] = undefined;
+    this.packets[0] = gives.length ? [Uint8Array.from(gives)] : [];
+    const setup = Buffer.from([type, request, 0, 0, 0, 0, 0, 0]);
+    [number, index, gets || gives.length].forEach((word, at) => setup.writeUInt16LE(word, 2 + 2 * at));
+    this.controller.sendSetupPacket(setup);
+  }
+
+  /** The board's packet in a control transfer: a part of what it was asked for, or that it has done
+   * what it was told. */
+  answered(packet) {
+    if (!this.transfer) return;
+    const { gets, got, reads } = this.transfer;
+    got.push(...packet);
+    if (reads && got.length < gets && packet.length === PACKET) return;
+    if (reads) {
+      this.packets[0].push(new Uint8Array());
+      this.deliver(0);
+    }
+    this.transfer = null;
+    this.result = got;
+    this.next.schedule(MILLISECOND);
+  }
+
+  /** Hands a packet over that the board has room for. */
+  deliver(endpoint) {
+    const room = this.room[endpoint];
+    if (endpoint === this.port.to) feed();
+    else if (room !== undefined && this.packets[endpoint]?.length) this.put(endpoint, this.packets[endpoint].shift());
+  }
+
+  put(endpoint, packet) {
+    this.room[endpoint] = undefined;
+    this.controller.endpointReadDone(endpoint, packet);
+  }
+
+  /** Whether something happens by itself, without the processor. */
+  get isBusy() {
+    const { endpointReadAlarms, endpointWriteAlarms } = this.controller;
+    return this.script || [endpointReadAlarms, endpointWriteAlarms].flat().some(({ buffers }) => buffers.length);
+  }
+}
+
+/** The endpoints of the interface for data, in a configuration's descriptors. */
+function dataEndpoints(bytes) {
+  const [INTERFACE, ENDPOINT, DATA] = [4, 5, 10];
+  const port = {};
+  let isData = false;
+  for (let at = 0; at < bytes.length; at += bytes[at]) {
+    if (bytes[at + 1] === INTERFACE) isData = bytes[at + 5] === DATA;
+    if (bytes[at + 1] === ENDPOINT && isData) port[bytes[at + 2] & 0x80 ? "from" : "to"] = bytes[at + 2] & 15;
+  }
+  return port;
 }
 
 /** Bytes for the board that it hasn't taken. */
@@ -173,10 +298,16 @@ let waiting = Buffer.alloc(0);
 /** Bytes of the board's that weren't handed on. */
 let sent = [];
 
-/** Lets the UART receive what it has room for. */
+/** Lets the serial port or the UART receive what it has room for. */
 function feed() {
   let count = 0;
-  while (count < waiting.length && uart.enabled && !uart.rxFIFO.full) uart.feedByte(waiting[count++]);
+  const room = usb.room[usb.port.to];
+  if (room && waiting.length) {
+    count = Math.min(room, PACKET, waiting.length);
+    usb.put(usb.port.to, Uint8Array.from(waiting.subarray(0, count)));
+  } else {
+    while (count < waiting.length && uart.enabled && !uart.rxFIFO.full) uart.feedByte(waiting[count++]);
+  }
   if (count) waiting = waiting.subarray(count);
 }
 
@@ -196,6 +327,10 @@ function run() {
     if (core.waiting) {
       feed();
       if (core.waiting && core.checkForInterrupts()) core.waiting = false;
+      if (core.waiting && usb.isBusy) {
+        clock.tick(clock.nanosToNextAlarm);
+        continue;
+      }
       if (core.waiting) {
         flush();
         asleep = true;
@@ -210,6 +345,8 @@ function run() {
 
 process.stdin.on("data", (bytes) => {
   waiting = waiting.length ? Buffer.concat([waiting, bytes]) : bytes;
+  // A program that asks its UART is fed when it does.
+  if (!asleep && usb.port.to) feed();
   if (!asleep) return;
   asleep = false;
   run();

@@ -4,6 +4,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use siamese_build::{USB_ID, USB_PRODUCT};
+
 use crate::error::Error;
 use crate::firmware::Board;
 
@@ -34,5 +36,7 @@ pub(crate) fn command(elf: &Path, board: Board) -> Result<Command, Error> {
     let mut command = Command::new(node);
     command.arg(RUNNER).arg(folder).arg(elf);
     command.args([start, bytes].map(|number| number.to_string()));
+    let [vendor, product] = USB_ID;
+    command.arg(format!("{vendor:04x}:{product:04x} {USB_PRODUCT}"));
     Ok(command)
 }

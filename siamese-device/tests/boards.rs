@@ -20,7 +20,7 @@ fn read(path: &str) -> String {
 }
 
 /// Features that are no board.
-const OTHERS: [&str; 7] = [
+const OTHERS: [&str; 8] = [
     "default",
     "galleries",
     "log-rtt",
@@ -28,6 +28,7 @@ const OTHERS: [&str; 7] = [
     "panics",
     "pictures",
     "semihosting",
+    "usb",
 ];
 
 #[test]
@@ -119,5 +120,22 @@ fn boards_that_nothing_emulates_build() {
             error.contains("isn't emulated") && error.contains("pico"),
             "{error}"
         );
+    }
+}
+
+/// With `SIAMESE_FULL`, because drivers for USB take minutes to compile. The Pico's is also run.
+#[test]
+fn boards_with_usb_build_with_it_and_others_refuse() {
+    let model = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../model/small.siam");
+    if std::env::var_os("SIAMESE_FULL").is_none() {
+        return;
+    }
+    let build = |board| Build::new(&model, board).feature("usb").run();
+    let refused = build(Board::Mps2An385).unwrap_err().to_string();
+    assert!(refused.contains("mps2-an385 has none"), "{refused}");
+    for board in Board::ALL.into_iter().filter(|board| board.has_usb()) {
+        let elf = build(board).unwrap_or_else(|error| panic!("{board}: {error}"));
+        let flash = Footprint::of_elf(&elf).unwrap().flash_bytes;
+        assert!(flash < u64::from(board.program().bytes), "{board}");
     }
 }

@@ -25,10 +25,19 @@ pub fn build(board: firmware::Board) -> PathBuf {
 
 /// A firmware with a model.
 pub fn build_with(model: &[u8], board: firmware::Board) -> PathBuf {
+    build_featured(model, board, &[])
+}
+
+/// A firmware with a model and features.
+pub fn build_featured(model: &[u8], board: firmware::Board, features: &[&str]) -> PathBuf {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("random.siam");
     fs::write(&path, model).unwrap();
-    firmware::build(&path, board).unwrap_or_else(|error| panic!("{error}"))
+    let build = firmware::Build::new(&path, board);
+    let build = features
+        .iter()
+        .fold(build, |build, feature| build.feature(feature));
+    build.run().unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The board of `ELF` on QEMU.

@@ -1,7 +1,7 @@
 //! A device's gallery against one on the host: the same answers, before and
 //! after a reset and a power cycle.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use siamese_core::embedder::Embedder;
 use siamese_core::gallery::{Gallery, GalleryError};
@@ -9,7 +9,7 @@ use siamese_core::{Embedding, Model};
 use siamese_device::firmware::{Board, model_of_elf};
 use siamese_device::{Device, Emulator, Error, Fault, Listed, mean_instructions};
 
-use crate::common::{ELF, build, build_with, extreme_model, random_images, start};
+use crate::common::{ELF, build, build_with, extreme_model, random_images, random_model, start};
 
 /// The host's gallery, with the device's capacity or more.
 type Here<const D: usize> = Gallery<D, 32>;
@@ -20,7 +20,12 @@ fn boot(folder: &Path, elf: &Path, board: Board) -> Device {
 }
 
 fn session(board: Board) {
-    let elf = build(board);
+    session_of(board, |model| build_with(model, board));
+}
+
+/// The same, of a board with what is built with a model.
+pub fn session_of(board: Board, build: impl Fn(&[u8]) -> PathBuf) {
+    let elf = build(&random_model(1));
     let bytes = model_of_elf(&elf).unwrap();
     let model = Model::parse(&bytes).unwrap();
     let mut embedder = Embedder::<2, 1024, 1024>::new(model).unwrap();
@@ -89,7 +94,7 @@ fn session(board: Board) {
 
     // A firmware with another model refuses it, in words.
     drop(device);
-    let other = build_with(&extreme_model(), board);
+    let other = build(&extreme_model());
     let mut device = boot(folder.path(), &other, board);
     let refused = device.info().unwrap().refused.unwrap();
     let words = refused.to_string();

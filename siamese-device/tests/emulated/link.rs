@@ -7,7 +7,7 @@
 mod frames;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use object::{Object, ObjectSection};
@@ -41,7 +41,7 @@ fn on_host(model: &Model<'_>, pixels: &[u8]) -> (Vec<i16>, [u32; 2]) {
 }
 
 /// Embeds images on the device and here, and compares every integer.
-fn compare(device: &mut Device, elf: &Path, count: usize) {
+pub fn compare(device: &mut Device, elf: &Path, count: usize) {
     let bytes = model_of_elf(elf).unwrap();
     let model = Model::parse(&bytes).unwrap();
     let images = random_images(count, model.header().input.pixels(), 2);
@@ -387,15 +387,20 @@ fn other_uarts_answers_are_right_among_damaged_frames() {
     );
 }
 
-/// Asks so often, each time after a frame that is damaged in one way or another.
+/// Asks a board so often, each time after a frame that is damaged in one way or another.
 fn among_damaged_frames(board: Board, wanted: usize) {
+    among_damaged_frames_of(board, wanted, |model| build_with(model, board));
+}
+
+/// The same, of a board with what is built with a model.
+pub fn among_damaged_frames_of(board: Board, wanted: usize, build: impl Fn(&[u8]) -> PathBuf) {
     // Small images: the line is what takes the time.
     let bytes = small_image_model();
     let model = Model::parse(&bytes).unwrap();
     let pixels = model.header().input.pixels();
     let images = random_images(64, pixels, 12);
     let expected: Vec<_> = images.iter().map(|image| on_host(&model, image)).collect();
-    let elf = build_with(&bytes, board);
+    let elf = build(&bytes);
     let mut device = start(&elf, board);
     let mut random = Random::new(13);
     let (mut enrolled, mut requests, started) = (0, 0, Instant::now());
@@ -463,27 +468,31 @@ fn memory_is_within_the_bar() {
 
 #[test]
 fn a_damaged_model_is_reported_in_words() {
-    let folder = tempfile::tempdir().unwrap();
     for board in Board::emulated() {
-        let whole = if board == Board::Mps2An386 {
-            ELF.clone()
+        if board == Board::Mps2An386 {
+            damaged_model_is_reported_by(board, &ELF);
         } else {
-            build(board)
-        };
-        let mut elf = fs::read(&whole).unwrap();
-        let range = model_range(&whole).unwrap();
-        elf[range.start + range.len() / 2] ^= 0x10;
-        let damaged = folder.path().join("damaged.elf");
-        fs::write(&damaged, elf).unwrap();
-        let error = start(&damaged, board).info().unwrap_err();
-        assert!(matches!(error, Error::Died(_)), "{error:?}");
-        let words = error.to_string();
-        assert!(
-            words.contains("the model in flash can't be used"),
-            "{words}"
-        );
-        assert!(words.contains("CRC-32"), "{words}");
+            damaged_model_is_reported_by(board, &build(board));
+        }
     }
+}
+
+/// Damages the model of a firmware, and lets the board find that out.
+pub fn damaged_model_is_reported_by(board: Board, whole: &Path) {
+    let mut elf = fs::read(whole).unwrap();
+    let range = model_range(whole).unwrap();
+    elf[range.start + range.len() / 2] ^= 0x10;
+    let folder = tempfile::tempdir().unwrap();
+    let damaged = folder.path().join("damaged.elf");
+    fs::write(&damaged, elf).unwrap();
+    let error = start(&damaged, board).info().unwrap_err();
+    assert!(matches!(error, Error::Died(_)), "{error:?}");
+    let words = error.to_string();
+    assert!(
+        words.contains("the model in flash can't be used"),
+        "{words}"
+    );
+    assert!(words.contains("CRC-32"), "{words}");
 }
 
 #[test]

@@ -15,3 +15,4 @@ mod pico;
 mod pictures;
 mod sensor;
 mod unprivileged;
+mod usb;
