@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use siamese_build::{USB_ID, USB_PRODUCT};
 use siamese_device::firmware::{Abi, Board, Build, DESK_FEATURES, Flashing, Footprint};
 use siamese_device::uf2;
 
@@ -13,9 +14,14 @@ use crate::workspace::Workspace;
 
 /// What `cargo xtask firmware --help` says in the end.
 pub const HELP: &str = "\
-Needs neither libtorch nor QEMU. Examples:
+Needs neither libtorch nor QEMU. With --usb the board is a serial port by itself, at the end of a USB
+cable: no adapter is needed. It is called Siamese there, by a number that is free for tests on one's own
+desk (1209:0001): a device that leaves it needs a number of its own, in siamese-build/src/board.rs.
+
+Examples:
   cargo xtask firmware
   cargo xtask firmware --board pico
+  cargo xtask firmware --board pico --usb
   cargo xtask firmware --model target/demo/small.siam --board netduinoplus2 --hard-float";
 
 /// Which model, for which board.
@@ -30,7 +36,13 @@ pub struct Args {
     /// Pass floats in registers of the floating-point unit: the target's `eabihf`
     #[arg(long)]
     hard_float: bool,
+    /// Talk over the chip's own USB and not over the UART: pico, nrf52840dk
+    #[arg(long)]
+    usb: bool,
 }
+
+/// The feature that --usb is.
+const USB: &str = "usb";
 
 /// The ABI that passes floats so.
 pub const fn abi(hard_float: bool) -> Abi {
@@ -46,7 +58,15 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     setup::run(workspace, &[Need::Rust])?;
     let model = workspace.model(&args.model)?;
     let abi = abi(args.hard_float);
-    let elf = build(workspace, &model, args.board, abi, &DESK_FEATURES)?;
+    ensure!(
+        !args.usb || args.board.has_usb(),
+        "--usb is for {}: {} has no USB that the firmware could use",
+        with_usb(),
+        args.board
+    );
+    let mut features = DESK_FEATURES.to_vec();
+    features.extend(args.usb.then_some(USB));
+    let elf = build(workspace, &model, args.board, abi, &features)?;
     let footprint = Footprint::of_elf(&elf)?;
     println!("\n  {}", elf.display());
     for (name, bytes) in [
@@ -58,7 +78,20 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         println!("  {name:<24}{bytes:>8} bytes");
     }
     println!("\n{}", onto_the_board(&elf, args.board)?);
+    if args.usb {
+        let [vendor, product] = USB_ID;
+        println!(
+            "It is a serial port by itself then, {USB_PRODUCT}, at the end of a USB cable. Its \
+             number, {vendor:04x}:{product:04x}, is for tests on your desk alone."
+        );
+    }
     Ok(())
+}
+
+/// The boards that can be on USB.
+fn with_usb() -> String {
+    let boards = Board::ALL.into_iter().filter(|board| board.has_usb());
+    boards.map(Board::name).collect::<Vec<_>>().join(", ")
 }
 
 /// How to flash it; writes the file that is copied, if the board takes one.

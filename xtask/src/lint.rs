@@ -10,12 +10,39 @@ use crate::firmware::form;
 use crate::shell;
 use crate::workspace::{Torch, Workspace};
 
+/// How much to judge.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Also what takes minutes to compile: the firmware on USB
+    #[arg(long)]
+    pub full: bool,
+    /// Leave out what needs libtorch
+    #[arg(long)]
+    pub without_libtorch: bool,
+}
+
+impl Args {
+    /// Whether what needs libtorch is judged.
+    pub fn torch(&self) -> Torch {
+        if self.without_libtorch {
+            Torch::Without
+        } else {
+            Torch::With
+        }
+    }
+}
+
 /// Judges every crate.
-pub fn run(workspace: &Workspace, torch: Torch) -> Result<()> {
+pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    let torch = args.torch();
     let why = "so that a change shows only what it changes";
     shell::step("Formatting", why, || formatting(workspace))?;
     let why = "each crate, in each form that it is built in";
     shell::step("Clippy", why, || clippy(workspace, torch))?;
+    if args.full {
+        let why = "what drives it takes minutes to compile";
+        shell::step("Clippy, on USB", why, || clippy_on_usb(workspace))?;
+    }
     let why = "links that lead nowhere are errors, too";
     shell::step("Rustdoc", why, || rustdoc(workspace, torch))
 }
@@ -71,6 +98,19 @@ fn clippy(workspace: &Workspace, torch: Torch) -> Result<()> {
             let call = call.chain(&strict);
             workspace.cargo_in(&firmware, call.copied()).run()?;
         }
+    }
+    Ok(())
+}
+
+/// The firmware of each board that can be on USB.
+fn clippy_on_usb(workspace: &Workspace) -> Result<()> {
+    for board in Board::ALL.into_iter().filter(|board| board.has_usb()) {
+        let form = form(board, Abi::Soft).unwrap_or_default();
+        let call = ["clippy", "--release"].iter().chain(&form);
+        let call = call.chain(&["--features", "usb", "--", "-D", "warnings"]);
+        workspace
+            .cargo_in(&workspace.firmware(), call.copied())
+            .run()?;
     }
     Ok(())
 }

@@ -43,7 +43,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use setup::Need;
-use workspace::{Torch, Workspace};
+use workspace::Workspace;
 
 /// Sets the machine up, and builds, tests and shows everything in this repository.
 #[derive(Debug, Parser)]
@@ -79,7 +79,7 @@ enum Command {
     #[command(after_help = test::HELP)]
     Test(test::Args),
     /// Formatting, clippy and rustdoc of every crate, warnings as errors
-    Lint,
+    Lint(lint::Args),
     /// Whether what a firmware calls can panic, by the linker's symbols
     #[command(after_help = panics::HELP)]
     Panics,
@@ -122,9 +122,12 @@ fn run(command: Command) -> Result<()> {
         Command::Demo(args) => demo::run(&workspace, &args),
         Command::DeviceDemo(args) => device_demo::run(&workspace, &args),
         Command::Test(args) => test::run(&workspace, &args),
-        Command::Lint => {
-            setup::run(&workspace, &[Need::Rust, Need::Libtorch])?;
-            lint::run(&workspace, Torch::With)
+        Command::Lint(args) => {
+            setup::run(
+                &workspace,
+                &args.torch().needs(&[Need::Rust, Need::Libtorch]),
+            )?;
+            lint::run(&workspace, &args)
         }
         Command::Panics => panics::run(&workspace),
         Command::Package => package::run(&workspace),

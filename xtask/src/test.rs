@@ -22,7 +22,7 @@ A single test: `cargo test --release --workspace NAME`.";
 /// How much to test.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Also what takes long: tests see SIAMESE_FULL=1
+    /// Also what takes long: tests see SIAMESE_FULL=1, and `lint` is called with --full
     #[arg(long)]
     full: bool,
     /// Leave out what needs libtorch
@@ -33,13 +33,13 @@ pub struct Args {
 /// Tests everything.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let start = Instant::now();
-    let torch = if args.without_libtorch {
-        Torch::Without
-    } else {
-        Torch::With
+    let judged = lint::Args {
+        full: args.full,
+        without_libtorch: args.without_libtorch,
     };
+    let torch = judged.torch();
     setup::run(workspace, &torch.needs(Need::ALL))?;
-    lint::run(workspace, torch)?;
+    lint::run(workspace, &judged)?;
     panics::check(workspace)?;
     package::check(workspace)?;
     shell::step(
