@@ -15,6 +15,8 @@
 // - an interrupt that wakes the processor while interrupts are masked is not to be taken;
 // - the lowest bit of a handler's address, which says that it is Thumb code, is not to be in the
 //   program counter, from which jump tables are reckoned;
+// - the controller of the flash's cache: here it never has anything to do;
+// - the controller of USB keeps a buffer to receive in until it has received something;
 // - a reset by the watchdog.
 // No access to the flash takes time there: cycles leave out what the real chip waits for it.
 
@@ -33,8 +35,10 @@ const RAM = 0x20000000;
 const SECOND_STAGE = 0x20041f00;
 const SECTOR = 4096;
 const PAGE = 256;
-/** In the clock's unit. */
+const TIMER = 0x40054;
+/** In the clock's unit; and the longest sleep that is timed. */
 const MILLISECOND = 1e6;
+const LONGEST = 3_600_000 * MILLISECOND;
 const STORE_FILE = "gallery.flash";
 const store = { start: Number(storeStart), bytes: Number(storeBytes) };
 
@@ -70,6 +74,7 @@ const functions = [
   ["RE", erase],
   ["RP", program],
   ["FC", null],
+  ["C4", copy],
 ];
 
 /** The boot ROM: tables, and functions that break, do nothing else, and return. */
@@ -127,6 +132,10 @@ function program(at, from, bytes) {
   keep();
 }
 
+function copy(to, from, bytes) {
+  for (let index = 0; index < bytes; index++) chip.writeUint8(to + index, chip.readUint8(from + index));
+}
+
 /** Keeps the flash that has to survive. */
 function keep() {
   writeFileSync(STORE_FILE, chip.flash.subarray(store.start, store.start + store.bytes));
@@ -157,7 +166,13 @@ function boot() {
   chip.flash.set(kept(), store.start);
   for (const [address, bytes] of parts) chip.flash.set(bytes, address - FLASH);
   chip.onBreak = call;
-  chip.peripherals[0x40058].onWatchdogTrigger = () => (restarts = true);
+  chip.peripherals[0x14000] = { readUint32: () => 0, writeUint32Atomic: () => {} };
+  const watchdog = chip.peripherals[0x40058];
+  watchdog.onWatchdogTrigger = () => {
+    restarts = true;
+    // It would go on within the same cycle.
+    watchdog.alarm.enable = false;
+  };
   uart.onByte = (byte) => sent.push(byte);
   const flags = uart.readUint32.bind(uart);
   uart.readUint32 = (offset) => {
@@ -195,6 +210,8 @@ class UsbHost {
     /** By endpoint: the bytes that the board can take, and packets for it. */
     this.room = {};
     this.packets = { 0: [] };
+    /** What the port has sent in full packets. */
+    this.unfinished = [];
     this.next = clock.createAlarm(() => this.begin());
     controller.onUSBEnabled = () => {
       this.script = this.questions();
@@ -202,12 +219,21 @@ class UsbHost {
     };
     controller.onResetReceived = () => this.next.schedule(MILLISECOND);
     controller.onEndpointRead = (endpoint, bytes) => {
+      this.lend(endpoint, true);
       this.room[endpoint] = bytes;
       this.deliver(endpoint);
     };
+    const finish = controller.finishRead.bind(controller);
+    controller.finishRead = (endpoint, packet) => {
+      this.lend(endpoint, false);
+      finish(endpoint, packet);
+    };
     controller.onEndpointWrite = (endpoint, packet) => {
-      if (endpoint === 0) this.answered(packet);
-      else if (endpoint === this.port.from) sent.push(...packet);
+      if (endpoint === 0) return this.answered(packet);
+      if (endpoint !== this.port.from) return;
+      // As hosts do, which hand on what has ended with a short packet.
+      this.unfinished.push(...packet);
+      if (packet.length < PACKET) sent.push(...this.unfinished.splice(0));
     };
   }
 
@@ -221,11 +247,13 @@ class UsbHost {
     const hex = (at) => (device[at] | (device[at + 1] << 8)).toString(16).padStart(4, "0");
     const name = `${hex(8)}:${hex(10)} ${Buffer.from(words.slice(2)).toString("utf16le")}`;
     if (name !== usbName) fail(`the board is "${name}" on USB, and not "${usbName}"`);
+    const { from, to } = dataEndpoints(configuration);
+    this.port = { from };
     yield [0x00, 9, 1, 0, []];
-    this.port = dataEndpoints(configuration);
     // 115,200 baud, 8 bits; then, by two lines, that a program is there.
     yield [0x21, 0x20, 0, 0, [0x00, 0xc2, 0x01, 0x00, 0, 0, 8]];
     yield [0x21, 0x22, 3, 0, []];
+    this.port = { from, to };
   }
 
   /** Begins the next control transfer. */
@@ -267,6 +295,13 @@ class UsbHost {
     const room = this.room[endpoint];
     if (endpoint === this.port.to) feed();
     else if (room !== undefined && this.packets[endpoint]?.length) this.put(endpoint, this.packets[endpoint].shift());
+  }
+
+  /** Notes whether the controller has the buffer of what an endpoint receives. */
+  lend(endpoint, hasIt) {
+    const [at, AVAILABLE] = [0x84 + 8 * endpoint, 1 << 10];
+    const state = chip.usbDPRAMView.getUint32(at, true) & ~AVAILABLE;
+    chip.usbDPRAMView.setUint32(at, hasIt ? state | AVAILABLE : state, true);
   }
 
   put(endpoint, packet) {
@@ -316,8 +351,23 @@ function flush() {
   sent = [];
 }
 
-/** Whether the processor sleeps. Its clock stands still meanwhile, so that runs repeat. */
+/** Whether the processor sleeps. Its clock stands still meanwhile, so that runs repeat, unless its
+ * timer is to wake it: then it is woken as much later in this machine's time. */
 let asleep = false;
+let alarm;
+
+/** How long it is until the timer wakes the processor, if ever. */
+function timeLeft() {
+  const armed = chip.peripherals[TIMER].alarms.filter(({ armed }) => armed);
+  return Math.min(...armed.map(({ clockAlarm }) => clockAlarm.nanos)) - clock.nanos;
+}
+
+function wake(after) {
+  clearTimeout(alarm);
+  asleep = false;
+  clock.tick(after);
+  run();
+}
 
 /** Runs until the processor sleeps, or for a while. */
 function run() {
@@ -334,6 +384,8 @@ function run() {
       if (core.waiting) {
         flush();
         asleep = true;
+        const left = timeLeft();
+        if (left < LONGEST) alarm = setTimeout(() => wake(left), left / MILLISECOND);
         return;
       }
     }
@@ -347,9 +399,7 @@ process.stdin.on("data", (bytes) => {
   waiting = waiting.length ? Buffer.concat([waiting, bytes]) : bytes;
   // A program that asks its UART is fed when it does.
   if (!asleep && usb.port.to) feed();
-  if (!asleep) return;
-  asleep = false;
-  run();
+  if (asleep) wake(0);
 });
 process.stdin.on("end", () => process.exit(0));
 boot();

@@ -13,7 +13,7 @@ use crate::workspace::{Torch, Workspace};
 /// How much to judge.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Also what takes minutes to compile: the firmware on USB
+    /// Also what takes minutes to compile: the firmware on USB, and the example for embassy
     #[arg(long)]
     pub full: bool,
     /// Leave out what needs libtorch
@@ -40,8 +40,8 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let why = "each crate, in each form that it is built in";
     shell::step("Clippy", why, || clippy(workspace, torch))?;
     if args.full {
-        let why = "what drives it takes minutes to compile";
-        shell::step("Clippy, on USB", why, || clippy_on_usb(workspace))?;
+        let why = "the firmware on USB and on embassy, which take minutes to compile";
+        shell::step("Clippy", why, || clippy_of_the_rest(workspace))?;
     }
     let why = "links that lead nowhere are errors, too";
     shell::step("Rustdoc", why, || rustdoc(workspace, torch))
@@ -49,8 +49,10 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 
 fn formatting(workspace: &Workspace) -> Result<()> {
     workspace.cargo(["fmt", "--all", "--check"]).run()?;
-    let firmware = workspace.firmware();
-    workspace.cargo_in(&firmware, ["fmt", "--check"]).run()
+    for folder in [workspace.firmware(), workspace.embassy_example()] {
+        workspace.cargo_in(&folder, ["fmt", "--check"]).run()?;
+    }
+    Ok(())
 }
 
 fn clippy(workspace: &Workspace, torch: Torch) -> Result<()> {
@@ -102,8 +104,8 @@ fn clippy(workspace: &Workspace, torch: Torch) -> Result<()> {
     Ok(())
 }
 
-/// The firmware of each board that can be on USB.
-fn clippy_on_usb(workspace: &Workspace) -> Result<()> {
+/// The firmware of each board that can be on USB, and the example for embassy.
+fn clippy_of_the_rest(workspace: &Workspace) -> Result<()> {
     for board in Board::ALL.into_iter().filter(|board| board.has_usb()) {
         let form = form(board, Abi::Soft).unwrap_or_default();
         let call = ["clippy", "--release"].iter().chain(&form);
@@ -112,7 +114,9 @@ fn clippy_on_usb(workspace: &Workspace) -> Result<()> {
             .cargo_in(&workspace.firmware(), call.copied())
             .run()?;
     }
-    Ok(())
+    let call = ["clippy", "--release", "--", "-D", "warnings"];
+    let folder = workspace.embassy_example();
+    workspace.cargo_in(&folder, call).run()
 }
 
 fn rustdoc(workspace: &Workspace, torch: Torch) -> Result<()> {

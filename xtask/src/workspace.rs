@@ -66,6 +66,11 @@ impl Workspace {
         self.root.join("firmware-example")
     }
 
+    /// The folder of the example for embassy, another one.
+    pub fn embassy_example(&self) -> PathBuf {
+        self.root.join("examples/embassy-pico")
+    }
+
     /// A call of cargo in the root, as if typed by the user.
     pub fn cargo<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Run {
         self.cargo_in(&self.root, args)

@@ -91,18 +91,19 @@ impl Device {
     }
 
     /// Sends bytes, and says how many; `None` if there is no room. While nobody listens they are
-    /// dropped, but for the first.
+    /// dropped, but for the first few.
     fn send(&mut self, bytes: &[u8]) -> Option<usize> {
         if self.is_open() {
             return self.serial.write(bytes).ok();
         }
-        if let Some((early, count)) = &mut self.early {
-            for &byte in bytes {
-                if let Some(slot) = early.get_mut(*count) {
-                    *slot = byte;
-                    *count += 1;
-                }
-            }
+        if let Some((early, count)) = &mut self.early
+            && let Some(room) = early
+                .get_mut(*count..)
+                .unwrap_or_default()
+                .get_mut(..bytes.len())
+        {
+            room.copy_from_slice(bytes);
+            *count += bytes.len();
         }
         Some(bytes.len())
     }

@@ -6,6 +6,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod embassy;
 mod float_abi;
 mod gallery;
 mod interrupt;

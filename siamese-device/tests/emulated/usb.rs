@@ -3,9 +3,11 @@
 
 use std::path::PathBuf;
 
+use siamese_device::Device;
 use siamese_device::firmware::{Board, Footprint};
+use siamese_link::{Notice, Tag, read_frame};
 
-use crate::common::{build_featured, random_model, start};
+use crate::common::{build_featured, random_images, random_model, start};
 use crate::gallery::session_of;
 use crate::link::{among_damaged_frames_of, compare, damaged_model_is_reported_by};
 
@@ -19,6 +21,23 @@ fn build(model: &[u8]) -> PathBuf {
     build_featured(model, Board::Pico, &["usb"])
 }
 
+/// Lists galleries, each longer by a byte or two than another: a host takes no notice of a packet
+/// of 64 bytes before a shorter one follows.
+pub fn answers_of_all_lengths_arrive(device: &mut Device) {
+    let image = &random_images(1, 784, 23)[0];
+    for small in 0..3 {
+        // Numbers below 128 take one byte.
+        let labels: Vec<u16> = (0..small).chain(300..325).collect();
+        for (before, &label) in labels.iter().enumerate() {
+            device.enrol(label, false, image).unwrap();
+            assert_eq!(device.entries().unwrap().len(), before + 1);
+        }
+        for label in labels {
+            device.forget(label).unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_pico_on_usb_gives_the_hosts_integers() {
     if !is_full() {
@@ -26,8 +45,12 @@ fn a_pico_on_usb_gives_the_hosts_integers() {
     }
     let elf = build(&random_model(1));
     let mut device = start(&elf, Board::Pico);
+    // Said before the port was open.
+    let mut frame = device.receive_frame().unwrap();
+    assert_eq!(read_frame(&mut frame), Ok((Tag::NONE, Notice::Ready)));
     assert_eq!(device.info().unwrap().board, Board::Pico.name());
     compare(&mut device, &elf, 300);
+    answers_of_all_lengths_arrive(&mut device);
     let (footprint, memory) = (Footprint::of_elf(&elf).unwrap(), device.memory().unwrap());
     println!("{footprint:?} {memory:?}");
     assert!(memory.stack_peak > 0 && memory.stack_peak < memory.stack_size / 2);
