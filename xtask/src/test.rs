@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 
 use crate::setup::{self, Need};
-use crate::workspace::{Torch, Workspace};
+use crate::workspace::Workspace;
 use crate::{device_demo, lint, package, panics, shell};
 
 /// What `cargo xtask test --help` says in the end.
