@@ -46,8 +46,9 @@ fn a_pico_on_usb_gives_the_hosts_integers() {
     let elf = build(&random_model(1));
     let mut device = start(&elf, Board::Pico);
     // Said before the port was open.
-    let mut frame = device.receive_frame().unwrap();
-    assert_eq!(read_frame(&mut frame), Ok((Tag::NONE, Notice::Ready)));
+    let (frame, mut decoded) = (device.receive_frame().unwrap(), [0; 64]);
+    let ready = read_frame(&frame, &mut decoded);
+    assert_eq!(ready, Ok((Tag::NONE, Notice::Ready)));
     assert_eq!(device.info().unwrap().board, Board::Pico.name());
     compare(&mut device, &elf, 300);
     answers_of_all_lengths_arrive(&mut device);
