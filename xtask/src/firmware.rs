@@ -14,9 +14,9 @@ use crate::workspace::Workspace;
 
 /// What `cargo xtask firmware --help` says in the end.
 pub const HELP: &str = "\
-Needs neither libtorch nor QEMU. With --usb the board is a serial port by itself, at the end of a USB
-cable: no adapter is needed. It is called Siamese there, by a number that is free for tests on one's own
-desk (1209:0001): a device that leaves it needs a number of its own, in siamese-build/src/board.rs.
+Needs neither libtorch nor QEMU. With --usb the board is a serial port by itself, called Siamese,
+at the end of a USB cable: no adapter is needed. Its number there, 1209:0001, is for tests on your
+own desk: a device that leaves it needs a number of its own, in siamese-build/src/board.rs.
 
 Examples:
   cargo xtask firmware
