@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::setup::{self, Need};
-use crate::train_all::MODELS;
+use crate::train_all::{self, MODELS};
 use crate::workspace::Workspace;
 use crate::{pages, shell};
 
@@ -50,11 +49,7 @@ pub struct Args {
 
 /// Trains what isn't there, and writes the reports.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    setup::run(workspace, Need::DEMO)?;
-    shell::step("Trainer and data", "libtorch's binding, and MNIST", || {
-        workspace.build_trainer()?;
-        workspace.trainer(["data", "--dataset", "mnist"]).run()
-    })?;
+    train_all::prepare(workspace)?;
     let mut rows = Vec::new();
     for name in names() {
         if !args.names.is_empty() && !args.names.iter().any(|chosen| chosen == name) {

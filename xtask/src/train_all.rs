@@ -41,11 +41,7 @@ pub struct Args {
 
 /// Trains them one after the other.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    setup::run(workspace, Need::DEMO)?;
-    shell::step("Trainer and data", "libtorch's binding, and MNIST", || {
-        workspace.build_trainer()?;
-        workspace.trainer(["data", "--dataset", "mnist"]).run()
-    })?;
+    prepare(workspace)?;
     for (name, options) in MODELS {
         if args.models.is_empty() || args.models.iter().any(|chosen| chosen == name) {
             let call = [&["train", "--out", "model", "--fresh"], options].concat();
@@ -53,4 +49,13 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Sets up what training needs.
+pub fn prepare(workspace: &Workspace) -> Result<()> {
+    setup::run(workspace, Need::DEMO)?;
+    shell::step("Trainer and data", "libtorch's binding, and MNIST", || {
+        workspace.build_trainer()?;
+        workspace.trainer(["data", "--dataset", "mnist"]).run()
+    })
 }

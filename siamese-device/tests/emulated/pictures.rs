@@ -9,8 +9,8 @@ use siamese_link::Fault;
 
 use crate::common::{Random, build, random_model, start};
 
-/// Pictures of each board whose embeddings are compared; blank ones come besides. An
-/// emulated UART takes most of a minute for 300.
+/// Pictures of each board whose embeddings are compared; blank ones come besides.
+/// An emulated UART is slow: all of the bar's 1,000 are for those who have the time.
 fn pictures() -> usize {
     if std::env::var_os("SIAMESE_FULL").is_some() {
         1000

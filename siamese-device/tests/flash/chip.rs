@@ -125,6 +125,20 @@ impl Memory {
     }
 }
 
+/// The two keys that unlock an STM32's controller, one after the other.
+#[derive(Default)]
+pub struct Keys(usize);
+
+impl Keys {
+    /// Takes a key; whether it is the last one.
+    pub fn take(&mut self, key: u32) -> bool {
+        let expected = [0x4567_0123, 0xCDEF_89AB].get(self.0);
+        assert_eq!(Some(&key), expected, "it is locked until the next reset");
+        self.0 += 1;
+        self.0 == 2
+    }
+}
+
 thread_local! {
     /// The chip of this test.
     static CHIP: RefCell<Option<Rc<RefCell<dyn Chip>>>> = const { RefCell::new(None) };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use siamese_build::Board;
 
-use super::chip::{Chip, Memory, Rig};
+use super::chip::{Chip, Keys, Memory, Rig};
 use super::{erases, keeps, recovers, survives};
 
 facts!(Board::NucleoF411re);
@@ -47,7 +47,7 @@ const EMPTY: u32 = 0b11 << 11;
 struct Controller {
     memory: Memory,
     /// Keys that were right.
-    keys: usize,
+    keys: Keys,
     access: u32,
     control: u32,
     status: u32,
@@ -77,7 +77,7 @@ impl Controller {
         assert_eq!(value & !USED, 0, "these bits do something else");
         self.control = value & !STRT;
         if value & LOCK != 0 {
-            (self.control, self.keys) = (LOCK, 0);
+            (self.control, self.keys) = (LOCK, Keys::default());
         } else if value & STRT != 0 {
             assert_eq!(value & (PG | SER), SER, "what is to be done?");
             assert_eq!(value & WIDTH, BY_WORDS, "other widths take longer");
@@ -156,10 +156,7 @@ impl Chip for Controller {
         match address {
             0x4002_3C00 => self.set_access(value),
             0x4002_3C04 => {
-                let expected = [0x4567_0123, 0xCDEF_89AB].get(self.keys);
-                assert_eq!(Some(&value), expected, "it is locked until the next reset");
-                self.keys += 1;
-                if self.keys == 2 {
+                if self.keys.take(value) {
                     self.control &= !LOCK;
                 }
             }
@@ -178,7 +175,8 @@ impl Chip for Controller {
     }
 
     fn reset(&mut self) {
-        (self.keys, self.control, self.status, self.busy) = (0, LOCK, 0, 0);
+        (self.control, self.status, self.busy) = (LOCK, 0, 0);
+        self.keys = Keys::default();
         self.cache.clear();
     }
 
@@ -191,7 +189,7 @@ impl Chip for Controller {
 fn rig(caches: bool) -> Rig<Controller> {
     let mut chip = Controller {
         memory: Memory::new(256 * 1024),
-        keys: 0,
+        keys: Keys::default(),
         access: if caches { CACHES | 2 } else { 0 },
         control: 0,
         status: 0,

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use embedded_storage::nor_flash::ReadNorFlash;
 
-use super::chip::{Chip, Memory, Rig};
+use super::chip::{Chip, Keys, Memory, Rig};
 use super::{erases, keeps, recovers, survives};
 
 facts!(Board::NucleoL432kc);
@@ -45,7 +45,7 @@ const ECCD: u32 = 1 << 31;
 /// The model. It has no cache's contents: those follow from the STM32F4's, by the same code.
 struct Controller {
     memory: Memory,
-    keys: usize,
+    keys: Keys,
     access: u32,
     emptied: bool,
     control: u32,
@@ -71,7 +71,7 @@ impl Controller {
         assert!(self.low.is_none(), "half of eight bytes is missing");
         self.control = value & !START;
         if value & LOCK != 0 {
-            (self.control, self.keys) = (LOCK, 0);
+            (self.control, self.keys) = (LOCK, Keys::default());
         } else if value & START != 0 {
             assert_eq!(value & (PG | PER), PER, "what is to be done?");
             if self.status & ERRORS != 0 {
@@ -147,10 +147,7 @@ impl Chip for Controller {
                 self.access = value;
             }
             0x4002_2008 => {
-                let expected = [0x4567_0123, 0xCDEF_89AB].get(self.keys);
-                assert_eq!(Some(&value), expected, "it is locked until the next reset");
-                self.keys += 1;
-                if self.keys == 2 {
+                if self.keys.take(value) {
                     self.control &= !LOCK;
                 }
             }
@@ -174,7 +171,8 @@ impl Chip for Controller {
     }
 
     fn reset(&mut self) {
-        (self.keys, self.control, self.status, self.busy) = (0, LOCK, 0, 0);
+        (self.control, self.status, self.busy) = (LOCK, 0, 0);
+        self.keys = Keys::default();
         (self.codes, self.due, self.emptied, self.low) = (0, false, true, None);
     }
 
@@ -190,7 +188,7 @@ fn rig() -> (MutexGuard<'static, ()>, Rig<Controller>) {
     let alone = ALONE.lock().unwrap_or_else(|failed| failed.into_inner());
     let mut chip = Controller {
         memory: Memory::new(facts::BOARD.flash().bytes as usize),
-        keys: 0,
+        keys: Keys::default(),
         access: CACHES | 4,
         emptied: true,
         control: 0,
