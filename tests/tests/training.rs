@@ -82,6 +82,20 @@ fn begin(command: &mut Command) -> (std::process::Child, impl Iterator<Item = St
     (child, said)
 }
 
+/// Undoes what `nohup` does to all that it starts: to ignore SIGHUP.
+#[cfg(unix)]
+fn heed_hangups(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: between fork and exec only `signal` is called, which may be called there.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGHUP, libc::SIG_DFL);
+            Ok(())
+        });
+    }
+}
+
+#[cfg(unix)]
 fn send(signal: &str, child: &std::process::Child) {
     let pid = child.id().to_string();
     assert!(
@@ -224,7 +238,9 @@ fn two_runs_don_t_write_the_same_files() {
 fn every_signal_that_ends_programs_saves_the_run() {
     for signal in ["-INT", "-TERM", "-HUP"] {
         let folder = tempfile::tempdir().unwrap();
-        let (mut child, said) = begin(&mut train(folder.path(), "100000000", &usual()));
+        let mut command = train(folder.path(), "100000000", &usual());
+        heed_hangups(&mut command);
+        let (mut child, said) = begin(&mut command);
         send(signal, &child);
         let said: Vec<String> = said.collect();
         assert_eq!(
