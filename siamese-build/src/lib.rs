@@ -10,6 +10,7 @@ mod core;
 pub mod cost;
 mod embed;
 mod owned;
+mod upgrade;
 
 pub use crate::batch::BatchEmbedder;
 pub use crate::board::{
@@ -20,3 +21,4 @@ pub use crate::c::CModel;
 pub use crate::core::{Abi, AmbiguousTarget, Core, UnknownCore};
 pub use crate::embed::{BuildError, EmbedModel, embed_model};
 pub use crate::owned::OwnedModel;
+pub use crate::upgrade::upgraded;

@@ -4,6 +4,7 @@ use crate::embedding::Embedding;
 use crate::error::SizeError;
 use crate::image::Input;
 use crate::kernel::Kernel;
+use crate::kernel::lanes::{self, Source, Target};
 use crate::model::{Layer, Model};
 
 /// Activation memory for one embedding, borrowed from anywhere.
@@ -68,8 +69,7 @@ pub fn embed_with<K: Kernel>(
     let hidden1 = hidden1.get_mut(..first.outputs()).ok_or(too_small)?;
     // Both are within `needed`.
     let inputs = shared.get_mut(..first.inputs()).ok_or(too_small)?;
-    input.quantise(pixels, inputs);
-    run_layer(kernel, first, inputs, Outputs::Hidden(hidden1));
+    run_first_layer(kernel, model, pixels, inputs, hidden1);
     let hidden2 = shared.get_mut(..second.outputs()).ok_or(too_small)?;
     run_layer(kernel, second, hidden1, Outputs::Hidden(hidden2));
     run_layer(kernel, last, hidden2, Outputs::Coordinates(embedding));
@@ -141,9 +141,19 @@ pub fn embed_batch_with<K: Kernel>(
         embeddings = later;
         let part = |length: usize| ..count * length;
         let activations = shared.get_mut(part(first.inputs())).unwrap_or_default();
-        quantise_all(input, now, activations);
         let outputs = hidden1.get_mut(part(first.outputs())).unwrap_or_default();
-        run_layer_batch(kernel, first, activations, Outputs::Hidden(outputs));
+        if first.has_lanes() {
+            let images = now
+                .chunks_exact(image)
+                .zip(outputs.chunks_exact_mut(first.outputs()));
+            let inputs = activations.get_mut(..first.inputs()).unwrap_or_default();
+            for (pixels, outputs) in images {
+                run_first_layer(kernel, model, pixels, inputs, outputs);
+            }
+        } else {
+            quantise_all(model, now, activations);
+            run_layer_batch(kernel, first, activations, Outputs::Hidden(outputs));
+        }
         let activations = shared.get_mut(part(second.outputs())).unwrap_or_default();
         run_layer_batch(kernel, second, outputs, Outputs::Hidden(activations));
         run_layer_batch(kernel, last, activations, Outputs::Coordinates(coordinates));
@@ -151,13 +161,43 @@ pub fn embed_batch_with<K: Kernel>(
     Ok(())
 }
 
+/// The first layer, from the pixels of an image; `inputs` has room for its activations.
+fn run_first_layer<K: Kernel>(
+    kernel: K,
+    model: &Model<'_>,
+    pixels: &[u8],
+    inputs: &mut [u8],
+    hidden1: &mut [u8],
+) {
+    let (input, bits) = (&model.header().input, model.header().precision.input);
+    let [first, ..] = model.layers();
+    let mut outputs = Outputs::Hidden(hidden1);
+    let pixels_of = Source::Pixels(input, bits, pixels);
+    if lanes::takes(first) && outputs.of_lanes(first, 0, |to| lanes::add(first, &pixels_of, to)) {
+        return;
+    }
+    quantise(input, bits, pixels, inputs);
+    run_layer(kernel, first, inputs, outputs);
+}
+
+/// The input activations of so many bits.
+fn quantise(input: &Input, bits: u8, pixels: &[u8], activations: &mut [u8]) {
+    input.quantise(pixels, activations);
+    if bits < 7 {
+        activations
+            .iter_mut()
+            .for_each(|activation| *activation >>= 7 - bits);
+    }
+}
+
 /// The input activations of many images.
-fn quantise_all(input: &Input, mut pixels: &[u8], mut activations: &mut [u8]) {
+fn quantise_all(model: &Model<'_>, mut pixels: &[u8], mut activations: &mut [u8]) {
+    let (input, bits) = (&model.header().input, model.header().precision.input);
     while let Some((image, later)) = pixels.split_at_checked(input.pixels().max(1)) {
         let Some((inputs, rest)) = activations.split_at_mut_checked(input.activations()) else {
             return;
         };
-        input.quantise(image, inputs);
+        quantise(input, bits, image, inputs);
         (pixels, activations) = (later, rest);
     }
 }
@@ -171,6 +211,25 @@ enum Outputs<'b> {
 }
 
 impl Outputs<'_> {
+    /// Runs a layer in lanes, the outputs of which are those of image `image`.
+    fn of_lanes<T>(
+        &mut self,
+        layer: &Layer<'_>,
+        image: usize,
+        run: impl FnOnce(&mut Target<'_>) -> T,
+    ) -> T {
+        let start = image * layer.outputs();
+        if let Outputs::Hidden(outputs) = self
+            && let Some(round) = layer.common_rounding()
+        {
+            let outputs = outputs.get_mut(start..).unwrap_or_default();
+            return run(&mut Target::Activations(outputs, round));
+        }
+        run(&mut Target::Sums(&mut |first, accs| {
+            self.put(layer, start + first, first, accs);
+        }))
+    }
+
     /// Rounds the sums of neighbouring rows, from row `first` on, to the outputs
     /// from number `start` on.
     #[inline(always)] // Into a backend that is compiled for a later processor.
@@ -195,12 +254,23 @@ impl Outputs<'_> {
 /// One layer: sums by the kernel, rounding and clamps here.
 #[inline(never)] // One copy of the code for all layers.
 fn run_layer<K: Kernel>(kernel: K, layer: &Layer<'_>, inputs: &[u8], mut outputs: Outputs<'_>) {
+    if layer.has_lanes() {
+        return outputs.of_lanes(layer, 0, |to| run_lanes(layer, inputs, to));
+    }
     kernel.accumulate(
         layer,
         inputs,
         #[inline(always)] // Into a backend that is compiled for a later processor.
         |first, accs| outputs.put(layer, first, first, accs),
     );
+}
+
+/// A layer in lanes, by additions if that is possible.
+fn run_lanes(layer: &Layer<'_>, inputs: &[u8], outputs: &mut Target<'_>) {
+    let source = Source::Activations(inputs);
+    if !(lanes::takes(layer) && lanes::add(layer, &source, outputs)) {
+        lanes::multiply(layer, inputs, outputs);
+    }
 }
 
 /// [`run_layer`] for a batch, whose outputs come one image after the other.
@@ -210,6 +280,13 @@ fn run_layer_batch<K: Kernel>(
     inputs: &[u8],
     mut outputs: Outputs<'_>,
 ) {
+    if layer.has_lanes() {
+        let images = inputs.chunks_exact(layer.inputs().max(1));
+        for (image, inputs) in images.enumerate() {
+            outputs.of_lanes(layer, image, |to| run_lanes(layer, inputs, to));
+        }
+        return;
+    }
     kernel.accumulate_batch(
         layer,
         inputs,

@@ -50,7 +50,8 @@ pub enum ModelError {
     Sizes,
     /// A padding byte is not zero.
     Padding,
-    /// A weight is −128, outside the symmetric range −127..=127.
+    /// A weight is −128, outside the symmetric range −127..=127; or of fewer bits, and no
+    /// odd number that they can hold.
     Weight {
         /// The layer, 0 to 2.
         layer: u8,
@@ -107,6 +108,12 @@ impl fmt::Display for ModelError {
                  from its checkpoint: this reader knows version {}",
                 crate::model::VERSION
             ),
+            Self::Version { found: 3 } => write!(
+                f,
+                "the model has format version 3, and this reader knows version {}; \
+                 `siamese-train repack` makes one of the other",
+                crate::model::VERSION
+            ),
             Self::Version { found } => write!(
                 f,
                 "the model has format version {found}, and this reader knows version {}",
@@ -132,7 +139,8 @@ impl fmt::Display for ModelError {
             Self::Weight { layer, row } => {
                 write!(
                     f,
-                    "layer {layer}, row {row} holds the forbidden weight -128"
+                    "layer {layer}, row {row} holds a forbidden weight: -128, or in lanes one \
+                     that its bits can't hold"
                 )
             }
             Self::Requantise { layer, row } => write!(

@@ -87,6 +87,66 @@ impl Input {
         }
     }
 
+    /// Calls `each(column, activation)` for the activations of so many bits, 1 to 7, that are
+    /// not zero.
+    #[inline]
+    pub(crate) fn each_active(&self, bits: u8, pixels: &[u8], mut each: impl FnMut(u16, u8)) {
+        let shift = 8 - bits.clamp(1, 7);
+        let width = usize::from(self.width).max(1);
+        let mut each = |column: u16, pixel: u8| {
+            if pixel >> shift > 0 {
+                each(column, pixel >> shift);
+            }
+        };
+        let mut column = 0;
+        match self.pooling {
+            Pooling::None => {
+                for &pixel in pixels {
+                    each(column, pixel);
+                    column += 1;
+                }
+            }
+            Pooling::Checkerboard => {
+                // The bits that count, of four pixels.
+                let mask = u32::from_le_bytes([0xFF << shift; 4]);
+                let masks = [mask & UPPER, mask & !UPPER];
+                for pair in pixels.chunks_exact(2 * width) {
+                    let (upper, lower) = pair.split_at(width);
+                    let (uppers, upper) = upper.as_chunks::<4>();
+                    let (lowers, lower) = lower.as_chunks::<4>();
+                    for (upper, lower) in uppers.iter().zip(lowers) {
+                        let four = four(upper, lower, masks);
+                        if four != 0 {
+                            for (pixel, column) in four.to_le_bytes().into_iter().zip(column..) {
+                                each(column, pixel);
+                            }
+                        }
+                        column += 4;
+                    }
+                    for (index, (&upper, &lower)) in upper.iter().zip(lower).enumerate() {
+                        each(column, if index % 2 == 0 { upper } else { lower });
+                        column += 1;
+                    }
+                }
+            }
+            Pooling::Sum2x2 => {
+                for pair in pixels.chunks_exact(2 * width) {
+                    let (upper, lower) = pair.split_at(width);
+                    let squares = upper
+                        .as_chunks::<2>()
+                        .0
+                        .iter()
+                        .zip(lower.as_chunks::<2>().0);
+                    for (&[a, b], &[c, d]) in squares {
+                        let sum = u16::from(a) + u16::from(b) + u16::from(c) + u16::from(d);
+                        each(column, (sum >> 2) as u8);
+                        column += 1;
+                    }
+                }
+            }
+        }
+    }
+
     /// Makes each row of activations, so many of them, from two rows of pixels.
     #[inline]
     fn pool(
@@ -142,10 +202,27 @@ fn two_squares(above: u32, below: u32) -> [u8; 2] {
     [first, second]
 }
 
+/// Four pixels of a checkerboard from two rows, but for the bits that don't count.
+#[inline(always)]
+fn four(upper: &[u8; 4], lower: &[u8; 4], masks: [u32; 2]) -> u32 {
+    if cfg!(kernel_unaligned) {
+        let upper = u32::from_le_bytes(*upper) & masks[0];
+        upper | u32::from_le_bytes(*lower) & masks[1]
+    } else {
+        let [[a, _, c, _], [_, b, _, d]] = [*upper, *lower];
+        let mask = masks[0] | masks[1];
+        if u32::from(a | b | c | d) & mask == 0 {
+            return 0;
+        }
+        u32::from_le_bytes([a, b, c, d]) & mask
+    }
+}
+
+/// The upper row's bytes in a little-endian word of a checkerboard.
+const UPPER: u32 = 0x00FF_00FF;
+
 /// One row of [`Pooling::Checkerboard`] from two rows of pixels.
 fn checkerboard(upper: &[u8], lower: &[u8], row: &mut [u8]) {
-    /// The upper row's bytes in a little-endian word.
-    const UPPER: u32 = 0x00FF_00FF;
     let (words, rest) = row.as_chunks_mut::<4>();
     let (above, above_rest) = upper.as_chunks::<4>();
     let (below, below_rest) = lower.as_chunks::<4>();

@@ -56,7 +56,7 @@ macro_rules! backends {
 /// names: both float ABIs alike. Rust's own `target_feature` can't tell, because
 /// on stable it doesn't know DSP and Helium.
 #[allow(dead_code, reason = "only build.rs reads it")]
-pub const KERNEL_TARGETS: [(&str, &[&str]); 6] = [
+pub const KERNEL_TARGETS: [(&str, &[&str]); 8] = [
     (
         "kernel_thumb",
         &["thumbv6m-", "thumbv7m-", "thumbv8m.base-"],
@@ -68,4 +68,18 @@ pub const KERNEL_TARGETS: [(&str, &[&str]); 6] = [
     ("kernel_armv8m", &["thumbv8m.main-"]),
     ("kernel_helium", &["thumbv8m.main-"]),
     ("kernel_x86", &["x86_64-"]),
+    // Eight registers, and words at multiples of four alone.
+    ("kernel_narrow", &["thumbv6m-", "thumbv8m.base-"]),
+    // Words may lie anywhere.
+    (
+        "kernel_unaligned",
+        &[
+            "thumbv7m-",
+            "thumbv7em-",
+            "thumbv8m.main-",
+            "x86_64-",
+            "aarch64-",
+            "wasm32-",
+        ],
+    ),
 ];

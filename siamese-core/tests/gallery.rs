@@ -10,7 +10,7 @@ use siamese_core::gallery::{
     Verified, Voted,
 };
 use siamese_core::image::{Input, Pooling};
-use siamese_core::model::Calibration;
+use siamese_core::model::{Calibration, Precision};
 use siamese_core::{Embedding, Model, Requantise, SizeError};
 
 /// Coordinates that collide often, and the extremes.
@@ -385,7 +385,14 @@ fn model_of(dim: usize, weight: i8) -> Vec<u8> {
         pooling: Pooling::None,
     };
     let layers = [layer(9, 7), layer(7, 5), layer(5, dim)];
-    Parts { input, layers }.encode().unwrap()
+    let precision = Precision::INT8;
+    Parts {
+        input,
+        precision,
+        layers,
+    }
+    .encode()
+    .unwrap()
 }
 
 #[test]

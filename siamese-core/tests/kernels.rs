@@ -10,7 +10,7 @@ use siamese_build::{BatchEmbedder, OwnedModel};
 use siamese_core::embedder::{Buffers, embed_batch_with, embed_into, embed_with};
 use siamese_core::image::{Input, Pooling};
 use siamese_core::kernel::{self, Backend, Kernel, Portable};
-use siamese_core::model::{Layout, Model};
+use siamese_core::model::{Layout, Model, Precision};
 use siamese_core::{Requantise, SizeError};
 
 /// What a backend makes of an image: both hidden layers and the coordinates.
@@ -124,7 +124,11 @@ fn model_of(input: Input, sizes: [usize; 3], weight: impl Fn(usize, usize, usize
         inputs = outputs;
         made
     });
-    Parts { input, layers }
+    Parts {
+        input,
+        precision: Precision::INT8,
+        layers,
+    }
 }
 
 fn digits(pooling: Pooling) -> Input {

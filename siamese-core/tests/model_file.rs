@@ -2,13 +2,13 @@
 
 mod common;
 
-use common::{any_parts, fixed_parts, survives};
+use common::{Layer, Parts, any_parts, fixed_parts, survives};
 use proptest::prelude::*;
 use siamese_build::OwnedModel;
 use siamese_core::image::Pooling;
 use siamese_core::kernel::{Backend, Kernel};
 use siamese_core::model::{
-    self, ALIGNMENT, Calibration, Header, Layout, MAX_DIM, MAX_NAME, Model, Quality,
+    self, ALIGNMENT, Calibration, Header, Layout, MAX_DIM, MAX_NAME, Model, Precision, Quality,
 };
 use siamese_core::{EncodeError, ModelError, Requantise};
 
@@ -167,7 +167,7 @@ fn errors_say_what_is_wrong() {
     bytes[8] = 9;
     let text = error(&bytes).to_string();
     assert!(
-        text.contains("version 9") && text.contains("version 3"),
+        text.contains("version 9") && text.contains("version 4"),
         "{text}"
     );
 }
@@ -213,7 +213,7 @@ proptest! {
             let repacked = match model::repack(&model, layout, &mut out) {
                 Ok(repacked) => repacked,
                 Err(error) => {
-                    let heavy = |layer: &common::Layer| {
+                    let heavy = |layer: &Layer| {
                         let inputs = layer.weights.len() / layer.biases.len();
                         let rows = layer.weights.chunks(inputs).zip(&layer.biases);
                         rows.skip(1).step_by(2).any(|(row, bias)| {
@@ -576,7 +576,7 @@ fn what_fills_up_tiles_must_be_zero() {
 #[test]
 fn the_fingerprint_is_of_all_that_embeddings_follow_from() {
     let parts = fixed_parts();
-    let fingerprint = |parts: &common::Parts| {
+    let fingerprint = |parts: &Parts| {
         Model::parse(&parts.encode().unwrap())
             .unwrap()
             .fingerprint()
@@ -605,7 +605,7 @@ fn the_fingerprint_is_of_all_that_embeddings_follow_from() {
     assert_eq!(first, digest.finalize());
 
     let mut seen = vec![first];
-    let mut differs = |change: &dyn Fn(&mut common::Parts)| {
+    let mut differs = |change: &dyn Fn(&mut Parts)| {
         let mut parts = fixed_parts();
         change(&mut parts);
         let found = fingerprint(&parts);
@@ -742,9 +742,131 @@ fn version_2_is_refused_in_words() {
     let mut bytes = fixed_parts().encode().unwrap();
     bytes[8] = 2;
     let text = error(&bytes).to_string();
-    for words in ["version 2", "export it again", "version 3"] {
+    for words in ["version 2", "export it again", "version 4"] {
         assert!(text.contains(words), "{text}");
     }
+}
+
+#[test]
+fn version_3_is_refused_with_the_way_out() {
+    let mut bytes = fixed_parts().encode().unwrap();
+    bytes[8] = 3;
+    let text = error(&bytes).to_string();
+    for words in ["version 3", "siamese-train repack", "version 4"] {
+        assert!(text.contains(words), "{text}");
+    }
+}
+
+/// A model of 1x2 pixels, 9-1-1, with weights of 3 bits in the first layer.
+fn low_parts() -> Parts {
+    let layer = |weights: Vec<i8>, outputs: usize, shift: u8| Layer {
+        biases: vec![7; outputs],
+        requantise: vec![Requantise::new(1, shift).unwrap(); outputs],
+        weights,
+    };
+    let first: Vec<i8> = (0..9)
+        .flat_map(|row| [row % 8 * 2 - 7, 7 - row % 8 * 2])
+        .collect();
+    let mut parts = fixed_parts();
+    (parts.input.width, parts.input.height) = (2, 1);
+    parts.precision = Precision {
+        input: 2,
+        hidden: [4, 7],
+        weights: [3, 8, 8],
+        shifts: [3, 0, 2],
+    };
+    parts.layers = [
+        layer(first, 9, 3),
+        layer(vec![1; 9], 1, 5),
+        layer(vec![1], 1, 2),
+    ];
+    parts
+}
+
+/// Lanes, written out by hand from `FORMAT.md`.
+#[test]
+fn lanes_are_as_the_format_says() {
+    let bytes = low_parts().encode().unwrap();
+    let start = model::first_section(&bytes);
+    // 9 rows are a block of two words: levels 0 to 7 of input 0 and that of row 8, which is as
+    // row 0, then 7 to 0 of input 1.
+    let words = [0x7654_3210u32, 0, 0x0123_4567, 7];
+    let expected: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    assert_eq!(bytes[start..start + 16], expected);
+    // No multipliers, no shifts: the biases are followed by the next layer's weights.
+    let biases = start + 16;
+    assert_eq!(bytes[biases..biases + 4], 7i32.to_le_bytes());
+    assert_eq!(bytes[biases + 48..biases + 57], [1; 9]);
+    let model = OwnedModel::new(&bytes).unwrap();
+    let [first, ..] = *model.model().layers();
+    assert_eq!((first.weight_bits(), first.largest_input()), (3, 3));
+    assert_eq!(first.row(3).collect::<Vec<_>>(), [-1, 1]);
+    assert_eq!(first.weight(8, 1), 7);
+    assert_eq!(first.requantise(0), Requantise::new(1, 3));
+}
+
+#[test]
+fn lanes_that_hold_too_much_are_refused() {
+    let bytes = low_parts().encode().unwrap();
+    let start = model::first_section(&bytes);
+    let changed = |offset: usize, byte: u8| {
+        let mut changed = bytes.clone();
+        changed[start + offset] = byte;
+        seal(&mut changed);
+        error(&changed)
+    };
+    // The lane of row 1 holds 8, where 3 bits end at 7.
+    assert_eq!(changed(0, 0x80), ModelError::Weight { layer: 0, row: 1 });
+    // The lane of row 9, which isn't there.
+    assert_eq!(changed(4, 0x10), ModelError::Padding);
+}
+
+#[test]
+fn what_few_bits_cannot_hold_is_not_written() {
+    let refused = |change: &dyn Fn(&mut Parts)| {
+        let mut parts = low_parts();
+        change(&mut parts);
+        parts.encode().unwrap_err()
+    };
+    let invalid = EncodeError::Invalid;
+    for weight in [0, 2, -9, 9, 127] {
+        let weight = refused(&|parts| parts.layers[0].weights[5] = weight);
+        assert_eq!(weight, invalid(ModelError::Weight { layer: 0, row: 2 }));
+    }
+    let other = refused(&|parts| parts.layers[0].requantise[4] = Requantise::new(1, 4).unwrap());
+    assert_eq!(other, invalid(ModelError::Requantise { layer: 0, row: 4 }));
+    for change in [
+        |precision: &mut Precision| precision.input = 0,
+        |precision: &mut Precision| precision.input = 8,
+        |precision: &mut Precision| precision.hidden[1] = 0,
+        |precision: &mut Precision| precision.weights[2] = 5,
+        |precision: &mut Precision| precision.weights[0] = 1,
+        |precision: &mut Precision| precision.shifts[1] = 31,
+    ] {
+        let impossible = refused(&|parts| change(&mut parts.precision));
+        assert_eq!(impossible, invalid(ModelError::Header));
+    }
+    // What a shift adds to round counts, too: 3 * 14 of the products, and 4.
+    let bias = i32::MAX - 3 * 14 - 4;
+    let mut parts = low_parts();
+    parts.layers[0].biases[0] = bias;
+    parts.encode().unwrap();
+    let over = refused(&|parts| parts.layers[0].biases[0] = bias + 1);
+    assert_eq!(over, invalid(ModelError::Overflow { layer: 0, row: 0 }));
+}
+
+#[test]
+fn fewer_levels_are_another_model() {
+    let fingerprint = |change: fn(&mut Precision)| {
+        let mut parts = fixed_parts();
+        change(&mut parts.precision);
+        let model = OwnedModel::new(&parts.encode().unwrap()).unwrap();
+        model.model().fingerprint()
+    };
+    let int8 = fingerprint(|_| ());
+    assert_ne!(fingerprint(|precision| precision.input = 6), int8);
+    assert_ne!(fingerprint(|precision| precision.hidden[0] = 6), int8);
+    assert_ne!(fingerprint(|precision| precision.hidden[1] = 6), int8);
 }
 
 /// The table of layouts in `FORMAT.md` is the one that the code is made from.

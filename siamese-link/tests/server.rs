@@ -12,7 +12,7 @@ use siamese_core::checksum::checksum;
 use siamese_core::gallery::GalleryError;
 use siamese_core::gallery::names::Names;
 use siamese_core::image::Input;
-use siamese_core::model::{Header, LAYERS, LayerParts, Scales, encode, encoded_len};
+use siamese_core::model::{Header, LAYERS, LayerParts, Precision, Scales, encode, encoded_len};
 #[cfg(feature = "pictures")]
 use siamese_core::preprocess::{Grey, Ink, PictureError, fit};
 use siamese_core::requantise::Requantise;
@@ -41,6 +41,7 @@ fn model() -> Model<'static> {
             ..Input::MNIST
         },
         sizes: [8, 4, 2],
+        precision: Precision::INT8,
         scales: Scales {
             hidden: [0.01; 2],
             embedding: 0.001,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use siamese_core::image::Input;
-use siamese_core::model::{Header, LayerParts, Scales, encode, encoded_len};
+use siamese_core::model::{Header, LayerParts, Precision, Scales, encode, encoded_len};
 use siamese_core::requantise::Requantise;
 use siamese_tests::{fail, layers, model_path, siamese_train, succeed, test_images, write_dataset};
 use siamese_train::embed::ModelFile;
@@ -80,6 +80,7 @@ fn heavy_model() -> Vec<u8> {
         name: "heavy",
         input: Input::MNIST,
         sizes: [8, 8, 2],
+        precision: Precision::INT8,
         scales: Scales {
             hidden: [0.01; 2],
             embedding: 0.001,

@@ -8,7 +8,7 @@ use siamese_build::OwnedModel;
 use siamese_c::model::{siamese_model, siamese_model_init};
 use siamese_core::Requantise;
 use siamese_core::image::{Input, Pooling};
-use siamese_core::model::{Calibration, Header, LayerParts, Scales, encode, encoded_len};
+use siamese_core::model::{Calibration, Header, LayerParts, Precision, Scales, encode, encoded_len};
 
 /// A file of the repository.
 pub fn repository(path: &str) -> PathBuf {
@@ -65,6 +65,7 @@ pub fn small_model(dim: usize, seed: u32) -> Vec<u8> {
             pooling: Pooling::None,
         },
         sizes: [6, 5, dim as u16],
+        precision: Precision::INT8,
         scales: Scales {
             hidden: [0.5, 0.25],
             embedding: 0.001,

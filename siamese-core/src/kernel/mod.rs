@@ -61,6 +61,7 @@ mod arm_dsp;
 mod armv8m;
 #[cfg(kernel_helium)]
 mod helium;
+pub(crate) mod lanes;
 mod portable;
 #[cfg(any(kernel_thumb, kernel_dsp))]
 mod sparse;

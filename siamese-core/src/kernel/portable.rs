@@ -31,7 +31,7 @@ impl Kernel for Portable {
     }
 
     fn accumulate(self, layer: &Layer<'_>, inputs: &[u8], mut emit: impl FnMut(usize, &[i32])) {
-        if layer.layout() != Layout::Rows {
+        if layer.layout() != Layout::Rows || layer.has_lanes() {
             return one_by_one(layer, inputs, emit);
         }
         let columns = layer.inputs();
@@ -75,7 +75,7 @@ fn two_rows(weights: &[u8], columns: usize) -> Option<([&[u8]; 2], &[u8])> {
 
 /// Any layout, weight by weight: slow, for tools that look at a model which is
 /// meant for another core.
-fn one_by_one(layer: &Layer<'_>, inputs: &[u8], mut emit: impl FnMut(usize, &[i32])) {
+pub(super) fn one_by_one(layer: &Layer<'_>, inputs: &[u8], mut emit: impl FnMut(usize, &[i32])) {
     for row in 0..layer.outputs() {
         let products = layer.row(row).zip(inputs);
         let sum = products

@@ -1,8 +1,8 @@
 //! The encoder, beside the parser so that one place knows the layout. It needs
 //! no allocation either; exporters on the host and build scripts call it.
 
-use super::{ALIGNMENT, Header, LAYERS, Layer, Layout, MAGIC, Model, PREFIX, TRAILER};
-use super::{VERSION, aligned};
+use super::{ALIGNMENT, Header, LAYERS, Layer, Layout, MAGIC, Model, PREFIX, Precision, TRAILER};
+use super::{VERSION, aligned, lanes};
 use crate::checksum::CRC32;
 use crate::error::{EncodeError, ModelError};
 use crate::requantise::Requantise;
@@ -10,11 +10,12 @@ use crate::requantise::Requantise;
 /// The numbers of one layer.
 #[derive(Debug, Clone, Copy)]
 pub struct LayerParts<'a> {
-    /// `outputs * inputs` weights in `-127..=127`, row-major: one row an output.
+    /// `outputs * inputs` weights in `-127..=127`, row-major: one row an output. Odd
+    /// numbers if they have fewer than 8 bits, as [`Precision`] says.
     pub weights: &'a [i8],
     /// One bias a row, in accumulator units.
     pub biases: &'a [i32],
-    /// One rounding a row.
+    /// One rounding a row: multiplier 1 and the common shift, if the layer has one.
     pub requantise: &'a [Requantise],
 }
 
@@ -36,10 +37,18 @@ fn length(header: &Header<'_>, layout: Layout) -> Option<usize> {
     let header_len = header.encoded_len();
     u16::try_from(header_len).ok()?;
     let mut length = PREFIX.checked_add(aligned(header_len)?)?;
-    for (inputs, outputs) in header.shapes() {
-        let (rows, columns) = layout.padded(inputs, outputs)?;
-        let sections = [(rows, columns), (outputs, 4), (outputs, 4), (outputs, 1)];
-        for (items, bytes_each) in sections {
+    let Precision {
+        weights, shifts, ..
+    } = header.precision;
+    let forms = weights.into_iter().zip(shifts);
+    for ((inputs, outputs), (bits, shift)) in header.shapes().into_iter().zip(forms) {
+        let weights = if bits < 8 {
+            (lanes::length(inputs, outputs)?, 1)
+        } else {
+            layout.padded(inputs, outputs)?
+        };
+        let own = if shift > 0 { 0 } else { outputs };
+        for (items, bytes_each) in [weights, (outputs, 4), (own, 4), (own, 1)] {
             length = length.checked_add(aligned(items.checked_mul(bytes_each)?)?)?;
         }
     }
@@ -94,8 +103,8 @@ pub fn rewritten_len(model: &Model<'_>, header: &Header<'_>) -> Option<usize> {
     length(header, model.layout())
 }
 
-/// Writes the same model with another header, whose sizes must be the model's,
-/// and returns the written part.
+/// Writes the same model with another header, whose sizes and precision must be the
+/// model's, and returns the written part.
 ///
 /// # Errors
 /// [`EncodeError::Capacity`] if `out` is shorter than [`rewritten_len`],
@@ -115,6 +124,9 @@ pub fn rewrite<'o>(
         if new != old {
             return Err(EncodeError::Lengths { layer });
         }
+    }
+    if header.precision != model.header().precision {
+        return Err(EncodeError::Invalid(ModelError::Header));
     }
     write(header, model.layout(), model.layers(), out)
 }
@@ -163,6 +175,9 @@ fn write<'o>(
     layers: &[impl Numbers; LAYERS],
     out: &'o mut [u8],
 ) -> Result<&'o [u8], EncodeError> {
+    if !header.precision.is_valid() {
+        return Err(EncodeError::Invalid(ModelError::Header));
+    }
     let too_large = EncodeError::Invalid(ModelError::Sizes);
     let length = length(header, layout).ok_or(too_large)?;
     let stated = u32::try_from(length).map_err(|_| too_large)?;
@@ -179,13 +194,38 @@ fn write<'o>(
         .len();
     writer.position += header_len;
     writer.pad();
-    for (numbers, (inputs, outputs)) in layers.iter().zip(header.shapes()) {
-        let (rows, columns) = layout.padded(inputs, outputs).ok_or(too_large)?;
-        writer.weights(layout, inputs, (rows, columns), numbers);
+    for (index, (numbers, shape)) in layers.iter().zip(header.shapes()).enumerate() {
+        let bits = header.precision.weights[index];
+        if bits < 8 {
+            writer
+                .lanes(bits, shape, numbers)
+                .map_err(|row| ModelError::Weight {
+                    layer: index as u8,
+                    row: row as u16,
+                })
+                .map_err(EncodeError::Invalid)?;
+        } else {
+            let padded = layout.padded(shape.0, shape.1).ok_or(too_large)?;
+            writer.weights(layout, shape.0, padded, numbers);
+        }
+        let outputs = shape.1;
         writer.section((0..outputs).map(|row| numbers.bias(row).to_le_bytes()));
         let rounding = || (0..outputs).filter_map(|row| numbers.requantise(row));
-        writer.section(rounding().map(|r| r.multiplier().to_le_bytes()));
-        writer.section(rounding().map(|r| [r.shift()]));
+        match header.precision.shifts[index] {
+            0 => {
+                writer.section(rounding().map(|r| r.multiplier().to_le_bytes()));
+                writer.section(rounding().map(|r| [r.shift()]));
+            }
+            shift => {
+                let other = rounding().position(|r| (r.multiplier(), r.shift()) != (1, shift));
+                if let Some(row) = other {
+                    return Err(EncodeError::Invalid(ModelError::Requantise {
+                        layer: index as u8,
+                        row: row as u16,
+                    }));
+                }
+            }
+        }
     }
     debug_assert_eq!(writer.position + TRAILER, length);
 
@@ -233,6 +273,29 @@ impl Writer<'_> {
         }
         self.position += rows * columns;
         self.pad();
+    }
+
+    /// Writes the weights of a layer in lanes; the row of one that has no level is the
+    /// error.
+    fn lanes(
+        &mut self,
+        bits: u8,
+        (inputs, outputs): (usize, usize),
+        numbers: &impl Numbers,
+    ) -> Result<(), usize> {
+        let length = lanes::length(inputs, outputs).unwrap_or(0);
+        let words = &mut self.out[self.position..self.position + length];
+        words.fill(0);
+        for row in 0..outputs {
+            for column in 0..inputs {
+                let level = lanes::level(bits, numbers.weight(row, column)).ok_or(row)?;
+                let position = lanes::position(inputs, outputs, row, column);
+                lanes::put(words, position, row, level);
+            }
+        }
+        self.position += length;
+        self.pad();
+        Ok(())
     }
 
     /// Writes the items and the zeros that pad them.

@@ -8,17 +8,19 @@
 //! 10  length of the header        u16, little-endian like all that follows
 //! 12  length of the file          u32
 //! 16  header (postcard), zeros up to a multiple of 16
-//!     three layers, each: weights i8[outputs][inputs], biases i32[outputs],
-//!       multipliers u32[outputs], shifts u8[outputs]; zeros up to a multiple
-//!       of 16 after each of the four
+//!     three layers, each: weights i8[outputs][inputs] or in lanes of 4 bits, biases
+//!       i32[outputs], and unless all rows are shifted alike multipliers
+//!       u32[outputs], shifts u8[outputs]; zeros up to a multiple of 16 after each
 //!     fingerprint                                u32
 //!     CRC-32 (ISO-HDLC) of all bytes before it   u32
 //! ```
 
 mod calibration;
 mod encode;
+pub(crate) mod lanes;
 mod layout;
 mod parse;
+mod precision;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,11 +30,12 @@ use crate::requantise::Requantise;
 
 pub use encode::{LayerParts, encode, encoded_len, repack, repacked_len, rewrite, rewritten_len};
 pub use layout::Layout;
+pub use precision::Precision;
 
 /// The first bytes of every model file. The last one ends text listings early.
 pub const MAGIC: [u8; 8] = *b"SIAMESE\x1a";
 /// The format version that this crate reads and writes.
-pub const VERSION: u8 = 3;
+pub const VERSION: u8 = 4;
 /// Every section of the file starts at a multiple of this many bytes.
 pub const ALIGNMENT: usize = 16;
 /// The longest name, in bytes.
@@ -59,6 +62,8 @@ pub struct Header<'a> {
     /// The outputs of the three layers; the last is the embedding's number of
     /// coordinates, at most [`MAX_DIM`].
     pub sizes: [u16; LAYERS],
+    /// How many bits the numbers have.
+    pub precision: Precision,
     /// What the integers mean.
     pub scales: Scales,
     /// SHA-256 of the training run's description (recipe, seed and data).
@@ -137,7 +142,8 @@ impl Header<'_> {
         let varint = |value: u64| (value | 1).ilog2() as usize / 7 + 1;
         let sizes: usize = self.sizes.iter().map(|&size| varint(size.into())).sum();
         // Two options are a byte each, and so is the way of pooling.
-        3 + varint(self.name.len() as u64)
+        3 + size_of::<Precision>()
+            + varint(self.name.len() as u64)
             + self.name.len()
             + varint(self.input.width.into())
             + varint(self.input.height.into())
@@ -229,12 +235,19 @@ impl<'a> Model<'a> {
 
 /// One fully connected layer, borrowed from the model's bytes.
 ///
-/// The number of outputs is the length of `shifts`, and the other sections
-/// were checked against it, so that no accessor can panic.
+/// The sections' lengths were checked against the number of outputs, so that no
+/// accessor can panic.
 #[derive(Debug, Clone, Copy)]
 pub struct Layer<'a> {
     layout: Layout,
     inputs: usize,
+    /// Bits of a weight: 2, 3, 4 or 8.
+    bits: u8,
+    /// The common shift; 0 if the rows have multipliers and shifts of their own.
+    shift: u8,
+    largest_input: u8,
+    /// Of a hidden layer.
+    largest_output: u8,
     weights: &'a [u8],
     biases: &'a [u8],
     multipliers: &'a [u8],
@@ -251,17 +264,38 @@ impl<'a> Layer<'a> {
     /// The number of rows, which is the number of outputs, at least 1.
     #[must_use]
     pub const fn outputs(&self) -> usize {
-        self.shifts.len()
+        self.biases.len() / size_of::<i32>()
     }
 
-    /// How the weights are ordered.
+    /// How weights of 8 bits are ordered; those of fewer bits have one order, lanes.
     #[inline]
     #[must_use]
     pub const fn layout(&self) -> Layout {
         self.layout
     }
 
-    /// All weights as they are in the file, tile after tile.
+    /// The bits of a weight: 2, 3, 4 or 8.
+    #[inline]
+    #[must_use]
+    pub const fn weight_bits(&self) -> u8 {
+        self.bits
+    }
+
+    /// Whether the weights are in lanes: of 2, 3 or 4 bits.
+    #[inline]
+    #[must_use]
+    pub const fn has_lanes(&self) -> bool {
+        self.bits < 8
+    }
+
+    /// The largest activation that it takes, at most 127.
+    #[inline]
+    #[must_use]
+    pub const fn largest_input(&self) -> u8 {
+        self.largest_input
+    }
+
+    /// All weights as they are in the file, tile after tile, or word after word.
     #[inline]
     #[must_use]
     pub const fn weights(&self) -> &'a [u8] {
@@ -275,8 +309,12 @@ impl<'a> Layer<'a> {
         if row >= self.outputs() || column >= self.inputs {
             return 0;
         }
-        let position = self.layout.position(self.inputs, row, column);
         let byte = |position: usize| self.weights.get(position).copied().unwrap_or(0);
+        if self.has_lanes() {
+            let level = self.levels(row).nth(column).unwrap_or(0);
+            return lanes::weight(self.bits, level);
+        }
+        let position = self.layout.position(self.inputs, row, column);
         let below = byte(position.wrapping_sub(1));
         self.layout.decode(row, byte(position), below)
     }
@@ -285,6 +323,11 @@ impl<'a> Layer<'a> {
     pub fn row(&self, row: usize) -> impl Iterator<Item = i8> + use<'a> {
         let layer = *self;
         (0..layer.inputs).map(move |column| layer.weight(row, column))
+    }
+
+    /// The levels of a row in lanes, also of one that fills up the last word.
+    fn levels(&self, row: usize) -> impl Iterator<Item = u8> + use<'a> {
+        lanes::levels(self.weights, self.inputs, self.outputs(), row)
     }
 
     /// The bias of row `row`, in accumulator units; 0 if there is no such row.
@@ -314,6 +357,9 @@ impl<'a> Layer<'a> {
     /// Multiplier and shift of row `row`, whatever they are.
     #[inline]
     fn requantise_parts(&self, row: usize) -> Option<(u32, u8)> {
+        if self.shift > 0 {
+            return (row < self.outputs()).then_some((1, self.shift));
+        }
         let (multipliers, _) = self.multipliers.as_chunks::<4>();
         let multiplier = u32::from_le_bytes(*multipliers.get(row)?);
         Some((multiplier, *self.shifts.get(row)?))
@@ -323,6 +369,29 @@ impl<'a> Layer<'a> {
     /// `first` being the first one's number; see [`Requantise::hidden`].
     #[inline(always)] // Into the backends, some of which have vectors.
     pub(crate) fn hidden(&self, first: usize, accs: &[i32], activations: &mut [u8]) {
+        if let Some(round) = self.common_rounding() {
+            for (activation, &acc) in activations.iter_mut().zip(accs) {
+                *activation = round.apply(acc);
+            }
+            return;
+        }
+        if self.shift > 0 {
+            for (row, (activation, &acc)) in (first..).zip(activations.iter_mut().zip(accs)) {
+                *activation = self.activation(row, acc).min(self.largest_output);
+            }
+            return;
+        }
+        self.hidden_by_rows(first, accs, activations);
+        if self.largest_output < 127 {
+            for activation in activations {
+                *activation = (*activation).min(self.largest_output);
+            }
+        }
+    }
+
+    /// [`hidden`](Self::hidden) of rows with roundings of their own, up to 127.
+    #[inline(always)] // As above.
+    fn hidden_by_rows(&self, first: usize, accs: &[i32], activations: &mut [u8]) {
         if cfg!(target_pointer_width = "64") {
             // Branches that can't be foreseen cost more than all the products.
             let (multipliers, _) = self.multipliers.as_chunks::<4>();
@@ -369,6 +438,18 @@ impl<'a> Layer<'a> {
         }
     }
 
+    /// The rounding of a layer with a common shift that is no smaller than what its
+    /// activations lack of 7 bits.
+    pub(crate) fn common_rounding(&self) -> Option<CommonRounding> {
+        let shift = u32::from(self.shift);
+        let lost = self.largest_output.leading_zeros().saturating_sub(1);
+        (shift > 0 && shift >= lost).then(|| CommonRounding {
+            half: (1i32 << (shift & 31)) >> 1,
+            shift: shift - lost,
+            lost,
+        })
+    }
+
     /// The coordinate that follows from a row's accumulator; see
     /// [`Requantise::output`].
     #[inline(never)] // There are few, and 64 bits take much code.
@@ -382,6 +463,30 @@ impl<'a> Layer<'a> {
     fn activation(&self, row: usize, acc: i32) -> u8 {
         self.requantise(row)
             .map_or(0, |requantise| requantise.hidden(acc))
+    }
+}
+
+/// How the hidden activations of a layer follow from its accumulators, if all of its rows are
+/// shifted alike.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CommonRounding {
+    /// What is added to round.
+    half: i32,
+    /// To a number of which 7 bits count, or to the activation.
+    shift: u32,
+    /// From 7 bits to the activation.
+    lost: u32,
+}
+
+impl CommonRounding {
+    /// The activation: `clamp((acc + half) >> common shift, 0, 2^bits - 1)`. To clamp to 7
+    /// bits, and to take those off that are too many, is the same, and there are
+    /// instructions for it.
+    #[inline(always)] // Into loops of which it is the most.
+    pub fn apply(self, acc: i32) -> u8 {
+        // In range, as the parser has checked.
+        let shifted = acc.wrapping_add(self.half).wrapping_shr(self.shift);
+        shifted.clamp(0, 127).wrapping_shr(self.lost) as u8
     }
 }
 

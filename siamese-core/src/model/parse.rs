@@ -1,8 +1,9 @@
 //! From untrusted bytes to a validated view.
 
+use super::lanes;
 use super::layout::Visitor;
 use super::{ALIGNMENT, Header, LAYERS, Layer, Layout, MAGIC, MAX_DIM, MAX_NAME, Model};
-use super::{PREFIX, TRAILER, VERSION, aligned};
+use super::{PREFIX, Precision, TRAILER, VERSION, aligned};
 use crate::checksum::{CRC32, Running};
 use crate::error::ModelError;
 use crate::kernel::{self, Backend, Kernel};
@@ -146,8 +147,17 @@ impl<'a> Model<'a> {
         let mut sections = envelope.sections();
         let header = parse_header(sections.take(envelope.header_len, ModelError::Header)?)?;
         let mut layers = [Layer::EMPTY; LAYERS];
-        for (layer, shape) in layers.iter_mut().zip(header.shapes()) {
-            *layer = take_layer(&mut sections, layout, shape)?;
+        let largest = header.precision.largest_inputs();
+        for (index, (layer, shape)) in layers.iter_mut().zip(header.shapes()).enumerate() {
+            let form = Layer {
+                layout,
+                bits: header.precision.weights[index],
+                shift: header.precision.shifts[index],
+                largest_input: largest[index],
+                largest_output: largest.get(index + 1).copied().unwrap_or(0),
+                ..Layer::EMPTY
+            };
+            *layer = take_layer(&mut sections, form, shape)?;
         }
         if !sections.rest.is_empty() {
             return Err(ModelError::Sizes);
@@ -174,6 +184,11 @@ impl<'a> Model<'a> {
         digest.update(&input.width.to_le_bytes());
         digest.update(&input.height.to_le_bytes());
         digest.update(&[input.pooling as u8]);
+        let Precision { input, hidden, .. } = self.header.precision;
+        if (input, hidden) != (Precision::INT8.input, Precision::INT8.hidden) {
+            digest.update(&[input]);
+            digest.update(&hidden);
+        }
         for (layer, index) in self.layers.iter().zip(0..) {
             digest = check_layer(layer, index, digest)?;
         }
@@ -188,10 +203,11 @@ impl<'a> Model<'a> {
         Ok(())
     }
 
-    /// Rows are read byte by byte; what other layouts' kernels read is aligned if
-    /// the file is.
+    /// Rows are read byte by byte; what the kernels of lanes and of other layouts read
+    /// is aligned if the file is.
     fn require_alignment(&self, bytes: &[u8]) -> Result<(), ModelError> {
-        if self.layout != Layout::Rows && !bytes.as_ptr().addr().is_multiple_of(ALIGNMENT) {
+        let rows = self.layout == Layout::Rows && !self.layers.iter().any(Layer::has_lanes);
+        if !rows && !bytes.as_ptr().addr().is_multiple_of(ALIGNMENT) {
             return Err(ModelError::Misaligned);
         }
         Ok(())
@@ -203,6 +219,10 @@ impl Layer<'_> {
     const EMPTY: Self = Self {
         layout: Layout::Rows,
         inputs: 1,
+        bits: 8,
+        shift: 0,
+        largest_input: 127,
+        largest_output: 127,
         weights: &[],
         biases: &[],
         multipliers: &[],
@@ -284,6 +304,7 @@ fn parse_header(bytes: &[u8]) -> Result<Header<'_>, ModelError> {
     // A decoder accepts varints with zeros in front, each of which makes the header
     // longer; all else has one form.
     let valid = rest.is_empty()
+        && header.precision.is_valid()
         && header.encoded_len() == bytes.len()
         && header.name.len() <= MAX_NAME
         && scales.hidden.iter().all(positive)
@@ -333,45 +354,66 @@ impl<'a> Sections<'a> {
     }
 }
 
-/// Takes the four sections of a layer.
+/// Takes the sections of a layer of this form: four, or two if all of its rows are
+/// shifted alike.
 fn take_layer<'a>(
     sections: &mut Sections<'a>,
-    layout: Layout,
+    form: Layer<'a>,
     (inputs, outputs): (usize, usize),
 ) -> Result<Layer<'a>, ModelError> {
     let mut take = |items: usize, bytes_each: usize| {
         let length = items.checked_mul(bytes_each).ok_or(ModelError::Sizes)?;
         sections.take(length, ModelError::Sizes)
     };
-    let (rows, columns) = layout.padded(inputs, outputs).ok_or(ModelError::Sizes)?;
+    let weights = if form.has_lanes() {
+        let length = lanes::length(inputs, outputs).ok_or(ModelError::Sizes)?;
+        take(length, 1)?
+    } else {
+        let (rows, columns) = form
+            .layout
+            .padded(inputs, outputs)
+            .ok_or(ModelError::Sizes)?;
+        take(rows, columns)?
+    };
+    let biases = take(outputs, 4)?;
+    let own = if form.shift > 0 { 0 } else { outputs };
     Ok(Layer {
-        layout,
         inputs,
-        weights: take(rows, columns)?,
-        biases: take(outputs, 4)?,
-        multipliers: take(outputs, 4)?,
-        shifts: take(outputs, 1)?,
+        weights,
+        biases,
+        multipliers: take(own, 4)?,
+        shifts: take(own, 1)?,
+        ..form
     })
 }
 
 /// Checks every number of a layer, and adds it to the fingerprint.
 fn check_layer(layer: &Layer<'_>, index: u8, mut digest: Running) -> Result<Running, ModelError> {
     digest.update(&(layer.outputs() as u32).to_le_bytes());
-    let (_, columns) = layer
-        .layout
-        .padded(layer.inputs, layer.outputs())
-        .ok_or(ModelError::Sizes)?;
     let mut check = Check {
         layer,
         index,
         row: 0,
         digest,
     };
-    layer
-        .layout
-        .visit_rows(layer.weights, columns, &mut check)?;
+    if layer.has_lanes() {
+        check.lanes()?;
+    } else {
+        let (_, columns) = layer
+            .layout
+            .padded(layer.inputs, layer.outputs())
+            .ok_or(ModelError::Sizes)?;
+        layer
+            .layout
+            .visit_rows(layer.weights, columns, &mut check)?;
+    }
     let mut digest = check.digest;
     digest.update(layer.biases);
+    if layer.shift > 0 {
+        // As they would be, were they written row by row.
+        (0..layer.outputs()).for_each(|_| digest.update(&1u32.to_le_bytes()));
+        (0..layer.outputs()).for_each(|_| digest.update(&[layer.shift]));
+    }
     digest.update(layer.multipliers);
     digest.update(layer.shifts);
     Ok(digest)
@@ -432,6 +474,37 @@ impl Visitor for Check<'_, '_> {
 }
 
 impl Check<'_, '_> {
+    /// Checks the rows of a layer in lanes. What fills up the last words must be 0.
+    #[inline(never)]
+    fn lanes(&mut self) -> Result<(), ModelError> {
+        let layer = self.layer;
+        let largest = lanes::largest_level(layer.bits);
+        for number in 0..layer.outputs() {
+            let mut magnitude = 0u32;
+            let mut digest = self.digest;
+            for level in layer.levels(number) {
+                if level > largest {
+                    return Err(ModelError::Weight {
+                        layer: self.index,
+                        row: number as u16,
+                    });
+                }
+                let weight = lanes::weight(layer.bits, level);
+                magnitude += u32::from(weight.unsigned_abs());
+                digest.push(weight.cast_unsigned());
+            }
+            self.digest = digest;
+            self.check_row(number, magnitude, 0)?;
+        }
+        let filling = layer.outputs()..layer.outputs().next_multiple_of(lanes::ROWS);
+        for number in filling {
+            if layer.levels(number).any(|level| level != 0) {
+                return Err(ModelError::Padding);
+            }
+        }
+        Ok(())
+    }
+
     /// Checks what belongs to a row but its weights, which have the sum `magnitude`
     /// of magnitudes and `bits`, those of all their magnitudes.
     #[inline(never)] // Shared by all layouts.
@@ -446,11 +519,13 @@ impl Check<'_, '_> {
             return Err(ModelError::Requantise { layer: index, row });
         }
         // At most 127 * 127 * 65535 + 2^31.
-        let worst = magnitude * 127 + layer.bias(number).unsigned_abs();
-        if worst > i32::MAX.cast_unsigned() {
+        let worst = magnitude * u32::from(layer.largest_input) + layer.bias(number).unsigned_abs();
+        // What a common shift adds to round stays below the next power of two.
+        let half = 1u32.wrapping_shl(u32::from(layer.shift)) >> 1;
+        if worst.saturating_add(half) > i32::MAX.cast_unsigned() {
             return Err(ModelError::Overflow { layer: index, row });
         }
-        if !layer.layout.holds(number, worst) {
+        if !layer.has_lanes() && !layer.layout.holds(number, worst) {
             return Err(ModelError::Packing { layer: index, row });
         }
         Ok(())

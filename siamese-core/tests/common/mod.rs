@@ -4,13 +4,14 @@
 
 use proptest::prelude::*;
 use siamese_core::image::{Input, Pooling};
-use siamese_core::model::{self, Header, LayerParts, Model, Scales};
+use siamese_core::model::{self, Header, LayerParts, Model, Precision, Scales};
 use siamese_core::{EncodeError, Requantise};
 
 /// The parts of a model file.
 #[derive(Debug, Clone)]
 pub struct Parts {
     pub input: Input,
+    pub precision: Precision,
     pub layers: [Layer; 3],
 }
 
@@ -27,6 +28,7 @@ impl Parts {
             name: "test",
             input: self.input,
             sizes: std::array::from_fn(|layer| self.layers[layer].biases.len() as u16),
+            precision: self.precision,
             scales: Scales {
                 hidden: [0.5, 0.25],
                 embedding: 0.001,
@@ -75,6 +77,9 @@ impl Parts {
                 .map(|(x, y)| i128::from(pixels[y * width + x] / 2))
                 .collect(),
         };
+        let lost = 7 - self.precision.input;
+        let input: Vec<i128> = input.into_iter().map(|x| x / (1 << lost)).collect();
+        let highest = self.precision.hidden.map(|bits| (1 << bits) - 1);
         let outputs = |layer: &Layer, inputs: &[i128], low: i128, high: i128| -> Vec<i128> {
             (0..layer.biases.len())
                 .map(|row| {
@@ -90,8 +95,8 @@ impl Parts {
                 })
                 .collect()
         };
-        let hidden1 = outputs(&self.layers[0], &input, 0, 127);
-        let hidden2 = outputs(&self.layers[1], &hidden1, 0, 127);
+        let hidden1 = outputs(&self.layers[0], &input, 0, highest[0]);
+        let hidden2 = outputs(&self.layers[1], &hidden1, 0, highest[1]);
         let embedding = outputs(&self.layers[2], &hidden2, -32768, 32767);
         (
             hidden1.iter().map(|&a| a as u8).collect(),
@@ -101,27 +106,32 @@ impl Parts {
     }
 }
 
-/// Any layer of these sizes: weights are random, all −127 or all 127; biases up
-/// to what the accumulator allows; factors from tiny to huge.
-fn any_layer(inputs: usize, outputs: usize) -> impl Strategy<Value = Layer> {
+/// Any layer of these sizes: weights of so many bits are random, all lowest or all
+/// highest; biases up to what the accumulator allows; factors from tiny to huge, or a common
+/// shift.
+fn any_layer(inputs: usize, outputs: usize, bits: u8, shift: u8) -> impl Strategy<Value = Layer> {
+    let largest = ((1u16 << bits) - 1).min(127) as i8;
+    let of_level = move |weight: i8| if bits < 8 { weight | 1 } else { weight };
     let weight = prop_oneof![
-        3 => (-127i8..=127).boxed(),
-        1 => Just(-127i8).boxed(),
-        1 => Just(127i8).boxed(),
+        3 => (-largest..=largest).prop_map(of_level).boxed(),
+        1 => Just(-largest).boxed(),
+        1 => Just(largest).boxed(),
     ];
-    let room = i32::MAX - 127 * 127 * inputs as i32;
+    let half = (1i32 << shift) >> 1;
+    let room = i32::MAX - 127 * 127 * inputs as i32 - half;
     let bias = prop_oneof![-20_000..=20_000, Just(room), Just(-room)];
     let requantise = (1..=Requantise::MAX_MULTIPLIER, 1..=Requantise::MAX_SHIFT)
         .prop_map(|(multiplier, shift)| Requantise::new(multiplier, shift).unwrap());
     // Factors near 1/256 keep most activations inside their range.
     let usual = (1u32 << 22..1 << 24).prop_map(|m| Requantise::new(m, 31).unwrap());
+    let rounding = match shift {
+        0 => prop_oneof![1 => requantise.boxed(), 4 => usual.boxed()].boxed(),
+        _ => Just(Requantise::new(1, shift).unwrap()).boxed(),
+    };
     (
         prop::collection::vec(weight, inputs * outputs),
         prop::collection::vec(bias, outputs),
-        prop::collection::vec(
-            prop_oneof![1 => requantise.boxed(), 4 => usual.boxed()],
-            outputs,
-        ),
+        prop::collection::vec(rounding, outputs),
     )
         .prop_map(|(weights, biases, requantise)| Layer {
             weights,
@@ -130,34 +140,67 @@ fn any_layer(inputs: usize, outputs: usize) -> impl Strategy<Value = Layer> {
         })
 }
 
+/// Activations of 7 bits and weights of 8, or any of both.
+fn any_precision() -> impl Strategy<Value = Precision> {
+    let activations = || prop_oneof![1u8..=7, Just(2), Just(7)];
+    let weights = || prop::sample::select(vec![2u8, 3, 4, 8]);
+    let shift = || prop_oneof![Just(0u8), 1u8..12, Just(Precision::MAX_SHIFT)];
+    let low = (
+        activations(),
+        [activations(), activations()],
+        [weights(), weights(), weights()],
+        [shift(), shift(), shift()],
+    );
+    let low = low.prop_map(|(input, hidden, weights, shifts)| Precision {
+        input,
+        hidden,
+        weights,
+        shifts,
+    });
+    prop_oneof![1 => Just(Precision::INT8), 2 => low]
+}
+
+/// Any small model of activations of 7 bits and weights of 8.
+pub fn any_int8() -> impl Strategy<Value = Parts> {
+    parts_of(Just(Precision::INT8))
+}
+
 /// Any small model.
 pub fn any_parts() -> impl Strategy<Value = Parts> {
+    parts_of(any_precision())
+}
+
+fn parts_of(precision: impl Strategy<Value = Precision>) -> impl Strategy<Value = Parts> {
     let pooling = prop_oneof![
         Just(Pooling::None),
         Just(Pooling::Sum2x2),
         Just(Pooling::Checkerboard)
     ];
-    // Now and then images large enough for what backends treat apart.
+    // Now and then images and layers large enough for what backends treat apart.
     let sizes = prop_oneof![
-        15 => (2u16..10, 2u16..10, 1usize..20, 1usize..20, 1usize..5),
+        12 => (2u16..10, 2u16..10, 1usize..20, 1usize..20, 1usize..5),
         1 => (30u16..40, 36u16..40, 1usize..4, 1usize..4, 1usize..3),
+        1 => (2u16..10, 2u16..10, 1usize..270, 1usize..140, 1usize..5),
     ];
-    (pooling, sizes).prop_flat_map(|(pooling, (width, height, first, second, dim))| {
-        let input = Input {
-            width,
-            height,
-            pooling,
-        };
-        let layers = (
-            any_layer(input.activations(), first),
-            any_layer(first, second),
-            any_layer(second, dim),
-        );
-        layers.prop_map(move |(a, b, c)| Parts {
-            input,
-            layers: [a, b, c],
-        })
-    })
+    (pooling, precision, sizes).prop_flat_map(
+        |(pooling, precision, (width, height, first, second, dim))| {
+            let input = Input {
+                width,
+                height,
+                pooling,
+            };
+            let sizes = [input.activations(), first, second, dim];
+            let [a, b, c] = std::array::from_fn(|layer| {
+                let (bits, shift) = (precision.weights[layer], precision.shifts[layer]);
+                any_layer(sizes[layer], sizes[layer + 1], bits, shift)
+            });
+            (a, b, c).prop_map(move |(a, b, c)| Parts {
+                input,
+                precision,
+                layers: [a, b, c],
+            })
+        },
+    )
 }
 
 /// A fixed model of 4x4 pixels, 3-3-2.
@@ -176,6 +219,7 @@ pub fn fixed_parts() -> Parts {
             height: 4,
             pooling: Pooling::None,
         },
+        precision: Precision::INT8,
         layers: [layer(16, 3), layer(3, 3), layer(3, 2)],
     }
 }

@@ -16,8 +16,9 @@ use super::output::shown;
 #[command(after_help = "\
 Training writes the weights row by row, which every core runs. The cores that have a kernel of
 their own need fewer instructions with another order: the integers stay the same, and so does the
-name. Any order can be made from any other; --for any gives rows again. A firmware's build.rs does
-the same in one line:
+name. Any order can be made from any other; --for any gives rows again. Weights of 2, 3 or 4 bits
+have one order for every core. A file of format version 3 becomes one of version 4. A firmware's
+build.rs does the same in one line:
   OwnedModel::read(path)?.for_core(Core::CortexM4)?
 
 Example:
@@ -40,7 +41,9 @@ fn cores() -> impl TypedValueParser<Value = Core> {
 }
 
 pub fn run(args: &Args, output: Output) -> Result<()> {
-    let file = ModelFile::read(&args.model)?;
+    let bytes = std::fs::read(&args.model)
+        .with_context(|| format!("cannot open {}", args.model.display()))?;
+    let file = ModelFile::new(&args.model, &siamese_build::upgraded(&bytes))?;
     let packed = file
         .stored()
         .for_core(args.core)

@@ -167,7 +167,7 @@ pub fn embed_images(model: &Model<'_>, images: &Images) -> Result<IntEmbeddings>
 #[cfg(test)]
 mod tests {
     use siamese_core::image::{Input, Pooling};
-    use siamese_core::model::{Header, LayerParts, Scales, encode, encoded_len};
+    use siamese_core::model::{Header, LayerParts, Precision, Scales, encode, encoded_len};
     use siamese_core::{Embedder, Requantise};
 
     use super::*;
@@ -182,6 +182,7 @@ mod tests {
                 pooling: Pooling::None,
             },
             sizes: [5, 4, 2],
+            precision: Precision::INT8,
             scales: Scales {
                 hidden: [0.1; 2],
                 embedding: 0.25,

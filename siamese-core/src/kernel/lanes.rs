@@ -1,0 +1,505 @@
+//! Layers of low-bit weights: eight rows in a word, added and not multiplied. Plain Rust, and
+//! the same for every core.
+//!
+//! `model/lanes.rs` tells where each weight is. A sum `Σ weight * activation` is made of the
+//! levels `u`, which have no sign, as `2 * Σ u * activation - (2^bits - 1) * Σ activation`.
+//!
+//! # Few levels
+//!
+//! Activations of few bits need no multiplication. The inputs that aren't zero are listed: of
+//! 1 or 2 bits in one list for each of the levels 1, 2 and 3, of 3 or 4 bits in one for each
+//! bit. The words of a list are added, all eight rows at a time:
+//!
+//! ```text
+//! lanes of 4 bits     7 6 5 4 3 2 1 0   a word; 2 of 3 bits can be added as they are
+//! bytes, even lanes     6   4   2   0   up to 36 words of 3 bits
+//! bytes, odd lanes      7   5   3   1
+//! halves                  4       0     all words,
+//!                         6       2     (and two more, of the odd lanes); times the list's weight
+//! ```
+//!
+//! # Any activations
+//!
+//! Each word is taken apart into four of two lanes, 16 bits apart, and these are multiplied by
+//! the activation: two products in one multiplication of 32 bits.
+
+use heapless::Vec;
+
+use super::portable::one_by_one;
+use crate::image::Input;
+use crate::model::lanes::{LARGEST, ROWS, block_width, largest_level};
+use crate::model::{CommonRounding, Layer};
+
+/// Inputs that a list has room for. A handwritten digit has 25 of each grey level; what has
+/// more of one is taken by multiplications.
+const LISTED: usize = 128;
+/// Lists of a layer, at most.
+const LISTS: usize = 4;
+/// Inputs that are multiplied at a time.
+const PRODUCTS: usize = 64;
+/// Words that are summed at a time, as a core has registers for them.
+const AT_A_TIME: usize = if cfg!(kernel_narrow) {
+    1
+} else if cfg!(target_arch = "arm") {
+    2
+} else {
+    4
+};
+
+/// Every other lane of a word.
+const NIBBLES: u32 = 0x0F0F_0F0F;
+/// Every other byte of a word.
+const BYTES: u32 = 0x00FF_00FF;
+/// The first lane of each half of a word.
+const ENDS: u32 = 0x000F_000F;
+
+/// The sums of the rows of a word: of rows 0 and 4, of 1 and 5, of 2 and 6, of 3 and 7.
+type Halves = [u32; 4];
+
+/// Where a layer's outputs go.
+pub(crate) enum Target<'o> {
+    /// To the activations of a layer with a common shift.
+    Activations(&'o mut [u8], CommonRounding),
+    /// As sums, with the number of the first row.
+    Sums(&'o mut dyn FnMut(usize, &[i32])),
+}
+
+/// Where a layer's activations come from.
+pub(crate) enum Source<'s> {
+    /// From the pixels of an image, of so many bits.
+    Pixels(&'s Input, u8, &'s [u8]),
+    /// From the layer before.
+    Activations(&'s [u8]),
+}
+
+/// The outputs of a layer of few levels ([`takes`]); false if its lists have no room for all
+/// of its activations, and then nothing is put anywhere.
+pub(crate) fn add(layer: &Layer<'_>, source: &Source<'_>, outputs: &mut Target<'_>) -> bool {
+    blocks(layer, |block| {
+        let mut lists: Lists = Default::default();
+        match layer.largest_input() {
+            ..=3 => block.list_levels(source, &mut lists),
+            _ => block.list_bits(source, &mut lists),
+        }
+        // The same of every block.
+        if lists.iter().any(Vec::is_full) {
+            return false;
+        }
+        let weights = weights(layer);
+        let counts = weights.iter().zip(&lists);
+        let total = counts
+            .map(|(weight, list)| weight * list.len() as u32)
+            .sum();
+        let finish = Finish::new(&block, total);
+        add_lists(&finish, &mut lists, weights, outputs);
+        true
+    })
+}
+
+/// What the words of each list count.
+const fn weights(layer: &Layer<'_>) -> [u32; LISTS] {
+    match layer.largest_input() {
+        ..=3 => [1, 2, 3, 0],
+        _ => [1, 2, 4, 8],
+    }
+}
+
+/// Whether a layer's activations have so few levels, and its inputs are so few, that no sum
+/// of levels can leave 16 bits.
+pub(crate) fn takes(layer: &Layer<'_>) -> bool {
+    let largest = usize::from(layer.largest_input());
+    let level = usize::from(largest_level(layer.weight_bits()));
+    layer.has_lanes()
+        && words_of(layer).is_some()
+        && largest < 1 << LISTS
+        && layer.inputs() <= usize::from(u16::MAX) / (largest * level)
+}
+
+/// The outputs of a layer for any activations.
+pub(crate) fn multiply(layer: &Layer<'_>, inputs: &[u8], outputs: &mut Target<'_>) {
+    if words_of(layer).is_none() {
+        return one_by_one(layer, inputs, |first, accs| match outputs {
+            Target::Activations(outputs, round) => {
+                let outputs = outputs.get_mut(first..).unwrap_or_default();
+                for (output, &acc) in outputs.iter_mut().zip(accs) {
+                    *output = round.apply(acc);
+                }
+            }
+            Target::Sums(emit) => emit(first, accs),
+        });
+    }
+    let inputs = inputs.get(..layer.inputs()).unwrap_or(inputs);
+    blocks(layer, |block| {
+        let mut products = Products::new();
+        let mut total = 0;
+        let mut start = block.words.as_ptr();
+        for &activation in inputs {
+            if activation > 0 {
+                if products.push((start, activation.into())).is_err() {
+                    multiply_many(&block, inputs, outputs);
+                    return true;
+                }
+                total += u32::from(activation);
+            }
+            start = start.wrapping_add(block.width);
+        }
+        let finish = Finish::new(&block, total);
+        for word in 0..block.width {
+            let sums = products_of(&products, word, layer.weight_bits());
+            finish.put(word, &[sums], outputs);
+        }
+        true
+    });
+}
+
+/// The words of a layer, and its biases, unless they don't lie at a multiple of their size,
+/// which the parser allows to tools alone.
+fn words_of<'w>(layer: &Layer<'w>) -> Option<(&'w [u32], &'w [i32])> {
+    let words = bytemuck::try_cast_slice(layer.weights()).ok()?;
+    let biases = bytemuck::try_cast_slice(layer.biases()).ok()?;
+    Some((words, biases))
+}
+
+/// Neighbouring words of all inputs.
+struct Block<'l, 'w> {
+    layer: &'l Layer<'w>,
+    words: &'w [u32],
+    /// Words of an input.
+    width: usize,
+    /// The biases of its rows.
+    biases: &'w [i32],
+    /// The number of the first row.
+    first: usize,
+}
+
+/// Calls `run` for each block, until it returns false; whether it never did.
+fn blocks<'l, 'w>(layer: &'l Layer<'w>, mut run: impl FnMut(Block<'l, 'w>) -> bool) -> bool {
+    let (mut words, biases) = words_of(layer).unwrap_or_default();
+    let mut left = layer.outputs().div_ceil(ROWS);
+    let mut first = 0;
+    while left > 0 {
+        let width = block_width(left);
+        let Some((block, later)) = words.split_at_checked(width * layer.inputs()) else {
+            return false;
+        };
+        let block = Block {
+            layer,
+            words: block,
+            width,
+            biases: biases.get(first..).unwrap_or_default(),
+            first,
+        };
+        if !run(block) {
+            return false;
+        }
+        (words, left, first) = (later, left - width, first + ROWS * width);
+    }
+    true
+}
+
+/// The first word of each input of a list, which the others of a block follow. There is room
+/// to fill up the last four.
+type Lists = [Vec<*const u32, LISTED>; LISTS];
+
+/// Words that stand for no input.
+static NONE: [u32; LARGEST] = [0; LARGEST];
+
+impl Block<'_, '_> {
+    /// Lists the inputs of each level, 1 to 3, as many as there is room for.
+    #[inline(never)]
+    fn list_levels(&self, source: &Source<'_>, lists: &mut Lists) {
+        let [one, two, three, _] = lists;
+        self.each_active(source, |start, level| {
+            let list = match level {
+                1 => &mut *one,
+                2 => &mut *two,
+                _ => &mut *three,
+            };
+            let _ = list.push(start);
+        });
+    }
+
+    /// Lists the inputs that have each of the lowest four bits, as many as there is room for.
+    #[inline(never)]
+    fn list_bits(&self, source: &Source<'_>, lists: &mut Lists) {
+        self.each_active(source, |start, activation| {
+            for (bit, list) in lists.iter_mut().enumerate() {
+                if activation >> bit & 1 == 1 {
+                    let _ = list.push(start);
+                }
+            }
+        });
+    }
+
+    /// Calls `each` with the first word of every input that isn't zero.
+    #[inline(always)]
+    fn each_active(&self, source: &Source<'_>, mut each: impl FnMut(*const u32, u8)) {
+        let mut start = self.words.as_ptr();
+        match *source {
+            Source::Pixels(input, bits, pixels) => {
+                // The image has as many activations as the layer inputs.
+                input.each_active(bits, pixels, |column, activation| {
+                    let start = start.wrapping_add(usize::from(column) * self.width);
+                    each(start, activation);
+                });
+            }
+            Source::Activations(activations) => {
+                for &activation in activations.iter().take(self.layer.inputs()) {
+                    if activation > 0 {
+                        each(start, activation);
+                    }
+                    start = start.wrapping_add(self.width);
+                }
+            }
+        }
+    }
+}
+
+/// Inputs of one list, no more than can be added in bytes.
+struct Part<'s> {
+    starts: &'s [[*const u32; 4]],
+    weight: u32,
+}
+
+type Parts<'s> = Vec<Part<'s>, { LISTS * LISTED / 16 }>;
+
+/// Adds the words of lists that aren't full, times their weights.
+#[inline(never)]
+fn add_lists(
+    finish: &Finish<'_, '_>,
+    lists: &mut Lists,
+    weights: [u32; LISTS],
+    outputs: &mut Target<'_>,
+) {
+    let bits = finish.block.layer.weight_bits();
+    let most = match bits {
+        2 => 84 / 4,
+        3 => 36 / 4,
+        _ => 16 / 4,
+    };
+    let mut parts: Parts<'_> = Vec::new();
+    for (weight, list) in weights.into_iter().zip(lists) {
+        while !list.len().is_multiple_of(4) {
+            let _ = list.push(NONE.as_ptr());
+        }
+        for starts in list.as_chunks().0.chunks(most) {
+            let _ = parts.push(Part { starts, weight });
+        }
+    }
+    if bits < 4 {
+        add_words::<2>(finish, &parts, outputs);
+    } else {
+        add_words::<1>(finish, &parts, outputs);
+    }
+}
+
+/// Adds the words of all parts, times their weights. `TOGETHER` of them can be added in lanes
+/// of 4 bits.
+fn add_words<const TOGETHER: usize>(
+    finish: &Finish<'_, '_>,
+    parts: &[Part<'_>],
+    outputs: &mut Target<'_>,
+) {
+    let width = finish.block.width;
+    // Words at offsets that the compiler knows.
+    macro_rules! add {
+        ($words:literal: $($first:literal)*) => {
+            $(if $first < width {
+                let sums = add_some::<$first, $words, TOGETHER>(parts);
+                finish.put($first, &sums.map(rows_of), outputs);
+            })*
+        };
+    }
+    if width < AT_A_TIME {
+        add!(1: 0 1);
+    } else if AT_A_TIME == 1 {
+        add!(1: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    } else if AT_A_TIME == 2 {
+        add!(2: 0 2 4 6 8 10 12 14);
+    } else {
+        add!(4: 0 4 8 12);
+    }
+}
+
+/// [`add_words`] for some words from number `FIRST` on.
+#[inline(never)]
+fn add_some<const FIRST: usize, const WORDS: usize, const TOGETHER: usize>(
+    parts: &[Part<'_>],
+) -> [Halves; WORDS] {
+    let mut sums = [[0; 4]; WORDS];
+    for part in parts {
+        // The sums of words as numbers of 32 bits, and of their odd lanes in bytes.
+        let mut whole = [0u32; WORDS];
+        let mut odd = [0u32; WORDS];
+        for &[a, b, c, d] in part.starts {
+            as_written();
+            for index in 0..WORDS {
+                let at = |start| at(start, FIRST + index);
+                let [a, b, c, d] = [at(a), at(b), at(c), at(d)];
+                let mut add = |sum: u32| {
+                    whole[index] = whole[index].wrapping_add(sum);
+                    odd[index] = odd[index].wrapping_add(sum >> 4 & NIBBLES);
+                };
+                if TOGETHER == 2 {
+                    add(a + b);
+                    add(c + d);
+                } else {
+                    [a, b, c, d].into_iter().for_each(add);
+                }
+            }
+        }
+        for ((sums, whole), odd) in sums.iter_mut().zip(whole).zip(odd) {
+            // Without the odd lanes, the even ones are left.
+            let even = whole.wrapping_sub(odd << 4);
+            sums[0] += (even & BYTES) * part.weight;
+            sums[1] += (odd & BYTES) * part.weight;
+            sums[2] += (even >> 8 & BYTES) * part.weight;
+            sums[3] += (odd >> 8 & BYTES) * part.weight;
+        }
+    }
+    sums
+}
+
+/// Inputs' first words, and their activations.
+type Products = Vec<(*const u32, u32), PRODUCTS>;
+
+/// The sums of a word's rows.
+#[inline(never)]
+fn products_of(products: &[(*const u32, u32)], word: usize, bits: u8) -> [u32; ROWS] {
+    // 127 times the largest level, as often as 16 bits hold.
+    let most = if bits < 4 { 64 } else { 32 };
+    let mut sums = [0; ROWS];
+    for products in products.chunks(most) {
+        let [mut a, mut b, mut c, mut d] = [0u32; 4];
+        for &(start, activation) in products {
+            as_written();
+            let word = at(start, word);
+            a += (word & ENDS) * activation;
+            b += (word >> 4 & ENDS) * activation;
+            c += (word >> 8 & ENDS) * activation;
+            d += (word >> 12 & ENDS) * activation;
+        }
+        for (sum, products) in sums.iter_mut().zip(rows_of([a, b, c, d])) {
+            *sum += products;
+        }
+    }
+    sums
+}
+
+/// The outputs of a block for more activations than are multiplied at a time.
+#[cold]
+#[inline(never)]
+fn multiply_many(block: &Block<'_, '_>, inputs: &[u8], outputs: &mut Target<'_>) {
+    let bits = block.layer.weight_bits();
+    let mut sums = [[0; ROWS]; LARGEST];
+    let mut products = Products::new();
+    let mut total = 0;
+    let mut left = inputs;
+    while !left.is_empty() {
+        products.clear();
+        while let Some((&activation, later)) = left.split_first()
+            && !products.is_full()
+        {
+            if activation > 0 {
+                let column = inputs.len() - left.len();
+                let start = block.words.as_ptr().wrapping_add(column * block.width);
+                let _ = products.push((start, activation.into()));
+                total += u32::from(activation);
+            }
+            left = later;
+        }
+        for (word, sums) in sums.iter_mut().enumerate().take(block.width) {
+            for (sum, more) in sums.iter_mut().zip(products_of(&products, word, bits)) {
+                *sum += more;
+            }
+        }
+    }
+    let sums = sums.get(..block.width).unwrap_or(&sums);
+    Finish::new(block, total).put(0, sums, outputs);
+}
+
+/// From the sums of levels to outputs.
+struct Finish<'b, 'w> {
+    block: &'b Block<'b, 'w>,
+    /// What the levels' sums are too high by.
+    offset: i32,
+}
+
+impl<'b, 'w> Finish<'b, 'w> {
+    /// For activations of that sum.
+    fn new(block: &'b Block<'b, 'w>, total: u32) -> Self {
+        let level = largest_level(block.layer.weight_bits());
+        Self {
+            block,
+            offset: i32::from(level) * total.cast_signed(),
+        }
+    }
+
+    /// Puts the outputs of some words, from number `word` on, where they belong.
+    #[inline(never)]
+    fn put(&self, word: usize, sums: &[[u32; ROWS]], outputs: &mut Target<'_>) {
+        let biases = self.block.biases.get(word * ROWS..).unwrap_or_default();
+        let first = self.block.first + word * ROWS;
+        let acc = |bias: i32, levels: u32| {
+            let sum = i32::from_le(bias).wrapping_sub(self.offset);
+            sum.wrapping_add((2 * levels).cast_signed())
+        };
+        match outputs {
+            Target::Activations(outputs, round) => {
+                let outputs = outputs.get_mut(first..).unwrap_or_default();
+                let round = *round;
+                let sums = sums.as_flattened();
+                for ((output, &bias), &sum) in outputs.iter_mut().zip(biases).zip(sums) {
+                    as_written();
+                    *output = round.apply(acc(bias, sum));
+                }
+            }
+            Target::Sums(emit) => {
+                let rows = (first..).step_by(ROWS);
+                for ((biases, sums), first) in biases.chunks(ROWS).zip(sums).zip(rows) {
+                    let mut accs = [0; ROWS];
+                    for ((out, &bias), &sum) in accs.iter_mut().zip(biases).zip(sums) {
+                        *out = acc(bias, sum);
+                    }
+                    emit(first, accs.get(..biases.len()).unwrap_or(&accs));
+                }
+            }
+        }
+    }
+}
+
+/// The sums of eight rows.
+#[inline(always)]
+fn rows_of([a, b, c, d]: Halves) -> [u32; ROWS] {
+    const LOW: u32 = 0xFFFF;
+    [
+        a & LOW,
+        b & LOW,
+        c & LOW,
+        d & LOW,
+        a >> 16,
+        b >> 16,
+        c >> 16,
+        d >> 16,
+    ]
+}
+
+/// A word of an input, by its first one and a number below the block's width.
+#[inline(always)]
+#[allow(unsafe_code)]
+fn at(start: *const u32, word: usize) -> u32 {
+    // SAFETY: as many words follow each start as the block is wide.
+    u32::from_le(unsafe { *start.add(word) })
+}
+
+/// Keeps a loop from being unrolled, which on small cores takes more registers than there
+/// are: compilers leave assembly alone.
+#[inline(always)]
+#[allow(unsafe_code)]
+fn as_written() {
+    #[cfg(target_arch = "arm")]
+    // SAFETY: it is empty.
+    unsafe {
+        core::arch::asm!("", options(nomem, nostack, preserves_flags));
+    }
+}
