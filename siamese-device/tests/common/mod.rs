@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use siamese_core::image::{Input, Pooling};
-use siamese_core::model::{Header, LAYERS, LayerParts, Scales, encode, encoded_len};
+use siamese_core::model::{Header, LAYERS, LayerParts, Precision, Scales, encode, encoded_len};
 use siamese_core::requantise::Requantise;
 use siamese_device::{Device, Emulator, firmware};
 
@@ -84,17 +84,52 @@ pub fn small_image_model() -> Vec<u8> {
     })
 }
 
-/// A model whose weights are what a function says of row and column.
+/// A model of odd sizes with weights of 3, 4 and 2 bits and four grey levels: what is added,
+/// of levels and of bits, and what is multiplied.
+pub fn lanes_model() -> Vec<u8> {
+    let input = Input {
+        pooling: Pooling::Checkerboard,
+        ..Input::MNIST
+    };
+    let precision = Precision {
+        input: 2,
+        hidden: [4, 7],
+        weights: [3, 4, 2],
+        shifts: [6, 4, 0],
+    };
+    let mut random = Random::new(3);
+    let mut levels = |bits: u8| 2 * random.below(1 << bits) as i32 - (1 << bits) + 1;
+    model_of(precision, input, [189, 75, 3], [0, 0, 33], |layer, _, _| {
+        levels(precision.weights[layer]) as i8
+    })
+}
+
+/// A model of weights of 8 bits, which are what a function says of row and column.
 fn model(
     input: Input,
     sizes: [u16; LAYERS],
     shifts: [u8; LAYERS],
     mut weight: impl FnMut(usize, usize) -> i8,
 ) -> Vec<u8> {
+    model_of(Precision::INT8, input, sizes, shifts, |_, row, column| {
+        weight(row, column)
+    })
+}
+
+/// A model whose weights are what a function says of layer, row and column; `shifts` go with
+/// the multipliers of layers that have them.
+fn model_of(
+    precision: Precision,
+    input: Input,
+    sizes: [u16; LAYERS],
+    shifts: [u8; LAYERS],
+    mut weight: impl FnMut(usize, usize, usize) -> i8,
+) -> Vec<u8> {
     let header = Header {
         name: "random",
         input,
         sizes,
+        precision,
         scales: Scales {
             hidden: [0.01; 2],
             embedding: 0.001,
@@ -107,14 +142,24 @@ fn model(
     let layers: [_; LAYERS] = core::array::from_fn(|layer| {
         let (inputs, outputs) = header.shapes()[layer];
         let weights: Vec<i8> = (0..inputs * outputs)
-            .map(|index| weight(index / inputs, index % inputs))
+            .map(|index| weight(layer, index / inputs, index % inputs))
             .collect();
         let biases: Vec<i32> = (0..outputs)
             .map(|_| random.below(20_001) as i32 - 10_000)
+            .map(|bias| {
+                if precision.weights[layer] < 8 {
+                    bias / 50
+                } else {
+                    bias
+                }
+            })
             .collect();
         let requantise: Vec<Requantise> = (0..outputs)
             .map(|_| (1 << 30) + random.below(1 << 30) as u32)
-            .map(|multiplier| Requantise::new(multiplier, shifts[layer]).unwrap())
+            .map(|multiplier| match precision.shifts[layer] {
+                0 => Requantise::new(multiplier, shifts[layer]).unwrap(),
+                shift => Requantise::new(1, shift).unwrap(),
+            })
             .collect();
         (weights, biases, requantise)
     });

@@ -20,8 +20,8 @@ use siamese_link::{
 };
 
 use crate::common::{
-    ELF, Random, build, build_with, extreme_model, random_images, random_model, small_image_model,
-    start,
+    ELF, Random, build, build_with, extreme_model, lanes_model, random_images, random_model,
+    small_image_model, start,
 };
 use frames::{cobs, frame_of, older_frame_of};
 
@@ -79,7 +79,7 @@ fn device_and_host_agree_on_every_integer() {
 #[test]
 fn all_boards_agree_on_random_and_adversarial_models() {
     for board in Board::emulated() {
-        for model in [random_model(1), extreme_model()] {
+        for model in [random_model(1), extreme_model(), lanes_model()] {
             let elf = build_with(&model, board);
             let mut device = start(&elf, board);
             assert_eq!(device.info().unwrap().board, board.name());
