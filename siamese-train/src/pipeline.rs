@@ -16,7 +16,7 @@ use crate::embed::{IntEmbeddings, ModelFile, embed_images};
 use crate::evaluate::{Labelled, Metrics, evaluate};
 use crate::export::arrange::arrange;
 use crate::export::golden::{GoldenVectors, TorchModel, adversarial_images, write_golden};
-use crate::export::quantise::{FloatOutputs, IntegerNetwork, quantise};
+use crate::export::quantise::{FloatOutputs, IntegerNetwork, quantise, units_of_levels};
 use crate::export::to_model_bytes;
 use crate::files::write_atomic;
 use crate::gallery::allowance::allowances;
@@ -26,6 +26,7 @@ use crate::gallery::measured::Measured;
 use crate::gallery::prototypes;
 use crate::plot::{curves, write_film, write_maps};
 use crate::recipe::Plan;
+use crate::recipe::bits::largest;
 use crate::train::Trained;
 use crate::train::checkpoint;
 use crate::train::float_network::FloatNetwork;
@@ -365,6 +366,12 @@ pub(crate) fn precision(
     outputs: &GoldenVectors,
 ) -> [Precision; LAYERS] {
     let [scale1, scale2] = integers.scales.hidden;
+    let units = [
+        1.0 / largest(integers.precision.input),
+        scale1.into(),
+        scale2.into(),
+        integers.scales.embedding.into(),
+    ];
     let [hidden1, hidden2] = &outputs.hidden;
     let real = |values: &[u8], scale: f32| -> Vec<f32> {
         values
@@ -382,10 +389,17 @@ pub(crate) fn precision(
     std::array::from_fn(|index| {
         let (layer, quantised) = (&network.layers[index], &integers.layers[index]);
         let rows = layer.weight.chunks_exact(layer.inputs);
+        // Of few bits, all rows have the same unit.
+        let shift = Some(integers.precision.shifts[index]).filter(|&shift| shift > 0);
+        let unit = shift.map(|shift| {
+            let [weight, _] = units_of_levels(units[index], units[index + 1], shift);
+            weight as f32
+        });
         let rounded: Vec<f32> = rows
             .zip(quantised.weights.chunks_exact(layer.inputs))
             .flat_map(|(row, integers)| {
-                let unit = row.iter().fold(0.0f32, |m, w| m.max(w.abs())) / 127.0;
+                let unit =
+                    unit.unwrap_or_else(|| row.iter().fold(0.0f32, |m, w| m.max(w.abs())) / 127.0);
                 integers
                     .iter()
                     .map(move |&integer| f32::from(integer) * unit)
@@ -424,7 +438,7 @@ pub(crate) fn golden_images(images: &Images) -> Result<Images> {
 
 /// The three layers' outputs for a chunk of images.
 fn forward(tensors: &FoldedTensors, network: &FloatNetwork, chunk: &[u8]) -> [Tensor; 3] {
-    let inputs = inputs_of(network.input, chunk);
+    let inputs = inputs_of(network.input, network.precision.input, chunk);
     let size = network.input.activations() as i64;
     tensors.forward(&Tensor::from_slice(&inputs).reshape([-1, size]))
 }

@@ -12,12 +12,12 @@ use crate::batch::augment::{Augmenter, SYMMETRIES, turn};
 use crate::batch::mixtures::Mixtures;
 use crate::batch::pairs::{Drawn, Sampler};
 use crate::dataset::{Class, Dataset};
-use crate::recipe::{MODEL_BITS, Recipe};
+use crate::recipe::{MODEL_BITS, Recipe, bits::largest};
 
 /// The images of one step, ready for the first layer.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Input activations as `activation / 127`, or pixels as `pixel / 255`,
+    /// Input activations of `b` bits as `activation / (2^b - 1)`, or pixels as `pixel / 255`,
     /// `[images][inputs]`.
     pub inputs: Vec<f32>,
     /// The class of each image; with symmetries, the class times eight plus the
@@ -67,6 +67,7 @@ impl Loader {
                 ),
                 symmetries: recipe.symmetries,
                 mixtures: recipe.mixtures,
+                grey_bits: recipe.bits.grey,
                 whole_pixels: recipe.pixel_bits > MODEL_BITS,
                 other: vec![0; input.pixels()],
                 sampler: sampler.clone(),
@@ -108,6 +109,8 @@ struct Maker {
     mixtures: f64,
     /// Whether all bits of a pixel are seen.
     whole_pixels: bool,
+    /// Of an input activation, if not.
+    grey_bits: u8,
     other: Vec<u8>,
     sampler: Sampler,
     image: Vec<u8>,
@@ -172,7 +175,10 @@ impl Maker {
             } else {
                 self.input.quantise(&self.image, &mut self.activations);
                 let activations = self.activations.iter();
-                batch.inputs.extend(activations.map(|&a| real_input(a)));
+                let bits = self.grey_bits;
+                batch
+                    .inputs
+                    .extend(activations.map(|&a| real_input(bits, a)));
             }
         }
     }
@@ -190,21 +196,24 @@ impl Maker {
     }
 }
 
-/// What an input activation means to the float network: `0..=127` is `0..=1`.
+/// What an activation of 7 bits, `0..=127`, means to a float network whose inputs have so
+/// many bits, 1 to 7: the upper ones, from 0 to 1.
 #[must_use]
-pub fn real_input(activation: u8) -> f32 {
-    f32::from(activation) / 127.0
+pub fn real_input(bits: u8, activation: u8) -> f32 {
+    f32::from(activation >> (MODEL_BITS - bits)) / largest(bits) as f32
 }
 
-/// The first layer's inputs for pixels of whole images, `[images][inputs]`.
+/// The first layer's inputs, of so many bits, for pixels of whole images,
+/// `[images][inputs]`.
 #[must_use]
-pub fn inputs_of(input: Input, pixels: &[u8]) -> Vec<f32> {
+pub fn inputs_of(input: Input, bits: u8, pixels: &[u8]) -> Vec<f32> {
     let mut activations = vec![0; input.activations()];
     let images = pixels.chunks_exact(input.pixels());
     let mut inputs = Vec::with_capacity(images.len() * activations.len());
     for image in images {
         input.quantise(image, &mut activations);
-        inputs.extend(activations.iter().map(|&activation| real_input(activation)));
+        let reals = activations.iter().map(|&a| real_input(bits, a));
+        inputs.extend(reals);
     }
     inputs
 }

@@ -3,10 +3,10 @@
 use siamese_train::dataset::Class;
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{ValueEnum, value_parser};
 use siamese_core::image::Pooling;
-use siamese_core::model::{MAX_DIM, MAX_NAME};
+use siamese_core::model::{LAYERS, MAX_DIM, MAX_NAME};
 use siamese_train::dataset::Dataset;
 use siamese_train::files::hex;
 use siamese_train::recipe::Augmentation;
@@ -114,6 +114,35 @@ fn two_sizes(text: &str) -> Result<[usize; 2]> {
     two.context("give the units of both hidden layers, such as 96,48")
 }
 
+/// Reads `3`, the bits of both hidden layers, or `3,3,8`.
+fn weight_bits(text: &str) -> Result<[u8; LAYERS]> {
+    match numbers(text)?[..] {
+        [hidden] => Ok([hidden, hidden, 8]),
+        [first, second, last] => Ok([first, second, last]),
+        _ => bail!("give the bits of the hidden layers' weights, such as 3, or of all: 3,3,8"),
+    }
+}
+
+/// Reads `7`, the bits of both layers' activations, or `7,7`.
+fn hidden_bits(text: &str) -> Result<[u8; LAYERS - 1]> {
+    match numbers(text)?[..] {
+        [both] => Ok([both, both]),
+        [first, second] => Ok([first, second]),
+        _ => bail!("give the bits of both hidden layers' activations, such as 7,7"),
+    }
+}
+
+/// Reads `3,3,8`.
+fn numbers(text: &str) -> Result<Vec<u8>> {
+    let number = |number: &str| {
+        let number = number.trim();
+        number
+            .parse()
+            .with_context(|| format!("'{number}' is no number of bits"))
+    };
+    text.split(',').map(number).collect()
+}
+
 /// Changes to the recipe.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Recipe")]
@@ -176,6 +205,18 @@ struct Knobs {
     /// Bits of a pixel that the network sees while it trains: 7, as on a device, or 8
     #[arg(long, value_name = "BITS")]
     pixel_bits: Option<u8>,
+    /// Bits of a grey level that the model takes, 1 to 7: 2 are four levels, and faster
+    /// [default: the preset's]
+    #[arg(long, value_name = "BITS")]
+    grey_bits: Option<u8>,
+    /// Bits of the weights, 2, 3, 4 or 8, of the two hidden layers or of all three, of which the
+    /// last has 8, such as 3,3,8: fewer are faster and smaller, and need more epochs
+    /// [default: the preset's]
+    #[arg(long, value_name = "BITS", value_parser = weight_bits)]
+    weight_bits: Option<[u8; LAYERS]>,
+    /// Bits of the hidden layers' activations, 1 to 7, such as 7,7 [default: the preset's]
+    #[arg(long, value_name = "N,N", value_parser = hidden_bits)]
+    hidden_bits: Option<[u8; LAYERS - 1]>,
     /// Quantisation-aware training: part of the steps, at the end, with rounded weights and
     /// activations
     #[arg(
@@ -226,6 +267,9 @@ impl Knobs {
         set(&mut recipe.clip, &self.clip);
         set(&mut recipe.init, &self.init);
         set(&mut recipe.pixel_bits, &self.pixel_bits);
+        set(&mut recipe.bits.grey, &self.grey_bits);
+        set(&mut recipe.bits.weights, &self.weight_bits);
+        set(&mut recipe.bits.hidden, &self.hidden_bits);
         set(&mut recipe.tuning, &self.tuning);
         set(&mut recipe.validation, &self.validation);
         set(&mut recipe.patience, &self.patience);

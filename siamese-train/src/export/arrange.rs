@@ -148,6 +148,7 @@ fn pairs(firings: &Firings) -> (Vec<[usize; 2]>, Option<usize>) {
 mod tests {
     use super::*;
     use siamese_core::image::{Input, Pooling};
+    use siamese_core::model::Precision;
 
     /// Units 0 and 5, 1 and 3, 2 and 4 fire together; the first two pairs
     /// more often with each other than with the third.
@@ -197,6 +198,7 @@ mod tests {
                 height: 1,
                 pooling: Pooling::None,
             },
+            precision: Precision::INT8,
             layers: [layer(3, 6, 1), layer(6, 5, 2), layer(5, 2, 3)],
         };
         // Whole numbers, which floats add exactly in any order.

@@ -74,6 +74,7 @@ fn factors(activations: &[f32], units: usize, strength: f64) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use siamese_core::image::{Input, Pooling};
+    use siamese_core::model::Precision;
 
     use super::*;
     use crate::train::float_network::Linear;
@@ -117,6 +118,7 @@ mod tests {
         };
         let network = FloatNetwork {
             input,
+            precision: Precision::INT8,
             layers: [
                 linear(2, 3, &[8.0, 0.0, 0.0, 0.5, -1.0, -1.0], &[0.5, 0.25, -1.0]),
                 linear(3, 2, &[1.0, -2.0, 3.0, 0.5, 4.0, 1.0], &[0.0, 0.5]),

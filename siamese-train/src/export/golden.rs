@@ -12,6 +12,7 @@ use tch::{Kind, Tensor, no_grad};
 
 use crate::dataset::Images;
 use crate::files::write_atomic;
+use crate::recipe::MODEL_BITS;
 
 /// A model's integers as tensors.
 #[derive(Debug)]
@@ -19,6 +20,10 @@ pub struct TorchModel {
     pooling: Pooling,
     height: i64,
     width: i64,
+    /// Bits that input activations of 7 lose.
+    lost: i64,
+    /// The largest activations of the hidden layers.
+    largest: [i64; LAYERS - 1],
     layers: Vec<TorchLayer>,
 }
 
@@ -46,6 +51,8 @@ impl TorchModel {
     #[must_use]
     pub fn new(model: &Model<'_>) -> Self {
         let input = model.header().input;
+        let precision = model.header().precision;
+        let [_, largest1, largest2] = precision.largest_inputs().map(i64::from);
         let layer = |layer: &siamese_core::model::Layer<'_>| {
             let (rows, columns) = (layer.outputs(), layer.inputs());
             let weights: Vec<f64> = (0..rows)
@@ -67,6 +74,8 @@ impl TorchModel {
             pooling: input.pooling,
             height: input.height.into(),
             width: input.width.into(),
+            lost: i64::from(MODEL_BITS) - i64::from(precision.input),
+            largest: [largest1, largest2],
             layers: model.layers().iter().map(layer).collect(),
         }
     }
@@ -83,10 +92,9 @@ impl TorchModel {
             let mut activations = self.input_activations(&pixels);
             let mut outputs = Vec::with_capacity(LAYERS);
             for (index, layer) in self.layers.iter().enumerate() {
-                let (low, high) = if index + 1 < LAYERS {
-                    (0, 127)
-                } else {
-                    (-32768, 32767)
+                let (low, high) = match self.largest.get(index) {
+                    Some(&largest) => (0, largest),
+                    None => (-32768, 32767),
                 };
                 activations = layer.forward(&activations).clamp(low, high);
                 outputs.push(activations.shallow_clone());
@@ -126,7 +134,7 @@ impl TorchModel {
                 shift(lower.where_self(&odd.to_kind(Kind::Bool), &upper), 1)
             }
         };
-        activations.flatten(1, 2)
+        shift(activations.flatten(1, 2), self.lost)
     }
 }
 

@@ -27,6 +27,7 @@ pub fn to_model_bytes(
         name,
         input: network.input,
         sizes: std::array::from_fn(|layer| network.layers[layer].biases.len() as u16),
+        precision: network.precision,
         scales: network.scales,
         training_digest,
         quality,

@@ -1,15 +1,19 @@
 //! From the float network to integers, after training. The integers' meaning
 //! is defined in `siamese_core`; the formulas are those of Jacob et al. (2018)
 //! with symmetric weights, one scale a row, and zero point 0 everywhere.
+//!
+//! Weights of 2, 3 or 4 bits come from a training that has rounded them already: all rows of
+//! such a layer have one unit, and what is left here is to read the integers off.
 
 use anyhow::{Result, ensure};
 use siamese_core::Requantise;
 use siamese_core::image::Input;
-use siamese_core::model::{LAYERS, Scales};
+use siamese_core::model::{LAYERS, Precision, Scales};
 
+use crate::recipe::bits::largest;
 use crate::train::float_network::{FloatNetwork, Linear};
 
-/// The largest integer weight and hidden activation.
+/// The largest integer weight of 8 bits.
 const MAX: f64 = 127.0;
 /// Room that the embedding's scale leaves beyond the farthest calibration
 /// point, so that unusual images are not cut off.
@@ -18,7 +22,7 @@ const HEADROOM: f64 = 2.0;
 /// A layer in integers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IntegerLayer {
-    /// `[outputs][inputs]`, in `-127..=127`.
+    /// `[outputs][inputs]`, in `-127..=127`; with fewer bits odd numbers.
     pub weights: Vec<i8>,
     /// `[outputs]`, in accumulator units.
     pub biases: Vec<i32>,
@@ -31,6 +35,8 @@ pub struct IntegerLayer {
 pub struct IntegerNetwork {
     /// The image that it takes.
     pub input: Input,
+    /// How many bits its numbers have.
+    pub precision: Precision,
     /// From the image to the embedding.
     pub layers: [IntegerLayer; LAYERS],
     /// Real units of the layers' outputs.
@@ -50,16 +56,27 @@ pub struct FloatOutputs {
 /// with those that fit the calibration images.
 ///
 /// # Errors
-/// If the calibration images leave a layer without any activation.
+/// If the calibration images leave a layer without any activation, or a layer of few bits
+/// was never trained with a shift.
 pub fn quantise(
     network: &FloatNetwork,
     outputs: &FloatOutputs,
     hidden: Option<[f32; LAYERS - 1]>,
 ) -> Result<IntegerNetwork> {
+    let precision = network.precision;
+    let mut forms = precision.weights.into_iter().zip(precision.shifts);
+    ensure!(
+        forms.all(|(bits, shift)| bits == 8 || (shift > 0 && hidden.is_some())),
+        "the network has weights of few bits that were never rounded; train it with --qat above 0"
+    );
+    let [input, most1, most2] = precision.largest_inputs().map(f64::from);
     let [first, second] = &outputs.hidden;
     let hidden = match hidden {
         Some(hidden) => hidden,
-        None => [activation_scale(first)?, activation_scale(second)?],
+        None => [
+            activation_scale(first, most1)?,
+            activation_scale(second, most2)?,
+        ],
     };
     let farthest = outputs
         .embeddings
@@ -73,46 +90,110 @@ pub fn quantise(
         hidden,
         embedding: (f64::from(farthest) * HEADROOM / f64::from(i16::MAX)) as f32,
     };
-    let meanings = [1.0 / MAX as f32, hidden[0], hidden[1], scales.embedding];
+    let [hidden1, hidden2] = hidden.map(f64::from);
+    // In single precision where all numbers have 8 bits, as ever.
+    let input = f64::from(1.0 / input as f32);
+    let meanings = [input, hidden1, hidden2, scales.embedding.into()];
     let layers = std::array::from_fn(|index| {
-        let (input, output) = (meanings[index].into(), meanings[index + 1].into());
-        quantise_layer(&network.layers[index], input, output)
+        let (layer, input, output) = (&network.layers[index], meanings[index], meanings[index + 1]);
+        match (precision.weights[index], precision.shifts[index]) {
+            (8, _) => quantise_layer(layer, input, output),
+            (bits, shift) => quantise_levels(layer, bits, input, output, shift),
+        }
     });
     Ok(IntegerNetwork {
         input: network.input,
+        precision,
         layers,
         scales,
     })
 }
 
 /// The activation scale with the smallest mean squared error among 48 that cut
-/// off the highest activations more or less.
+/// off the highest activations more or less. `most` is the largest integer.
 ///
 /// # Errors
 /// If no activation is above 0.
-pub fn activation_scale(activations: &[f32]) -> Result<f32> {
+pub fn activation_scale(activations: &[f32], most: f64) -> Result<f32> {
     const STEPS: u32 = 48;
+    let highest = highest(activations)?;
+    let scales = (1..=STEPS).map(|step| highest / most * f64::from(step) / f64::from(STEPS));
+    let sample = sample(activations);
+    let best = scales.min_by(|a, b| {
+        let [a, b] = [a, b].map(|scale| squared_error(&sample, *scale, most));
+        a.total_cmp(&b)
+    });
+    Ok(best.unwrap_or(highest / most) as f32)
+}
+
+/// The bits to be taken off accumulators of unit `accumulator`, 1 to 30, for the smallest
+/// mean squared error of these activations as integers of at most `most`.
+///
+/// # Errors
+/// If no activation is above 0.
+pub fn activation_shift(activations: &[f32], accumulator: f64, most: f64) -> Result<u8> {
+    highest(activations)?;
+    let sample = sample(activations);
+    let error = |shift: u8| {
+        let scale = accumulator * f64::from(shift).exp2();
+        squared_error(&sample, scale, most)
+    };
+    let best = (1..=Precision::MAX_SHIFT).min_by(|&a, &b| error(a).total_cmp(&error(b)));
+    Ok(best.unwrap_or(1))
+}
+
+fn highest(activations: &[f32]) -> Result<f64> {
     let highest = f64::from(activations.iter().copied().fold(0.0, f32::max));
     ensure!(
         highest.is_finite() && highest > 0.0,
         "a hidden layer is silent for every calibration image; the network is not trained"
     );
-    // A sample is enough to choose a scale.
-    let sample: Vec<f64> = activations
+    Ok(highest)
+}
+
+/// As many of the activations as are enough to choose a scale.
+fn sample(activations: &[f32]) -> Vec<f64> {
+    activations
         .iter()
         .step_by(activations.len().div_ceil(1 << 17))
         .map(|&activation| activation.into())
-        .collect();
-    let error = |scale: f64| -> f64 {
-        let squared = |&activation: &f64| {
-            let integer = (activation / scale).round().clamp(0.0, MAX);
-            (integer * scale - activation).powi(2)
-        };
-        sample.iter().map(squared).sum()
+        .collect()
+}
+
+/// What activations lose as integers of this unit, 0 to `most`.
+fn squared_error(activations: &[f64], unit: f64, most: f64) -> f64 {
+    let squared = |&activation: &f64| {
+        let integer = (activation / unit).round().clamp(0.0, most);
+        (integer * unit - activation).powi(2)
     };
-    let scales = (1..=STEPS).map(|step| highest / MAX * f64::from(step) / f64::from(STEPS));
-    let best = scales.min_by(|a, b| error(*a).total_cmp(&error(*b)));
-    Ok(best.unwrap_or(highest / MAX) as f32)
+    activations.iter().map(squared).sum()
+}
+
+/// The real units of a weight and of an accumulator of a layer that takes `shift` bits off
+/// its sums, for inputs and outputs of these units: an output is `2^shift` accumulators, and
+/// an accumulator is a weight times an input.
+#[must_use]
+pub fn units_of_levels(input: f64, output: f64, shift: u8) -> [f64; 2] {
+    let accumulator = output / f64::from(shift).exp2();
+    [accumulator / input, accumulator]
+}
+
+/// Reads the odd weights of a layer whose training has rounded them, for inputs and outputs
+/// of these real units. Other weights become the nearest odd number.
+fn quantise_levels(layer: &Linear, bits: u8, input: f64, output: f64, shift: u8) -> IntegerLayer {
+    let [weight, accumulator] = units_of_levels(input, output, shift);
+    let most = largest(bits);
+    let odd = |&real: &f32| {
+        let level = (f64::from(real) / weight / 2.0).floor();
+        (2.0 * level + 1.0).clamp(-most, most) as i8
+    };
+    let bias = |&real: &f32| (f64::from(real) / accumulator).round() as i32;
+    let requantise = Requantise::new(1, shift).expect("a precision's shifts are in range");
+    IntegerLayer {
+        weights: layer.weight.iter().map(odd).collect(),
+        biases: layer.bias.iter().map(bias).collect(),
+        requantise: vec![requantise; layer.outputs],
+    }
 }
 
 /// Quantises one layer whose inputs and outputs have these real units.
@@ -208,11 +289,45 @@ mod tests {
     }
 
     #[test]
+    fn few_bits_are_read_off_as_odd_numbers() {
+        let layer = Linear {
+            inputs: 4,
+            outputs: 1,
+            weight: vec![-0.75, -0.25, 0.25, 0.75],
+            bias: vec![2.5],
+        };
+        // A weight of 1 is 0.25, an accumulator 0.125.
+        let integers = quantise_levels(&layer, 2, 0.5, 2.0, 4);
+        assert_eq!(integers.weights, [-3, -1, 1, 3]);
+        assert_eq!(integers.biases, [20]);
+        assert_eq!(integers.requantise, [Requantise::new(1, 4).unwrap()]);
+        // Cut off, and what lies between two odd numbers goes to one of them.
+        let far = Linear {
+            weight: vec![-7.0, -0.3, 0.3, 7.0],
+            ..layer
+        };
+        assert_eq!(
+            quantise_levels(&far, 2, 0.5, 2.0, 4).weights,
+            [-3, -1, 1, 3]
+        );
+    }
+
+    #[test]
+    fn shifts_leave_room_for_the_highest_activations() {
+        let activations: Vec<f32> = (0..10_000).map(|i| i as f32 / 10.0).collect();
+        // 999.9 in accumulators of 1/2: 2^4 of them to a step leave 125.
+        assert_eq!(activation_shift(&activations, 0.5, 127.0).unwrap(), 4);
+        assert_eq!(activation_shift(&activations, 0.5, 15.0).unwrap(), 7);
+        assert_eq!(activation_shift(&activations, 1e9, 127.0).unwrap(), 1);
+    }
+
+    #[test]
     fn rare_high_activations_are_cut_off() {
         let mut activations: Vec<f32> = (0..10_000).map(|i| i as f32 / 10_000.0).collect();
         activations.push(20.0);
-        let scale = activation_scale(&activations).unwrap();
+        let scale = activation_scale(&activations, MAX).unwrap();
         assert!(scale * 127.0 < 20.0, "{scale}");
-        assert!(activation_scale(&[0.0; 4]).is_err());
+        assert!(activation_scale(&[0.0; 4], MAX).is_err());
+        assert!(activation_shift(&[0.0; 4], 1.0, MAX).is_err());
     }
 }

@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 use serde::Serialize;
 use siamese_core::image::Input;
-use siamese_core::model::{LAYERS, MAX_DIM};
+use siamese_core::model::{LAYERS, MAX_DIM, Precision};
 
 use super::{Roles, Weights};
 use crate::train::float_network::{FloatNetwork, Linear};
@@ -119,7 +119,11 @@ impl Weights {
         let Ok(layers) = layers.try_into() else {
             unreachable!("there are three names of layers")
         };
-        Ok(FloatNetwork { input, layers })
+        Ok(FloatNetwork {
+            input,
+            precision: Precision::INT8,
+            layers,
+        })
     }
 
     /// A layer as it is in the file; without a bias, of bias 0.

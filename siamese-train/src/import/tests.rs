@@ -367,7 +367,7 @@ fn exact_inputs_are_those_of_the_core_before_rounding() {
         let input = Input { pooling, ..INPUT };
         let pixels = pixels(50);
         let exact = convert::exact_inputs(input, &pixels);
-        let rounded = crate::batch::loader::inputs_of(input, &pixels);
+        let rounded = crate::batch::loader::inputs_of(input, 7, &pixels);
         assert_eq!(exact.len(), rounded.len());
         for (exact, rounded) in exact.iter().zip(rounded) {
             assert!((exact - rounded).abs() <= 1.01 / 127.0, "{exact} {rounded}");

@@ -1,6 +1,7 @@
 //! How a network is trained: every knob, and the named sets of them.
 
 pub mod augmentation;
+pub mod bits;
 mod plan;
 mod preset;
 
@@ -12,6 +13,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 pub use augmentation::Augmentation;
+pub use bits::Bits;
 pub use plan::Plan;
 pub use preset::Preset;
 
@@ -225,6 +227,9 @@ pub struct Recipe {
     /// the exported model, or 8.
     #[serde(default = "model_bits", skip_serializing_if = "are_models")]
     pub pixel_bits: u8,
+    /// Bits of the model's numbers, which the network is trained for.
+    #[serde(default, skip_serializing_if = "Bits::is_int8")]
+    pub bits: Bits,
     /// The part of the steps, at the end, that train with everything rounded
     /// to what the integer model holds.
     pub tuning: f64,
@@ -250,6 +255,9 @@ pub struct Recipe {
     pub mixtures: f64,
 }
 
+/// The part of the steps, at the end, that weights of few bits train with everything
+/// rounded, unless another is asked for.
+const FEW_BITS_TUNING: f64 = 0.1;
 /// Bits of a pixel that a model takes.
 pub const MODEL_BITS: u8 = 7;
 
@@ -302,7 +310,11 @@ impl RecipeName {
     /// when two are long exhausted.
     #[must_use]
     pub fn recipe_for(self, preset: Preset, dim: usize) -> Recipe {
-        let recipe = self.recipe();
+        let mut recipe = self.recipe();
+        recipe.bits = preset.bits();
+        if recipe.bits.has_few() {
+            recipe.tuning = recipe.tuning.max(FEW_BITS_TUNING);
+        }
         if self != Self::Default {
             return recipe;
         }
@@ -327,6 +339,12 @@ impl RecipeName {
             },
             // Costs nothing here, and spares a device a seventh of its work.
             Preset::Small => Recipe {
+                sparsity: 0.3,
+                ..recipe
+            },
+            // Few levels need more steps to settle.
+            Preset::Swift => Recipe {
+                epochs: 100.0,
                 sparsity: 0.3,
                 ..recipe
             },
@@ -396,6 +414,7 @@ impl RecipeName {
                 clip: 5.0,
                 init: Init::HeUniform,
                 pixel_bits: MODEL_BITS,
+                bits: Bits::INT8,
                 tuning: 0.05,
                 validation: 0.05,
                 patience: 0,
@@ -435,6 +454,7 @@ impl RecipeName {
                 clip: 0.0,
                 init: Init::TruncatedNormal,
                 pixel_bits: 8,
+                bits: Bits::INT8,
                 tuning: 0.0,
                 // TensorFlow's reader, which the original used, sets 5,000 of the
                 // 60,000 images apart.
@@ -521,6 +541,7 @@ impl Recipe {
         self.check_batch()?;
         self.check_optimiser()?;
         self.check_parts()?;
+        self.check_bits()?;
         self.augmentation.check()?;
         let Loss(terms) = &self.loss;
         ensure!(!terms.is_empty(), "--loss needs at least one term");
@@ -578,6 +599,21 @@ impl Recipe {
         );
         at_least_zero(self.clip, "--clip")?;
         at_least_zero(self.sparsity, "--sparsity")
+    }
+
+    /// The bits of the numbers, and the steps that few bits need.
+    fn check_bits(&self) -> anyhow::Result<()> {
+        self.bits.check()?;
+        ensure!(
+            !self.bits.has_few() || self.tuning > 0.0,
+            "weights of fewer than 8 bits need steps with everything rounded: use a --qat above \
+             0, such as 0.1, or --weight-bits 8"
+        );
+        ensure!(
+            self.bits.is_int8() || self.pixel_bits == MODEL_BITS,
+            "a network of fewer bits sees pixels as the model does: use --pixel-bits {MODEL_BITS}"
+        );
+        Ok(())
     }
 
     /// The knobs that are a part of something.
@@ -673,7 +709,7 @@ mod tests {
             assert_eq!(recipe.clone().for_images(57_000), recipe);
         }
         let json = serde_json::to_string(&RecipeName::Default.recipe()).unwrap();
-        for later in ["steps", "init", "pixel_bits"] {
+        for later in ["steps", "init", "\"bits", "pixel_bits"] {
             assert!(!json.contains(later), "{json}");
         }
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use siamese_core::model::LAYERS;
+use siamese_core::model::{LAYERS, Precision};
 
 use crate::files::{hex, write_atomic};
 use crate::recipe::Plan;
@@ -24,6 +24,9 @@ pub struct Progress {
     pub tuning_from: Option<usize>,
     /// The units of the hidden activations in that phase.
     pub hidden_scales: Option<[f32; LAYERS - 1]>,
+    /// The bits that layers of few bits take off in that phase; 0 of the others.
+    #[serde(default, skip_serializing_if = "are_none")]
+    pub shifts: [u8; LAYERS],
     /// Sum of the losses since the last epoch ended, and their number.
     pub epoch_loss: (f32, usize),
     /// The best epoch's share of right validation images, if it is kept.
@@ -34,6 +37,11 @@ pub struct Progress {
     /// still to be made.
     #[serde(default, skip_serializing_if = "is_false")]
     pub trained: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn are_none(shifts: &[u8; LAYERS]) -> bool {
+    shifts.iter().all(|&shift| shift == 0)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -49,6 +57,8 @@ const PLAN_KEY: &str = "siamese.plan";
 const PROGRESS_KEY: &str = "siamese.progress";
 /// SHA-256 of all else, in hexadecimal; see [`checksum`].
 const CHECKSUM_KEY: &str = "siamese.sha256";
+/// The tensor of the bits that layers of few bits take off.
+const SHIFTS: &str = "shifts";
 /// The key of the metadata in the file's header.
 const METADATA: &str = "__metadata__";
 
@@ -245,8 +255,19 @@ impl Checkpoint {
             .try_into()
             .ok()
             .context("a network has three layers")?;
+        let mut shifts = [0; LAYERS];
+        if self.tensors.contains_key(SHIFTS) {
+            for (shift, &number) in shifts.iter_mut().zip(self.tensor(SHIFTS, &[LAYERS])?) {
+                ensure!(
+                    (0.0..=f32::from(Precision::MAX_SHIFT)).contains(&number),
+                    "the checkpoint holds an impossible shift: {number}"
+                );
+                *shift = number as u8;
+            }
+        }
         Ok(FloatNetwork {
             input: self.plan.input,
+            precision: self.plan.recipe.bits.precision(shifts),
             layers,
         })
     }
@@ -264,6 +285,10 @@ pub fn network_tensors(network: &FloatNetwork) -> Vec<NamedTensor> {
             vec![layer.outputs],
             layer.bias.clone(),
         ));
+    }
+    let shifts = network.precision.shifts;
+    if !are_none(&shifts) {
+        tensors.push((SHIFTS.into(), vec![LAYERS], shifts.map(f32::from).to_vec()));
     }
     tensors
 }
@@ -285,6 +310,7 @@ mod tests {
             step: 7,
             tuning_from: None,
             hidden_scales: None,
+            shifts: [0; LAYERS],
             epoch_loss: (0.5, 3),
             best: None,
             history: Vec::new(),

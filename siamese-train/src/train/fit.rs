@@ -33,6 +33,11 @@ const IDLE: usize = 20;
 /// The learning rate of the integer phase, as a part of the recipe's.
 const TUNING_RATE: f64 = 0.004;
 
+/// The same for a network with weights of fewer than 8 bits, whose levels are far apart.
+const FEW_BITS_TUNING_RATE: f64 = 0.02;
+/// The part of the float phase's steps after which weights of fewer than 8 bits are rounded.
+const ROUNDING_FROM: f64 = 0.3;
+
 /// What a run tells while it goes on.
 #[derive(Debug, Clone, Copy)]
 pub enum Event<'a> {
@@ -122,7 +127,10 @@ pub fn fit(
         }
         run.adopt(watch.take_best());
         if tuning_steps > 0 {
-            run.begin_tuning(watch.hidden_scales(&run.network)?);
+            if recipe.bits.has_few() {
+                run.network = run.network.even_units();
+            }
+            run.begin_tuning(watch.units(&run.network)?);
         }
     }
     if let Some(from) = run.tuning_from.filter(|_| !trained) {
@@ -135,7 +143,7 @@ pub fn fit(
     resume::save(&run, &watch, plan, partial, true)?;
     Ok(Outcome::Finished(Box::new(Trained {
         network: run.network.fold(),
-        hidden_scales: run.network.hidden_scales(),
+        hidden_scales: run.network.units().map(|units| units.hidden),
         first_step,
         steps: run.step,
         history: watch.history,
@@ -183,11 +191,13 @@ impl Session<'_> {
             LOADERS,
         );
         let inputs = plan.input.activations() as i64;
-        let rate = if run.tuning_from.is_some() {
-            TUNING_RATE
-        } else {
-            1.0
+        let rate = match (run.tuning_from, recipe.bits.has_few()) {
+            (None, _) => 1.0,
+            (Some(_), false) => TUNING_RATE,
+            (Some(_), true) => FEW_BITS_TUNING_RATE,
         };
+        let rounding_from = steps.start + (ROUNDING_FROM * steps.len() as f64) as usize;
+        run.network.round_weights(run.step >= rounding_from);
         let (start, first) = (Instant::now(), run.step);
         let mut saved = Instant::now();
         let mut idle = 0;
@@ -209,6 +219,7 @@ impl Session<'_> {
                 recipe.loss
             );
             loader.recycle(batch);
+            run.network.round_weights(run.step >= rounding_from);
             let (embeddings, hidden) = run.network.embed_batch(&images);
             let mut loss = loss(recipe, &embeddings, &labels);
             if recipe.sparsity > 0.0 {
@@ -329,7 +340,7 @@ mod tests {
         };
         let tensors = FoldedTensors::new(&trained.network, Device::Cpu);
         let embed = |data: &Dataset| {
-            let inputs = inputs_of(plan.input, data.images.pixels());
+            let inputs = inputs_of(plan.input, plan.recipe.bits.grey, data.images.pixels());
             let inputs = Tensor::from_slice(&inputs).reshape([data.len() as i64, -1]);
             let [_, _, embeddings] = tensors.forward(&inputs);
             Points::new(dim, to_vec(&embeddings)).unwrap()

@@ -11,6 +11,8 @@ mod fit;
 pub mod float_network;
 pub mod history;
 #[cfg(feature = "torch")]
+mod levels;
+#[cfg(feature = "torch")]
 pub mod loss;
 #[cfg(feature = "torch")]
 pub mod network;

@@ -7,12 +7,15 @@ use siamese_core::image::Input;
 use siamese_core::model::LAYERS;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::recipe::Init;
+use crate::export::quantise::units_of_levels;
+use crate::recipe::bits::largest;
+use crate::recipe::{Bits, Init};
 use crate::train::float_network::{FloatNetwork, Linear};
+use crate::train::levels;
 
 /// The variance floor of batch normalisation.
 const EPSILON: f64 = 1e-5;
-/// The largest integer weight and hidden activation.
+/// The largest integer weight of 8 bits.
 const MAX: f64 = 127.0;
 /// The share of a new batch in the running mean and variance.
 const MOMENTUM: f64 = 0.1;
@@ -54,10 +57,21 @@ struct Normalisation {
 #[derive(Debug)]
 pub struct Network {
     input: Input,
+    bits: Bits,
     layers: [Layer; LAYERS],
-    /// The units of the hidden activations, if everything is rounded to what
-    /// the integer model holds.
-    hidden_scales: Option<[f32; LAYERS - 1]>,
+    /// Whether weights of fewer than 8 bits are rounded; see [`levels`].
+    rounds_weights: bool,
+    /// If everything is rounded to what the integer model holds.
+    units: Option<Units>,
+}
+
+/// What the hidden layers' integers mean.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Units {
+    /// Real units of an activation, by hidden layer.
+    pub hidden: [f32; LAYERS - 1],
+    /// The bits that each layer of few bits takes off its sums; 0 of the others.
+    pub shifts: [u8; LAYERS],
 }
 
 impl Network {
@@ -68,7 +82,7 @@ impl Network {
     /// two deviations drawn anew; biases 0.01.
     #[must_use]
     pub fn new(
-        input: Input,
+        (input, bits): (Input, Bits),
         hidden: [usize; 2],
         dim: usize,
         batch_norm: bool,
@@ -110,8 +124,10 @@ impl Network {
         });
         Self {
             input,
+            bits,
             layers,
-            hidden_scales: None,
+            rounds_weights: false,
+            units: None,
         }
     }
 
@@ -121,24 +137,110 @@ impl Network {
     /// the accumulator, hidden activations to `0..=127`. Gradients pass the
     /// rounding as if it weren't there (the straight-through estimator; Bengio,
     /// Léonard and Courville, 2013) and end where activations are cut off.
+    ///
+    /// If there are weights of fewer than 8 bits, the network must have
+    /// [`even_units`](Self::even_units); such weights become odd numbers, and all
+    /// activations have the bits that were asked for.
     #[must_use]
-    pub fn to_integers(&self, hidden_scales: [f32; LAYERS - 1]) -> Self {
+    pub fn to_integers(&self, units: Units) -> Self {
         let folded = no_grad(|| self.layers.each_ref().map(Layer::folded));
         Self {
-            input: self.input,
-            layers: folded.map(|(weight, bias)| Layer {
-                weight: weight.detach().copy().set_requires_grad(true),
-                bias: bias.detach().copy().set_requires_grad(true),
-                normalisation: None,
-            }),
-            hidden_scales: Some(hidden_scales),
+            layers: folded.map(|(weight, bias)| Layer::learned(&weight, &bias)),
+            units: Some(units),
+            ..*self
         }
     }
 
-    /// The units of the hidden activations, if everything is rounded.
+    /// The same network with batch normalisation folded and each layer of few bits
+    /// scaled so that an odd weight of 1 means the same in all of its rows: as they
+    /// share one shift and have no multiplier, their activations then have one unit,
+    /// too. What a row is multiplied by, the next layer's column is divided by (Nagel
+    /// et al., "Data-Free Quantization Through Weight Equalization and Bias
+    /// Correction", 2019).
     #[must_use]
-    pub const fn hidden_scales(&self) -> Option<[f32; LAYERS - 1]> {
-        self.hidden_scales
+    pub fn even_units(&self) -> Self {
+        let layers = no_grad(|| {
+            let mut columns: Option<Tensor> = None;
+            std::array::from_fn(|index| {
+                let (mut weight, mut bias) = self.layers[index].folded();
+                if let Some(columns) = columns.take() {
+                    weight *= columns;
+                }
+                if let Some(bits) = self.few_bits(index) {
+                    let units = levels::relative(&levels::units(&weight, bits));
+                    weight /= &units;
+                    bias /= units.squeeze_dim(1);
+                    columns = Some(units.tr());
+                }
+                Layer::learned(&weight, &bias)
+            })
+        });
+        Self { layers, ..*self }
+    }
+
+    /// What an odd weight of 1 means in the rows of a layer, in the mean.
+    ///
+    /// # Panics
+    /// If the layer has weights of 8 bits.
+    #[must_use]
+    pub fn unit_of_weights(&self, layer: usize) -> f64 {
+        let bits = self.few_bits(layer).expect("a layer of few bits");
+        no_grad(|| levels::mean(&levels::units(&self.layers[layer].weight, bits)))
+    }
+
+    /// The bits of a layer's weights, if they are fewer than 8.
+    fn few_bits(&self, layer: usize) -> Option<u8> {
+        Some(self.bits.weights[layer]).filter(|&bits| bits < 8)
+    }
+
+    /// From now on, or no longer, rounds the weights of fewer than 8 bits.
+    pub const fn round_weights(&mut self, rounds: bool) {
+        self.rounds_weights = rounds;
+    }
+
+    /// The bits of its numbers.
+    #[must_use]
+    pub const fn bits(&self) -> Bits {
+        self.bits
+    }
+
+    /// What the hidden layers' integers mean, if everything is rounded.
+    #[must_use]
+    pub const fn units(&self) -> Option<Units> {
+        self.units
+    }
+
+    /// The layers' weights `[outputs, inputs]` as the float phase uses them: those of
+    /// few bits rounded if it is time. A layer behind one of few bits is rounded as
+    /// [`even_units`](Self::even_units) will have it, and scaled back. The gradient
+    /// passes the rounding.
+    fn float_weights(&self) -> [Tensor; LAYERS] {
+        let mut columns: Option<Tensor> = None;
+        std::array::from_fn(|index| {
+            let layer = &self.layers[index];
+            let columns_before = columns.take();
+            let (true, Some(bits)) = (self.rounds_weights, self.few_bits(index)) else {
+                return layer.weight.shallow_clone();
+            };
+            let rounded = no_grad(|| {
+                let scaled = match &columns_before {
+                    Some(columns) => &layer.weight * columns,
+                    None => layer.weight.shallow_clone(),
+                };
+                let units = levels::units(&scaled, bits);
+                let rounded = levels::odd(&(&scaled / &units), bits) * &units;
+                let folded = match layer.factor() {
+                    Some(factor) => units * factor.abs().clamp_min(1e-12).unsqueeze(1),
+                    None => units,
+                };
+                columns = Some(levels::relative(&folded).tr());
+                match columns_before {
+                    Some(columns) => rounded / columns,
+                    None => rounded,
+                }
+            });
+            &layer.weight + (rounded - &layer.weight).detach()
+        })
     }
 
     /// The parameters that the optimiser moves, in a fixed order; the flag
@@ -177,41 +279,96 @@ impl Network {
     /// statistics.
     pub fn embed_batch(&self, inputs: &Tensor) -> (Tensor, [Tensor; 2]) {
         let [first, second, last] = &self.layers;
-        if let Some(units) = self.hidden_scales {
-            let [input, hidden1, hidden2] = [1.0 / MAX, units[0].into(), units[1].into()];
-            let integers = (inputs * MAX).round();
-            let integers1 = first.integer_outputs(&integers, input, hidden1);
-            let integers2 = second.integer_outputs(&integers1, hidden1, hidden2);
+        if let Some(units) = self.units {
+            let [hidden1, hidden2] = units.hidden.map(f64::from);
+            let [integers1, integers2] = self.integer_activations(inputs, units);
             // The embedding's steps are too fine to matter here.
             let embeddings = last.accumulators(&integers2, hidden2);
             return (embeddings, [integers1 * hidden1, integers2 * hidden2]);
         }
-        let hidden1 = first.outputs(inputs).relu();
-        let hidden2 = second.outputs(&hidden1).relu();
-        (last.outputs(&hidden2), [hidden1, hidden2])
+        let weights = self.float_weights();
+        let hidden1 = first.outputs(inputs, &weights[0]).relu();
+        let hidden2 = second.outputs(&hidden1, &weights[1]).relu();
+        (last.outputs(&hidden2, &weights[2]), [hidden1, hidden2])
+    }
+
+    /// The integer activations of both hidden layers for a batch `[images, inputs]` of
+    /// real inputs.
+    fn integer_activations(&self, inputs: &Tensor, units: Units) -> [Tensor; LAYERS - 1] {
+        let most = largest(self.bits.grey);
+        let mut input = 1.0 / most;
+        let mut integers = (inputs * most).round();
+        std::array::from_fn(|index| {
+            let (layer, output) = (&self.layers[index], f64::from(units.hidden[index]));
+            let most = largest(self.bits.hidden[index]);
+            integers = match self.few_bits(index) {
+                None => layer.integer_outputs(&integers, input, output, most),
+                Some(bits) => {
+                    let shift = units.shifts[index];
+                    layer.shifted_outputs(&integers, bits, [input, output], shift, most)
+                }
+            };
+            input = output;
+            integers.shallow_clone()
+        })
+    }
+
+    /// The folded weight and bias of a layer in whole steps, if it has few bits and
+    /// everything is rounded, in real units.
+    fn rounded_levels(&self, index: usize) -> Option<(Tensor, Tensor)> {
+        let (units, bits) = (self.units?, self.few_bits(index)?);
+        let input = match index.checked_sub(1) {
+            None => 1.0 / largest(self.bits.grey),
+            Some(before) => f64::from(units.hidden[before]),
+        };
+        let output = f64::from(*units.hidden.get(index)?);
+        let [weight, accumulator] = units_of_levels(input, output, units.shifts[index]);
+        let layer = &self.layers[index];
+        Some((
+            levels::odd(&(&layer.weight / weight), bits) * weight,
+            rounded(&(&layer.bias / accumulator)) * accumulator,
+        ))
     }
 
     /// The network in floats with batch normalisation folded into the layers,
-    /// the running statistics standing for the batch's.
+    /// the running statistics standing for the batch's. Weights of few bits are
+    /// rounded if they are in training.
     #[must_use]
     pub fn fold(&self) -> FloatNetwork {
-        no_grad(|| FloatNetwork {
-            input: self.input,
-            layers: std::array::from_fn(|index| self.layers[index].fold()),
+        let shifts = self.units.map_or([0; LAYERS], |units| units.shifts);
+        no_grad(|| {
+            let weights = self.float_weights();
+            FloatNetwork {
+                input: self.input,
+                precision: self.bits.precision(shifts),
+                layers: std::array::from_fn(|index| {
+                    let folded = self.rounded_levels(index);
+                    linear(folded.unwrap_or_else(|| self.layers[index].fold(&weights[index])))
+                }),
+            }
         })
     }
 }
 
 impl Layer {
-    /// The outputs for a training batch, before any ReLU.
-    fn outputs(&self, inputs: &Tensor) -> Tensor {
+    /// A layer without batch normalisation that begins with these parameters.
+    fn learned(weight: &Tensor, bias: &Tensor) -> Self {
+        Self {
+            weight: weight.detach().copy().set_requires_grad(true),
+            bias: bias.detach().copy().set_requires_grad(true),
+            normalisation: None,
+        }
+    }
+
+    /// The outputs for a training batch, before any ReLU, with these weights.
+    fn outputs(&self, inputs: &Tensor, weight: &Tensor) -> Tensor {
         match &self.normalisation {
-            None => inputs.linear(&self.weight, Some(&self.bias)),
+            None => inputs.linear(weight, Some(&self.bias)),
             Some(Normalisation {
                 gain,
                 mean,
                 variance,
-            }) => inputs.linear(&self.weight, None::<&Tensor>).batch_norm(
+            }) => inputs.linear(weight, None::<&Tensor>).batch_norm(
                 Some(gain),
                 Some(&self.bias),
                 Some(mean),
@@ -236,37 +393,59 @@ impl Layer {
     }
 
     /// The integer activations after requantising to the unit `output`.
-    fn integer_outputs(&self, inputs: &Tensor, input: f64, output: f64) -> Tensor {
-        rounded(&(self.accumulators(inputs, input) / output).clamp(0.0, MAX))
+    fn integer_outputs(&self, inputs: &Tensor, input: f64, output: f64, most: f64) -> Tensor {
+        rounded(&(self.accumulators(inputs, input) / output).clamp(0.0, most))
     }
 
-    fn fold(&self) -> Linear {
-        let (weight, bias) = self.folded();
-        let size = weight.size();
-        Linear {
-            inputs: size[1] as usize,
-            outputs: size[0] as usize,
-            weight: to_vec(&weight),
-            bias: to_vec(&bias),
-        }
+    /// The integer activations of a layer of few bits, `0..=most`, for integer inputs:
+    /// sums of odd weights and a bias, shifted right with rounding. All numbers in
+    /// between are whole and below 2^24, so that single precision is exact. `units` are
+    /// those of the inputs and the outputs.
+    fn shifted_outputs(
+        &self,
+        inputs: &Tensor,
+        bits: u8,
+        [input, output]: [f64; 2],
+        shift: u8,
+        most: f64,
+    ) -> Tensor {
+        let [weight, accumulator] = units_of_levels(input, output, shift);
+        let weights = levels::odd_with_gradient(&(&self.weight / weight), bits);
+        let biases = rounded(&(&self.bias / accumulator));
+        let sums = inputs.linear(&weights, Some(&biases));
+        rounded(&(sums / f64::from(shift).exp2()).clamp(0.0, most))
     }
 
     /// Weight and bias with batch normalisation folded into them.
     fn folded(&self) -> (Tensor, Tensor) {
-        match &self.normalisation {
-            None => (self.weight.shallow_clone(), self.bias.shallow_clone()),
-            Some(Normalisation {
-                gain,
-                mean,
-                variance,
-            }) => {
-                let factor = gain / (variance + EPSILON).sqrt();
-                (
-                    &self.weight * factor.unsqueeze(1),
-                    &self.bias - mean * &factor,
-                )
+        self.fold(&self.weight)
+    }
+
+    /// The same with other weights.
+    fn fold(&self, weight: &Tensor) -> (Tensor, Tensor) {
+        match (&self.normalisation, self.factor()) {
+            (Some(Normalisation { mean, .. }), Some(factor)) => {
+                (weight * factor.unsqueeze(1), &self.bias - mean * &factor)
             }
+            _ => (weight.shallow_clone(), self.bias.shallow_clone()),
         }
+    }
+
+    /// What batch normalisation multiplies each row's sums by, `[outputs]`.
+    fn factor(&self) -> Option<Tensor> {
+        let Normalisation { gain, variance, .. } = self.normalisation.as_ref()?;
+        Some(gain / (variance + EPSILON).sqrt())
+    }
+}
+
+/// A layer's weight and bias in memory.
+fn linear((weight, bias): (Tensor, Tensor)) -> Linear {
+    let size = weight.size();
+    Linear {
+        inputs: size[1] as usize,
+        outputs: size[0] as usize,
+        weight: to_vec(&weight),
+        bias: to_vec(&bias),
     }
 }
 
@@ -335,7 +514,8 @@ mod tests {
 
     #[test]
     fn first_parameters_are_those_that_were_asked_for() {
-        let of = |init| Network::new(Input::MNIST, [128, 64], 2, false, init, 1, Device::Cpu);
+        let input = (Input::MNIST, Bits::INT8);
+        let of = |init| Network::new(input, [128, 64], 2, false, init, 1, Device::Cpu);
         let [scaled, narrow] = [Init::HeUniform, Init::TruncatedNormal].map(of);
         let limits = [6.0f64 / 784.0, 6.0 / 128.0, 3.0 / 64.0].map(f64::sqrt);
         for (layer, limit) in scaled.layers.iter().zip(limits) {
@@ -356,7 +536,7 @@ mod tests {
     }
     use crate::batch::loader::inputs_of;
     use crate::dataset::Images;
-    use crate::embed::ModelFile;
+    use crate::embed::{ModelFile, embed_images};
     use crate::export::golden::TorchModel;
     use crate::export::quantise::{FloatOutputs, quantise};
     use crate::export::to_model_bytes;
@@ -372,57 +552,155 @@ mod tests {
         Images::new(8, 8, pixels.collect()).unwrap()
     }
 
-    fn inputs() -> Tensor {
-        Tensor::from_slice(&inputs_of(INPUT, images().pixels())).reshape([40, 64])
+    fn inputs(bits: Bits) -> Tensor {
+        let inputs = inputs_of(INPUT, bits.grey, images().pixels());
+        Tensor::from_slice(&inputs).reshape([40, 64])
     }
+
+    const INT8_UNITS: Units = Units {
+        hidden: [0.02, 0.01],
+        shifts: [0; LAYERS],
+    };
+
+    /// A network after its float phase.
+    fn folded(bits: Bits) -> Network {
+        let init = Init::HeUniform;
+        let network = Network::new((INPUT, bits), [24, 12], 3, true, init, 5, Device::Cpu);
+        let mut signs = ChaCha8Rng::seed_from_u64(6);
+        no_grad(|| {
+            // Rows of different sizes and signs, as batch normalisation leaves them.
+            for layer in &network.layers[..2] {
+                let gain = &layer.normalisation.as_ref().unwrap().gain;
+                let factors: Vec<f32> = (0..gain.size()[0])
+                    .map(|_| signs.random_range(-1.0f32..3.0))
+                    .collect();
+                gain.detach().copy_(&Tensor::from_slice(&factors));
+                let mut bias = layer.bias.detach();
+                let _ = bias.fill_(0.1);
+            }
+        });
+        network
+    }
+
+    /// The network that trains with everything rounded.
+    fn in_integers(bits: Bits) -> Network {
+        let network = folded(bits);
+        if !bits.has_few() {
+            return network.to_integers(INT8_UNITS);
+        }
+        let network = network.even_units();
+        let mut input = 1.0 / largest(bits.grey);
+        let mut units = INT8_UNITS;
+        for (index, shift) in [4u8, 6].into_iter().enumerate() {
+            if bits.weights[index] < 8 {
+                let output = network.unit_of_weights(index) * input * f64::from(shift).exp2();
+                units.hidden[index] = output as f32;
+                units.shifts[index] = shift;
+            }
+            input = units.hidden[index].into();
+        }
+        network.to_integers(units)
+    }
+
+    const FEW: [Bits; 4] = [
+        Bits {
+            grey: 2,
+            weights: [3, 3, 8],
+            hidden: [7, 7],
+        },
+        Bits {
+            grey: 3,
+            weights: [2, 4, 8],
+            hidden: [4, 5],
+        },
+        Bits {
+            grey: 7,
+            weights: [8, 2, 8],
+            hidden: [7, 6],
+        },
+        Bits {
+            grey: 1,
+            weights: [4, 8, 8],
+            hidden: [6, 7],
+        },
+    ];
 
     #[test]
     fn rounded_training_gives_the_integers_of_the_model() {
-        let scales = [0.02, 0.01];
-        let network = Network::new(INPUT, [24, 12], 3, true, Init::HeUniform, 5, Device::Cpu)
-            .to_integers(scales);
-        let folded = network.fold();
-        let embeddings = to_vec(&network.embed_batch(&inputs()).0);
-        let calibration = FloatOutputs {
-            hidden: [Vec::new(), Vec::new()],
-            embeddings: embeddings.clone(),
-        };
-        let integers = quantise(&folded, &calibration, Some(scales)).unwrap();
-        let bytes = to_model_bytes("rounded", &integers, [0; 32], None).unwrap();
-        let file = ModelFile::new("rounded".as_ref(), &bytes).unwrap();
-        let golden = TorchModel::new(&file.model()).forward(&images()).unwrap();
+        for bits in [Bits::INT8].into_iter().chain(FEW) {
+            let network = in_integers(bits);
+            let units = network.units().unwrap();
+            let embeddings = to_vec(&network.embed_batch(&inputs(bits)).0);
+            let calibration = FloatOutputs {
+                hidden: [Vec::new(), Vec::new()],
+                embeddings: embeddings.clone(),
+            };
+            let integers = quantise(&network.fold(), &calibration, Some(units.hidden)).unwrap();
+            let bytes = to_model_bytes("rounded", &integers, [0; 32], None).unwrap();
+            let file = ModelFile::new("rounded".as_ref(), &bytes).unwrap();
+            let golden = TorchModel::new(&file.model()).forward(&images()).unwrap();
+            let core = embed_images(&file.model(), &images()).unwrap();
+            assert_eq!(core.steps, golden.embeddings, "{bits:?}");
 
-        let [first, second, _] = &network.layers;
-        let one = first.integer_outputs(&(inputs() * MAX).round(), 1.0 / MAX, scales[0].into());
-        let two = second.integer_outputs(&one, scales[0].into(), scales[1].into());
-        for (trained, model) in [one, two].iter().zip(&golden.hidden) {
-            let model: Vec<f32> = model.iter().map(|&activation| activation.into()).collect();
-            assert_eq!(to_vec(trained), model);
-            assert!(
-                model
-                    .iter()
-                    .any(|&activation| activation > 0.0 && activation < 127.0)
-            );
+            let trained = network.integer_activations(&inputs(bits), units);
+            for ((trained, model), bits) in trained.iter().zip(&golden.hidden).zip(bits.hidden) {
+                let model: Vec<f32> = model.iter().map(|&activation| activation.into()).collect();
+                assert_eq!(to_vec(trained), model);
+                let most = largest(bits) as f32;
+                assert!(model.iter().any(|&a| a > 0.0 && a < most));
+                assert!(model.iter().all(|&a| a <= most));
+            }
+            for (trained, step) in embeddings.iter().zip(&golden.embeddings) {
+                let unit = integers.scales.embedding;
+                assert!((trained - f32::from(*step) * unit).abs() <= 0.51 * unit);
+            }
         }
-        for (trained, step) in embeddings.iter().zip(&golden.embeddings) {
-            let unit = integers.scales.embedding;
-            assert!((trained - f32::from(*step) * unit).abs() <= 0.51 * unit);
+    }
+
+    #[test]
+    fn even_units_leave_the_network_as_it_is() {
+        for bits in FEW {
+            let network = folded(bits);
+            let even = network.even_units();
+            for (index, bits) in bits.weights.into_iter().enumerate() {
+                if bits < 8 {
+                    let units = to_vec(&levels::units(&even.layers[index].weight, bits));
+                    let mean = even.unit_of_weights(index) as f32;
+                    assert!(units.iter().all(|unit| (unit / mean - 1.0).abs() < 1e-3));
+                }
+            }
+            for rounds in [false, true] {
+                let outputs = |mut network: Network| {
+                    network.round_weights(rounds);
+                    let tensors = FoldedTensors::new(&network.fold(), Device::Cpu);
+                    to_vec(&tensors.forward(&inputs(bits))[2])
+                };
+                let pairs = outputs(folded(bits))
+                    .into_iter()
+                    .zip(outputs(network.even_units()));
+                let mut right = 0;
+                for (before, after) in pairs {
+                    right += usize::from((before - after).abs() < 1e-3 * before.abs().max(1.0));
+                }
+                // A weight on the edge of two levels may fall to either side.
+                assert!(right >= 114, "{bits:?}: {right} of 120");
+            }
         }
     }
 
     #[test]
     fn gradients_pass_the_rounding() {
-        let network = Network::new(INPUT, [24, 12], 3, true, Init::HeUniform, 5, Device::Cpu)
-            .to_integers([0.02, 0.01]);
-        network
-            .embed_batch(&inputs())
-            .0
-            .square()
-            .sum(Kind::Float)
-            .backward();
-        for (parameter, _) in network.parameters() {
-            let largest = parameter.grad().abs().max().double_value(&[]);
-            assert!(largest.is_finite() && largest > 0.0);
+        for bits in [Bits::INT8].into_iter().chain(FEW) {
+            let mut rounding = folded(bits);
+            rounding.round_weights(true);
+            for network in [rounding, in_integers(bits)] {
+                let (embeddings, _) = network.embed_batch(&inputs(bits));
+                embeddings.square().sum(Kind::Float).backward();
+                for (parameter, _) in network.parameters() {
+                    let largest = parameter.grad().abs().max().double_value(&[]);
+                    assert!(largest.is_finite() && largest > 0.0, "{bits:?}");
+                }
+            }
         }
     }
 }

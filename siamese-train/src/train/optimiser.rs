@@ -142,7 +142,7 @@ fn adam_direction(moments: &mut [Tensor], gradient: &Tensor, step: usize) -> Ten
 mod tests {
     use super::*;
     use crate::recipe::Init;
-    use crate::recipe::RecipeName;
+    use crate::recipe::{Bits, RecipeName};
     use siamese_core::image::Input;
     use tch::Device;
 
@@ -156,7 +156,7 @@ mod tests {
             recipe::Optimiser::Adam,
         ] {
             let network = Network::new(
-                Input::MNIST,
+                (Input::MNIST, Bits::INT8),
                 [8, 4],
                 2,
                 true,
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn clipping_bounds_the_step() {
         let network = Network::new(
-            Input::MNIST,
+            (Input::MNIST, Bits::INT8),
             [8, 4],
             2,
             false,

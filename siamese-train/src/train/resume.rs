@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use siamese_core::model::LAYERS;
 use tch::{Kind, Tensor, no_grad};
 
 use super::checkpoint::{self, Checkpoint, NamedTensor, Progress};
-use super::network::to_vec;
+use super::network::{Units, to_vec};
 use super::run::{Run, copies, numbered, shape};
 use super::watch::Watch;
 use crate::recipe::Plan;
@@ -33,7 +34,11 @@ pub(super) fn save(
     let progress = Progress {
         step: run.step,
         tuning_from: run.tuning_from,
-        hidden_scales: run.network.hidden_scales(),
+        hidden_scales: run.network.units().map(|units| units.hidden),
+        shifts: run
+            .network
+            .units()
+            .map_or([0; LAYERS], |units| units.shifts),
         epoch_loss: watch.epoch_loss(),
         best: watch.best().as_ref().map(|(knn25, _)| *knn25),
         history: watch.history.clone(),
@@ -68,8 +73,9 @@ pub(super) fn restore(
         .progress
         .as_ref()
         .context("it is of a run that has ended")?;
-    if let Some(scales) = progress.hidden_scales {
-        run.begin_tuning(scales);
+    if let Some(hidden) = progress.hidden_scales {
+        let shifts = progress.shifts;
+        run.begin_tuning(Units { hidden, shifts });
     }
     run.step = progress.step;
     run.tuning_from = progress.tuning_from;

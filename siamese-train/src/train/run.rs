@@ -4,7 +4,7 @@ use tch::{Device, Tensor, no_grad};
 
 use crate::recipe::Plan;
 use crate::train::float_network::FloatNetwork;
-use crate::train::network::Network;
+use crate::train::network::{Network, Units};
 use crate::train::optimiser::Optimiser;
 
 /// A run between two steps.
@@ -23,7 +23,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn new(plan: &Plan, device: Device) -> Self {
         let network = Network::new(
-            plan.input,
+            (plan.input, plan.recipe.bits),
             plan.hidden(),
             plan.dim,
             plan.recipe.batch_norm,
@@ -98,8 +98,8 @@ impl Run {
     }
 
     /// Goes over to the integer phase, with these units of the hidden layers.
-    pub(super) fn begin_tuning(&mut self, hidden_scales: [f32; 2]) {
-        self.network = self.network.to_integers(hidden_scales);
+    pub(super) fn begin_tuning(&mut self, units: Units) {
+        self.network = self.network.to_integers(units);
         self.optimiser = self.optimiser.restarted(&self.network);
         self.tuning_from = Some(self.step);
     }

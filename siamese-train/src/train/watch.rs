@@ -5,18 +5,20 @@ use crate::dataset::Class;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use siamese_core::model::LAYERS;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::batch::loader::inputs_of;
 use crate::dataset::{Dataset, Images};
 use crate::embed::points::Points;
 use crate::evaluate::{Labelled, neighbours};
-use crate::export::quantise::activation_scale;
+use crate::export::quantise::{activation_scale, activation_shift};
 use crate::recipe::Plan;
+use crate::recipe::bits::largest;
 use crate::train::checkpoint::{Checkpoint, NamedTensor, Progress};
 use crate::train::float_network::FloatNetwork;
 use crate::train::history::{Epoch, Film};
-use crate::train::network::{FoldedTensors, Network, to_vec};
+use crate::train::network::{FoldedTensors, Network, Units, to_vec};
 
 /// Training images that validation images are compared with, and that the
 /// units of the integer phase are fitted to.
@@ -72,7 +74,11 @@ struct Watched {
 
 impl Watched {
     fn new(plan: &Plan, images: &Images, labels: Vec<Class>, device: Device) -> Self {
-        let inputs = Tensor::from_slice(&inputs_of(plan.input, images.pixels()));
+        let inputs = Tensor::from_slice(&inputs_of(
+            plan.input,
+            plan.recipe.bits.grey,
+            images.pixels(),
+        ));
         Self {
             inputs: inputs
                 .reshape([-1, plan.input.activations() as i64])
@@ -226,14 +232,30 @@ impl Watch {
         self.film.frames.push(to_vec(&embeddings));
     }
 
-    /// The units of the hidden activations that fit `network` best.
-    pub(super) fn hidden_scales(&self, network: &Network) -> Result<[f32; 2]> {
+    /// The units of the hidden activations that fit `network` best, which has
+    /// [`even_units`](Network::even_units) if any layer has few bits.
+    pub(super) fn units(&self, network: &Network) -> Result<Units> {
         let tensors = FoldedTensors::new(&network.fold(), self.gallery.inputs.device());
-        let [first, second, _] = tensors.forward(&self.gallery.inputs);
-        Ok([
-            activation_scale(&to_vec(&first))?,
-            activation_scale(&to_vec(&second))?,
-        ])
+        let outputs = tensors.forward(&self.gallery.inputs);
+        let bits = network.bits();
+        let mut input = 1.0 / largest(bits.grey);
+        let mut units = Units {
+            hidden: [0.0; LAYERS - 1],
+            shifts: [0; LAYERS],
+        };
+        for (index, unit) in units.hidden.iter_mut().enumerate() {
+            let (outputs, most) = (to_vec(&outputs[index]), largest(bits.hidden[index]));
+            *unit = if bits.weights[index] < 8 {
+                let accumulator = network.unit_of_weights(index) * input;
+                let shift = activation_shift(&outputs, accumulator, most)?;
+                units.shifts[index] = shift;
+                (accumulator * f64::from(shift).exp2()) as f32
+            } else {
+                activation_scale(&outputs, most)?
+            };
+            input = (*unit).into();
+        }
+        Ok(units)
     }
 
     pub(super) fn restore(
