@@ -207,6 +207,9 @@ fn thresholds(
     )
 }
 
+/// The decibels of numbers that lose nothing.
+const EXACT: f64 = 200.0;
+
 /// The network with the middle of the classes' means at the origin: distances stay,
 /// and squared norms say how far out something is.
 fn centred(mut network: FloatNetwork, train: &Dataset) -> Result<FloatNetwork> {
@@ -413,13 +416,14 @@ pub(crate) fn precision(
     })
 }
 
-/// The power of the values over that of their difference from `approximate`.
+/// The power of the values over that of their difference from `approximate`, at most
+/// [`EXACT`].
 fn decibels(values: &[f32], approximate: &[f32]) -> f64 {
     let power = |value: f32| f64::from(value).powi(2);
     let signal: f64 = values.iter().map(|&value| power(value)).sum();
     let pairs = values.iter().zip(approximate);
     let noise: f64 = pairs.map(|(&value, &other)| power(value - other)).sum();
-    10.0 * (signal / noise.max(f64::MIN_POSITIVE)).log10()
+    (10.0 * (signal / noise.max(f64::MIN_POSITIVE)).log10()).min(EXACT)
 }
 
 /// At most `count` images, spread over the set.

@@ -164,12 +164,12 @@ impl Network {
             std::array::from_fn(|index| {
                 let (mut weight, mut bias) = self.layers[index].folded();
                 if let Some(columns) = columns.take() {
-                    weight *= columns;
+                    weight = weight * columns;
                 }
                 if let Some(bits) = self.few_bits(index) {
                     let units = levels::relative(&levels::units(&weight, bits));
-                    weight /= &units;
-                    bias /= units.squeeze_dim(1);
+                    weight = weight / &units;
+                    bias = bias / units.squeeze_dim(1);
                     columns = Some(units.tr());
                 }
                 Layer::learned(&weight, &bias)
