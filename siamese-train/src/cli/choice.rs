@@ -335,3 +335,20 @@ impl From<PoolingArg> for Pooling {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_read_for_all_layers_or_each() {
+        assert_eq!(weight_bits("3").unwrap(), [3, 3, 8]);
+        assert_eq!(weight_bits("2, 4,8").unwrap(), [2, 4, 8]);
+        assert_eq!(hidden_bits("6").unwrap(), [6, 6]);
+        assert_eq!(hidden_bits("7,5").unwrap(), [7, 5]);
+        let error = |text| weight_bits(text).unwrap_err().to_string();
+        assert!(error("3,3").contains("3,3,8"));
+        assert!(error("3,x,8").contains("'x'"));
+        assert!(hidden_bits("7,7,7").is_err() && hidden_bits("").is_err());
+    }
+}

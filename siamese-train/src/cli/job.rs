@@ -223,6 +223,12 @@ impl Job<'_> {
                 input.pooling, self.plan.seed
             ),
             format!(
+                "  bits       {} of grey levels, {} of weights, {} of activations",
+                recipe.bits.grey,
+                listed(&recipe.bits.weights),
+                listed(&recipe.bits.hidden)
+            ),
+            format!(
                 "  recipe     {}, {:?} batches, {:?} at {}, augmentation {augmentation}{}",
                 recipe.loss,
                 recipe.sampling,
@@ -261,6 +267,12 @@ impl Job<'_> {
         }
         remarks
     }
+}
+
+/// Numbers as the options take them: `3,3,8`.
+fn listed(numbers: &[u8]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(u8::to_string).collect();
+    numbers.join(",")
 }
 
 /// Trains without some of the classes each time, for thresholds that hold for new ones;

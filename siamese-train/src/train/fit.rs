@@ -388,6 +388,56 @@ mod tests {
         assert!(right > 0.8, "{right}");
     }
 
+    /// A recipe for weights of few bits, the last fifth of its steps on integers.
+    fn few_bits(steps: usize) -> Recipe {
+        Recipe {
+            bits: Preset::Swift.bits(),
+            tuning: 0.2,
+            ..recipe(RecipeName::Default, steps)
+        }
+    }
+
+    #[test]
+    fn few_bits_learn() {
+        let (first, last, right) = learn(few_bits(300), 2, 10, 20);
+        assert!(last > 0.0 && last < 0.9 * first, "{first} to {last}");
+        assert!(right > 0.8, "{right}");
+    }
+
+    #[test]
+    fn few_bits_go_on_where_they_were_interrupted() {
+        let data = glyphs(10, 20, 1);
+        let plan = Plan::new(Preset::Swift, 2, few_bits(200), 1, &data).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let train = |name: &str, stops: &[usize]| {
+            let partial = folder.path().join(name);
+            for &at in stops {
+                let stop = AtomicBool::new(false);
+                let told = |event: Event<'_>| {
+                    if matches!(event, Event::Steps { done, .. } if done == at) {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                };
+                let outcome = fit(&plan, &data, Device::Cpu, &partial, &stop, told).unwrap();
+                assert!(matches!(outcome, Outcome::Interrupted { step } if step == at));
+            }
+            let stop = AtomicBool::new(false);
+            let outcome = fit(&plan, &data, Device::Cpu, &partial, &stop, |_| {}).unwrap();
+            let Outcome::Finished(trained) = outcome else {
+                panic!("nobody stopped it");
+            };
+            (trained.network, trained.hidden_scales)
+        };
+        // While weights are floats, while they are rounded, and while everything is.
+        let interrupted = train("interrupted", &[40, 100, 180]);
+        assert!(
+            interrupted.0.precision.shifts[..2]
+                .iter()
+                .all(|&shift| shift > 0)
+        );
+        assert_eq!(interrupted, train("in one go", &[]));
+    }
+
     #[test]
     fn a_class_of_one_image_breaks_nothing() {
         let mut recipe = recipe(RecipeName::FewShot, 20);

@@ -162,17 +162,17 @@ impl Network {
         let layers = no_grad(|| {
             let mut columns: Option<Tensor> = None;
             std::array::from_fn(|index| {
-                let (mut weight, mut bias) = self.layers[index].folded();
-                if let Some(columns) = columns.take() {
-                    weight = weight * columns;
-                }
-                if let Some(bits) = self.few_bits(index) {
-                    let units = levels::relative(&levels::units(&weight, bits));
-                    weight = weight / &units;
-                    bias = bias / units.squeeze_dim(1);
-                    columns = Some(units.tr());
-                }
-                Layer::learned(&weight, &bias)
+                let (weight, bias) = self.layers[index].folded();
+                let weight = match columns.take() {
+                    Some(columns) => weight * columns,
+                    None => weight,
+                };
+                let Some(bits) = self.few_bits(index) else {
+                    return Layer::learned(&weight, &bias);
+                };
+                let units = levels::relative(&levels::units(&weight, bits));
+                columns = Some(units.tr());
+                Layer::learned(&(weight / &units), &(bias / units.squeeze_dim(1)))
             })
         });
         Self { layers, ..*self }
