@@ -51,7 +51,7 @@ pub fn to_model_bytes(
 #[cfg(test)]
 mod tests {
     use siamese_core::image::{Input, Pooling};
-    use siamese_core::model::Scales;
+    use siamese_core::model::{Precision, Scales};
     use siamese_core::{Model, Requantise};
 
     use super::*;
@@ -77,6 +77,7 @@ mod tests {
                 height: 2,
                 pooling: Pooling::None,
             },
+            precision: Precision::INT8,
             layers: [layer(-20, 6, 4), layer(10, 4, 3), layer(40, 3, 2)],
             scales: Scales {
                 hidden: [0.5, 0.25],
@@ -111,6 +112,7 @@ mod tests {
     fn a_network_that_no_file_can_hold_is_refused() {
         let network = IntegerNetwork {
             input: Input::MNIST,
+            precision: Precision::INT8,
             // Too few weights for the input.
             layers: [layer(0, 6, 4), layer(0, 4, 3), layer(0, 3, 2)],
             scales: Scales {
