@@ -33,8 +33,6 @@ const IDLE: usize = 20;
 /// The learning rate of the integer phase, as a part of the recipe's.
 const TUNING_RATE: f64 = 0.004;
 
-/// The same for a network with weights of fewer than 8 bits, whose levels are far apart.
-const FEW_BITS_TUNING_RATE: f64 = 0.02;
 /// The part of the float phase's steps after which weights of fewer than 8 bits are rounded.
 const ROUNDING_FROM: f64 = 0.3;
 
@@ -191,10 +189,10 @@ impl Session<'_> {
             LOADERS,
         );
         let inputs = plan.input.activations() as i64;
-        let rate = match (run.tuning_from, recipe.bits.has_few()) {
-            (None, _) => 1.0,
-            (Some(_), false) => TUNING_RATE,
-            (Some(_), true) => FEW_BITS_TUNING_RATE,
+        let rate = if run.tuning_from.is_some() {
+            TUNING_RATE
+        } else {
+            1.0
         };
         let rounding_from = steps.start + (ROUNDING_FROM * steps.len() as f64) as usize;
         run.network.round_weights(run.step >= rounding_from);
