@@ -405,7 +405,11 @@ mod tests {
     #[test]
     fn few_bits_go_on_where_they_were_interrupted() {
         let data = glyphs(10, 20, 1);
-        let plan = Plan::new(Preset::Swift, 2, few_bits(200), 1, &data).unwrap();
+        let recipe = Recipe {
+            batch: 100,
+            ..few_bits(200)
+        };
+        let plan = Plan::new(Preset::Swift, 2, recipe, 1, &data).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let train = |name: &str, stops: &[usize]| {
             let partial = folder.path().join(name);
