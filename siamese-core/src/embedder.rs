@@ -172,8 +172,11 @@ fn run_first_layer<K: Kernel>(
     let (input, bits) = (&model.header().input, model.header().precision.input);
     let [first, ..] = model.layers();
     let mut outputs = Outputs::Hidden(hidden1);
-    let pixels_of = Source::Pixels(input, bits, pixels);
-    if lanes::takes(first) && outputs.of_lanes(first, 0, |to| lanes::add(first, &pixels_of, to)) {
+    let source = Source::Pixels(input, bits, pixels);
+    let added = bits <= 2
+        && lanes::takes(first)
+        && outputs.of_lanes(first, 0, |target| lanes::add(first, &source, target));
+    if added {
         return;
     }
     quantise(input, bits, pixels, inputs);

@@ -66,7 +66,7 @@ pub(crate) enum Target<'o> {
 
 /// Where a layer's activations come from.
 pub(crate) enum Source<'s> {
-    /// From the pixels of an image, of so many bits.
+    /// From the pixels of an image, of 1 or 2 bits.
     Pixels(&'s Input, u8, &'s [u8]),
     /// From the layer before.
     Activations(&'s [u8]),
@@ -77,9 +77,11 @@ pub(crate) enum Source<'s> {
 pub(crate) fn add(layer: &Layer<'_>, source: &Source<'_>, outputs: &mut Target<'_>) -> bool {
     blocks(layer, |block| {
         let mut lists: Lists = Default::default();
-        match layer.largest_input() {
-            ..=3 => block.list_levels(source, &mut lists),
-            _ => block.list_bits(source, &mut lists),
+        match *source {
+            Source::Activations(activations) if layer.largest_input() > 3 => {
+                block.list_bits(activations, &mut lists);
+            }
+            _ => block.list_levels(source, &mut lists),
         }
         // The same of every block.
         if lists.iter().any(Vec::is_full) {
@@ -104,12 +106,12 @@ const fn weights(layer: &Layer<'_>) -> [u32; LISTS] {
     }
 }
 
-/// Whether a layer's activations have so few levels, and its inputs are so few, that no sum
-/// of levels can leave 16 bits.
+/// Whether a layer's activations and weights have so few levels, and its inputs are so few,
+/// that no sum of levels can leave 16 bits, and no sum of two weights' levels 4.
 pub(crate) fn takes(layer: &Layer<'_>) -> bool {
     let largest = usize::from(layer.largest_input());
     let level = usize::from(largest_level(layer.weight_bits()));
-    layer.has_lanes()
+    layer.weight_bits() < 4
         && words_of(layer).is_some()
         && largest < 1 << LISTS
         && layer.inputs() <= usize::from(u16::MAX) / (largest * level)
@@ -209,20 +211,32 @@ impl Block<'_, '_> {
     #[inline(never)]
     fn list_levels(&self, source: &Source<'_>, lists: &mut Lists) {
         let [one, two, three, _] = lists;
-        self.each_active(source, |start, level| {
+        let push = |start, level| {
             let list = match level {
                 1 => &mut *one,
                 2 => &mut *two,
                 _ => &mut *three,
             };
             let _ = list.push(start);
-        });
+        };
+        match *source {
+            Source::Pixels(input, bits, pixels) => {
+                let mut push = push;
+                let first = self.words.as_ptr();
+                // The image has as many activations as the layer inputs.
+                input.each_active(bits, pixels, |column, level| {
+                    let start = first.wrapping_add(usize::from(column) * self.width);
+                    push(start, level);
+                });
+            }
+            Source::Activations(activations) => self.each_of(activations, push),
+        }
     }
 
     /// Lists the inputs that have each of the lowest four bits, as many as there is room for.
     #[inline(never)]
-    fn list_bits(&self, source: &Source<'_>, lists: &mut Lists) {
-        self.each_active(source, |start, activation| {
+    fn list_bits(&self, activations: &[u8], lists: &mut Lists) {
+        self.each_of(activations, |start, activation| {
             for (bit, list) in lists.iter_mut().enumerate() {
                 if activation >> bit & 1 == 1 {
                     let _ = list.push(start);
@@ -233,24 +247,13 @@ impl Block<'_, '_> {
 
     /// Calls `each` with the first word of every input that isn't zero.
     #[inline(always)]
-    fn each_active(&self, source: &Source<'_>, mut each: impl FnMut(*const u32, u8)) {
+    fn each_of(&self, activations: &[u8], mut each: impl FnMut(*const u32, u8)) {
         let mut start = self.words.as_ptr();
-        match *source {
-            Source::Pixels(input, bits, pixels) => {
-                // The image has as many activations as the layer inputs.
-                input.each_active(bits, pixels, |column, activation| {
-                    let start = start.wrapping_add(usize::from(column) * self.width);
-                    each(start, activation);
-                });
+        for &activation in activations.iter().take(self.layer.inputs()) {
+            if activation > 0 {
+                each(start, activation);
             }
-            Source::Activations(activations) => {
-                for &activation in activations.iter().take(self.layer.inputs()) {
-                    if activation > 0 {
-                        each(start, activation);
-                    }
-                    start = start.wrapping_add(self.width);
-                }
-            }
+            start = start.wrapping_add(self.width);
         }
     }
 }
@@ -261,7 +264,7 @@ struct Part<'s> {
     weight: u32,
 }
 
-type Parts<'s> = Vec<Part<'s>, { LISTS * LISTED / 16 }>;
+type Parts<'s> = Vec<Part<'s>, { LISTS * LISTED.div_ceil(36) }>;
 
 /// Adds the words of lists that aren't full, times their weights.
 #[inline(never)]
@@ -272,11 +275,8 @@ fn add_lists(
     outputs: &mut Target<'_>,
 ) {
     let bits = finish.block.layer.weight_bits();
-    let most = match bits {
-        2 => 84 / 4,
-        3 => 36 / 4,
-        _ => 16 / 4,
-    };
+    // Fours whose sums fit bytes.
+    let most = if bits == 2 { 84 / 4 } else { 36 / 4 };
     let mut parts: Parts<'_> = Vec::new();
     for (weight, list) in weights.into_iter().zip(lists) {
         while !list.len().is_multiple_of(4) {
@@ -286,34 +286,26 @@ fn add_lists(
             let _ = parts.push(Part { starts, weight });
         }
     }
-    if bits < 4 {
-        add_words::<2>(finish, &parts, outputs);
-    } else {
-        add_words::<1>(finish, &parts, outputs);
-    }
+    add_words(finish, &parts, outputs);
 }
 
-/// Adds the words of all parts, times their weights. `TOGETHER` of them can be added in lanes
-/// of 4 bits.
-fn add_words<const TOGETHER: usize>(
-    finish: &Finish<'_, '_>,
-    parts: &[Part<'_>],
-    outputs: &mut Target<'_>,
-) {
+/// Adds the words of all parts, times their weights.
+fn add_words(finish: &Finish<'_, '_>, parts: &[Part<'_>], outputs: &mut Target<'_>) {
     let width = finish.block.width;
-    // Words at offsets that the compiler knows.
+    // Words at offsets that the compiler knows, where that helps the core.
     macro_rules! add {
         ($words:literal: $($first:literal)*) => {
             $(if $first < width {
-                let sums = add_some::<$first, $words, TOGETHER>(parts);
+                let sums = add_some::<$first, $words>(parts, 0);
                 finish.put($first, &sums.map(rows_of), outputs);
             })*
         };
     }
-    if width < AT_A_TIME {
-        add!(1: 0 1);
-    } else if AT_A_TIME == 1 {
-        add!(1: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    if width < AT_A_TIME || AT_A_TIME == 1 {
+        for word in 0..width {
+            let sums = add_some::<0, 1>(parts, word);
+            finish.put(word, &sums.map(rows_of), outputs);
+        }
     } else if AT_A_TIME == 2 {
         add!(2: 0 2 4 6 8 10 12 14);
     } else {
@@ -321,10 +313,11 @@ fn add_words<const TOGETHER: usize>(
     }
 }
 
-/// [`add_words`] for some words from number `FIRST` on.
+/// [`add_words`] for some words from number `FIRST + more` on.
 #[inline(never)]
-fn add_some<const FIRST: usize, const WORDS: usize, const TOGETHER: usize>(
+fn add_some<const FIRST: usize, const WORDS: usize>(
     parts: &[Part<'_>],
+    more: usize,
 ) -> [Halves; WORDS] {
     let mut sums = [[0; 4]; WORDS];
     for part in parts {
@@ -334,18 +327,15 @@ fn add_some<const FIRST: usize, const WORDS: usize, const TOGETHER: usize>(
         for &[a, b, c, d] in part.starts {
             as_written();
             for index in 0..WORDS {
-                let at = |start| at(start, FIRST + index);
+                let at = |start| at(start, FIRST + more + index);
                 let [a, b, c, d] = [at(a), at(b), at(c), at(d)];
                 let mut add = |sum: u32| {
                     whole[index] = whole[index].wrapping_add(sum);
                     odd[index] = odd[index].wrapping_add(sum >> 4 & NIBBLES);
                 };
-                if TOGETHER == 2 {
-                    add(a + b);
-                    add(c + d);
-                } else {
-                    [a, b, c, d].into_iter().for_each(add);
-                }
+                // Two levels of 3 bits fit a lane.
+                add(a + b);
+                add(c + d);
             }
         }
         for ((sums, whole), odd) in sums.iter_mut().zip(whole).zip(odd) {
