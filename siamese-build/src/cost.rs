@@ -43,6 +43,9 @@ impl Work {
             };
             embed_into(model, pixels, buffers, &mut embedding)?;
             input.quantise(pixels, &mut quantised);
+            for activation in &mut quantised {
+                *activation >>= 7 - model.header().precision.input;
+            }
             let layers = [
                 &quantised[..],
                 &hidden1[..outputs[0]],

@@ -65,3 +65,58 @@ fn upgrade(bytes: &[u8]) -> Option<Vec<u8>> {
     new.extend(checksum.to_le_bytes());
     Some(new)
 }
+
+#[cfg(test)]
+mod tests {
+    use siamese_core::Model;
+
+    use super::*;
+
+    /// The file of version 3 that a file of version 4 without few bits was before.
+    fn downgraded(new: &[u8]) -> Vec<u8> {
+        let header_len = usize::from(u16::from_le_bytes([new[10], new[11]]));
+        let header = &new[PREFIX..PREFIX + header_len];
+        let at = header
+            .windows(9)
+            .position(|bytes| bytes == [7, 7, 7, 8, 8, 8, 0, 0, 0])
+            .unwrap();
+        let header = [&header[..at], &header[at + 9..]].concat();
+        let mut old = new[..PREFIX].to_vec();
+        old[8] = OLD;
+        old[10..12].copy_from_slice(&(header.len() as u16).to_le_bytes());
+        old.extend(header);
+        old.resize(old.len().next_multiple_of(16), 0);
+        old.extend(&new[(PREFIX + header_len).next_multiple_of(16)..new.len() - 4]);
+        let length = old.len() as u32 + 4;
+        old[12..16].copy_from_slice(&length.to_le_bytes());
+        let sum = checksum(&old);
+        old.extend(sum.to_le_bytes());
+        old
+    }
+
+    #[test]
+    fn version_3_becomes_version_4_and_nothing_else_changes() {
+        for name in ["tiny", "small-fewshot"] {
+            let path = format!("{}/../model/{name}.siam", env!("CARGO_MANIFEST_DIR"));
+            let new = std::fs::read(path).unwrap();
+            let old = downgraded(&new);
+            assert!(Model::parse_any(&old).is_err());
+            assert!(*upgraded(&old) == new, "{name}");
+            assert!(matches!(upgraded(&new), Cow::Borrowed(bytes) if bytes == new));
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_stays_as_it_is() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../model/tiny.siam");
+        let old = downgraded(&std::fs::read(path).unwrap());
+        for length in (0..40).chain([old.len() - 1]) {
+            assert!(*upgraded(&old[..length]) == old[..length]);
+        }
+        for byte in [0, 8, 9, 10, 16, 100, old.len() - 1] {
+            let mut damaged = old.clone();
+            damaged[byte] ^= 0x40;
+            assert!(*upgraded(&damaged) == damaged, "byte {byte}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Value, json};
 use siamese_build::cost::{Bytes, Work};
 use siamese_build::{Board, Budget, Time};
+use siamese_core::model::Layer;
 use siamese_train::embed::ModelFile;
 use siamese_train::embed::golden::Golden;
 
@@ -65,16 +66,22 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
             )
         })?);
     }
+    let few_bits = file.model().layers().iter().any(Layer::has_lanes);
     let json = json!({
         "model": file.model().header().name,
         "images": images,
+        "few_bits": few_bits,
         "work": { "active": work.active, "products": work.products, "outputs": work.outputs },
         "boards": budgets.iter().map(in_json).collect::<Vec<_>>(),
     });
-    output.report(
-        &in_words(&budgets, &args.model.display().to_string(), images)?,
-        &json,
-    )
+    let mut words = in_words(&budgets, &args.model.display().to_string(), images)?;
+    if few_bits {
+        words.push_str(
+            "\nWeights of 2, 3 and 4 bits are counted as if they had 8. They take less, and on \
+             RISC-V much less: `cargo xtask bench` and `device measure` count.\n",
+        );
+    }
+    output.report(&words, &json)
 }
 
 impl Args {
