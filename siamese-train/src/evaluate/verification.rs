@@ -794,14 +794,14 @@ mod tests {
 
     #[test]
     fn the_crossing_lies_between_two_thresholds() {
-        // False accepts go from 0 to 1/2 and false rejects from 1 to 1/4: after 4/5 of the
-        // way they are equal.
+        // False accepts go from 1/8 to 5/8, and false rejects from 3/4 to 1/4: 5/8 of the way
+        // they are equal.
         let place = Place {
             squared_distance: 0.0,
-            before: [0, 0],
-            at: [3, 1],
+            before: [1, 1],
+            at: [2, 4],
         };
-        assert_eq!(place.equal_rate([4, 2]), 0.4);
+        assert_eq!(place.equal_rate([4, 8]), 0.4375);
     }
 
     #[test]
