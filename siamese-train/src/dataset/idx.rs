@@ -406,4 +406,55 @@ mod tests {
         assert!(format!("{error:#}").contains("check the path"));
         assert!(read_labels(folder.path()).is_err());
     }
+    #[test]
+    fn axes_and_starts_are_told_in_words() {
+        assert_eq!(by(&[60_000, 28, 28]), "60000 x 28 x 28");
+        assert_eq!(by(&[5]), "5");
+        for (magic, words) in [
+            (
+                [0, 0, 8, 1],
+                "it is an IDX file of labels (bytes with one axis)",
+            ),
+            (
+                [0, 0, 8, 3],
+                "it is an IDX file of images (bytes with three axes)",
+            ),
+            ([0, 0, 8, 2], "it is an IDX file of bytes with 2 axes"),
+            (
+                [0, 0, 14, 1],
+                "it is an IDX file of 64-bit floats with 1 axis",
+            ),
+            (
+                [3, 12, 0, 0],
+                "it is an IDX file of 32-bit integers with 3 axes with its header's bytes in \
+                 reverse order",
+            ),
+            // No axes, or no type of items.
+            ([0, 0, 8, 0], "it is no IDX file: it starts with 00000800"),
+            ([0, 8, 0, 0], "it is no IDX file: it starts with 00080000"),
+            ([0, 0, 7, 3], "it is no IDX file: it starts with 00000703"),
+            ([3, 7, 0, 0], "it is no IDX file: it starts with 03070000"),
+        ] {
+            assert_eq!(described(magic), words);
+        }
+    }
+
+    #[test]
+    fn after_zeros_no_member_follows() {
+        let member = gzip(b"abc");
+        let read = |pieces: [&[u8]; 3]| {
+            // Each piece fills the buffer anew.
+            let file = pieces[0].chain(pieces[1]).chain(pieces[2]);
+            let mut found = Vec::new();
+            let read = Members::new(file).read_to_end(&mut found);
+            read.map(|_| found).map_err(|error| error.kind())
+        };
+        let zeros = [0; 5];
+        assert_eq!(read([&member, &member, b""]).unwrap(), b"abcabc");
+        assert_eq!(read([&member, &zeros, &zeros]).unwrap(), b"abc");
+        let refused = Err(io::ErrorKind::UnexpectedEof);
+        assert_eq!(read([&member, &zeros, &member]), refused);
+        let both = [&zeros[..], &member].concat();
+        assert_eq!(read([&member, b"", &both]), refused);
+    }
 }

@@ -460,4 +460,40 @@ mod tests {
         assert_eq!(auc(vec![1, 2], vec![2, 3]), 0.875);
         assert_eq!(auc(vec![5], vec![5]), 0.5);
     }
+    #[test]
+    fn a_spread_is_a_mean_and_the_deviation_of_a_sample() {
+        let spread = Spread::of(&[1.0, 2.0, 3.0, 6.0]);
+        // 2, 1, 0 and 3 from the mean.
+        assert_eq!(
+            (spread.mean, spread.deviation),
+            (3.0, (14.0f64 / 3.0).sqrt())
+        );
+        let spread = Spread::of(&[5.0]);
+        assert_eq!((spread.mean, spread.deviation), (5.0, 0.0));
+    }
+
+    #[test]
+    fn the_unknown_are_told_apart_where_something_else_is_known() {
+        let told = |classes, held_out: &[Class]| {
+            let (embeddings, labels) = line(classes, 1);
+            let set = Embedded {
+                embeddings: &embeddings,
+                labels: &labels,
+            };
+            let protocol = Protocol {
+                train: set,
+                test: set,
+                held_out: &held_out.iter().copied().collect(),
+                allowance: 0,
+                thresholds: &[],
+            };
+            let measured = protocol.measure(&[3], 2, 1).unwrap();
+            measured.shots[0].open_set_auc.map(|auc| auc.mean)
+        };
+        // One new class and none trained; then another class of either kind, and more.
+        assert_eq!(told(1, &[0]), None);
+        assert_eq!(told(2, &[0]), Some(1.0));
+        assert_eq!(told(2, &[0, 1]), Some(1.0));
+        assert_eq!(told(3, &[0, 1, 2]), Some(1.0));
+    }
 }

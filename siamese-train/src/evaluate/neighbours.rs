@@ -243,4 +243,17 @@ mod tests {
             }
         }
     }
+    #[test]
+    fn the_share_of_right_votes_for_each_k() {
+        let points = Points::new(1, vec![0.0, 1.0, 10.0, 12.0]).unwrap();
+        let gallery = Labelled::new(&points, &[0, 0, 1, 1]).unwrap();
+        let queries = Points::new(1, vec![-1.0, 5.75, 9.0, 5.0]).unwrap();
+        let queries = Labelled::new(&queries, &[0, 1, 1, 1]).unwrap();
+        // The nearest of 5.75 is 10, and then come 1 and 0; of 5 it is 1.
+        assert_eq!(knn(gallery, queries, &[1, 3]).unwrap(), [0.75, 0.5]);
+        let points = Points::new(1, vec![0.0, 1.0, 2.0, 10.0, 3.0]).unwrap();
+        let among = Labelled::new(&points, &[0, 0, 0, 1, 1]).unwrap();
+        // By its nearest, 10 is right and 3 is not; by all others, neither is.
+        assert_eq!(knn_leave_one_out(among, &[1, 4]).unwrap(), [0.8, 0.6]);
+    }
 }

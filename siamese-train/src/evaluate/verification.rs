@@ -743,4 +743,98 @@ mod tests {
         assert_eq!(found.same_pairs, half * (half - 1));
         assert_eq!(found.histogram.same.iter().sum::<u64>(), found.same_pairs);
     }
+    #[test]
+    fn few_points_take_little_memory() {
+        let bins =
+            [0, 1, 12, 100, 1448, 1449, 100_000].map(|points| Budget::for_points(points).bins);
+        // 100 points are 4,950 pairs; those of 1449 are more than 2^20.
+        assert_eq!(bins, [64, 64, 66, 4950, 1_047_628, 1 << 20, 1 << 20]);
+        assert_eq!(Budget::for_points(100).kept, 6 * 1024 * 1024);
+    }
+
+    #[test]
+    fn one_false_accept_in_a_thousand_is_allowed() {
+        // 20 points at 0 and 50 at 200, but one of each at 99 and 100.
+        let mut coords = [0.0; 70];
+        coords[20..].fill(200.0);
+        (coords[19], coords[69]) = (99.0, 100.0);
+        let labels: Vec<Class> = (0..70).map(|point| Class::from(point >= 20)).collect();
+        let found = of(&coords, &labels).unwrap();
+        assert_eq!(
+            (found.same_pairs, found.different_pairs),
+            (190 + 1225, 1000)
+        );
+        // At 1 the first different pair comes, at 99 nineteen of the same, and at 100
+        // nineteen different ones.
+        assert_eq!(found.tar_at_far_1e3, f64::from(171 + 1176 + 19) / 1415.0);
+    }
+
+    #[test]
+    fn where_all_are_at_one_place_nothing_is_divided() {
+        let found = of(&[2.0; 4], &[0, 0, 1, 1]).unwrap();
+        assert_eq!((found.distance_ratio, found.eer_distance), (0.0, 0.0));
+        assert_eq!(found.histogram.bin_width, 1.0);
+        assert_eq!(
+            (found.histogram.same[0], found.histogram.different[0]),
+            (2, 4)
+        );
+    }
+
+    #[test]
+    fn distances_are_in_real_units() {
+        let points = Points::from_steps(1, 0.5, &[0, 1, 3, 7]).unwrap();
+        let found = Verification::of(Labelled::new(&points, &[0, 0, 1, 1]).unwrap()).unwrap();
+        assert_eq!(found.eer_distance, 1.5);
+        assert_eq!(found.histogram.bin_width, 3.5 / 200.0);
+        // The distances 1, 2 and 7 of steps: bins are 0.035 steps wide.
+        let bins = [28, 57, 85, 114, 171, 199];
+        let counts = bins.map(|bin| [found.histogram.same[bin], found.histogram.different[bin]]);
+        assert_eq!(counts, [[1, 0], [0, 1], [0, 1], [1, 0], [0, 1], [0, 1]]);
+    }
+
+    #[test]
+    fn the_crossing_lies_between_two_thresholds() {
+        // False accepts go from 1/8 to 5/8, and false rejects from 3/4 to 1/4: 5/8 of the way
+        // they are equal.
+        let place = Place {
+            squared_distance: 0.0,
+            before: [1, 1],
+            at: [2, 4],
+        };
+        assert_eq!(place.equal_rate([4, 8]), 0.4375);
+    }
+
+    #[test]
+    fn bins_hold_distances_and_keys_in_order() {
+        let bins = Bins::of_distances(8.0, 4);
+        let of = |bins: Bins, distance: f64| bins.of(distance * distance);
+        let found = [0.0, 1.75, 2.0, 3.75, 4.0, 7.75, 8.0].map(|distance| of(bins, distance));
+        assert_eq!(found, [0, 0, 1, 1, 2, 3, 3].map(Some));
+        assert_eq!(of(Bins::of_distances(0.0, 4), 0.0), Some(0));
+        assert!(!bins.holds_one_key());
+
+        // Sixteen keys in four bins.
+        let bins = Bins::of_keys(10, 25, 4);
+        assert_eq!(
+            (bins.count, bins.shift, bins.holds_one_key()),
+            (4, 2, false)
+        );
+        let of = |bins: Bins, key| bins.of(f64::from_bits(key));
+        let found = [9, 10, 13, 14, 22, 25, 26].map(|key| of(bins, key));
+        assert_eq!(
+            found,
+            [None, Some(0), Some(0), Some(1), Some(3), Some(3), None]
+        );
+        // One more, and they are eight a bin.
+        let wide = Bins::of_keys(10, 26, 4);
+        assert_eq!((wide.count, wide.shift), (3, 3));
+        // The keys of one of the bins; the last may hold fewer.
+        for (bins, bin, first, last) in [(bins, 1, 14, 17), (wide, 1, 18, 25), (wide, 2, 26, 26)] {
+            let inside = bins.inside(bin, 100);
+            assert_eq!((inside.first, inside.last, inside.shift), (first, last, 0));
+            assert_eq!(inside.count as u64, last - first + 1);
+            assert!(inside.holds_one_key());
+            assert_eq!(of(inside, last), Some(inside.count - 1));
+        }
+    }
 }

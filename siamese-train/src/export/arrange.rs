@@ -229,4 +229,83 @@ mod tests {
             assert_eq!(run(&arranged, image)[2], run(&network, image)[2]);
         }
     }
+    #[test]
+    fn an_image_has_a_bit() {
+        // Of 70 images, unit 0 fires in the first and in the last, and unit 1 in all others.
+        let mut activations = [0.0, 0.5].repeat(70);
+        for image in [0, 69] {
+            activations[2 * image..][..2].copy_from_slice(&[0.25, -1.0]);
+        }
+        let firings = Firings::of(&activations, 2);
+        let expected = [vec![1, 1 << 5], vec![u64::MAX - 1, (1 << 5) - 1]];
+        assert_eq!(firings.0, expected);
+        assert_eq!((firings.shared(0, 0), firings.shared(1, 1)), (2, 68));
+        assert_eq!(firings.shared(0, 1), 0);
+    }
+
+    /// Pairs of units, 0 and 1, 2 and 3, and so on, that share eight images of their own;
+    /// and some more images with the units that fire in them.
+    fn pairs_and(count: usize, more: &[&[usize]]) -> Firings {
+        let mut firings = vec![vec![0u64; 2]; 2 * count];
+        for (unit, images) in firings.iter_mut().enumerate() {
+            images[0] = 0xFF << (unit / 2 * 8);
+        }
+        for (image, units) in more.iter().enumerate() {
+            units
+                .iter()
+                .for_each(|&unit| firings[unit][1] |= 1 << image);
+        }
+        Firings(firings)
+    }
+
+    #[test]
+    fn pairs_of_pairs_share_what_makes_either_of_them_fire() {
+        // Twice 0 of the first pair and 6 of the last fire; once the first pair and 2.
+        let firings = pairs_and(4, &[&[0, 6], &[1, 7], &[0, 1, 2]]);
+        assert_eq!(order(&firings), [0, 1, 6, 7, 2, 3, 4, 5]);
+        // Twice both pairs, and once one unit of the first and one of the second pair.
+        let both = [0, 1, 6, 7];
+        let firings = pairs_and(4, &[&both, &both, &[0, 2]]);
+        assert_eq!(order(&firings), [0, 1, 6, 7, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn groups_have_four_units() {
+        // The first four units often fire with the last four, which changes nothing.
+        let all = [0, 1, 2, 3, 8, 9, 10, 11];
+        let first = [0, 1, 2, 3];
+        let last = [8, 9, 10, 11];
+        let firings = pairs_and(6, &[&all, &first, &last, &[4, 6], &[4, 6], &[5, 7]]);
+        assert_eq!(order(&firings), (0..12).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn no_exchange_of_two_pairs_helps() {
+        for seed in 1..40u64 {
+            let count = 5 + (seed % 9) as usize;
+            // Numbers of no pattern, by a generator of Lehmer's.
+            let mut state = seed;
+            let mut word = || {
+                state = state * 48_271 % 0x7FFF_FFFF;
+                state >> 7
+            };
+            let firings = Firings((0..count).map(|_| vec![word(), word()]).collect());
+            let (pairs, single) = pairs(&firings);
+            let mut units = pairs.concat();
+            units.extend(single);
+            units.sort_unstable();
+            assert_eq!(units, (0..count).collect::<Vec<_>>());
+            assert!(pairs.is_sorted() && pairs.iter().all(|[a, b]| a < b));
+            for (place, &[a, b]) in pairs.iter().enumerate() {
+                for &[c, d] in &pairs[..place] {
+                    let shared = |a, b| firings.shared(a, b);
+                    let now = shared(a, b) + shared(c, d);
+                    let others = [[a, c, b, d], [a, d, b, c]];
+                    for [a, b, c, d] in others {
+                        assert!(shared(a, b) + shared(c, d) <= now, "seed {seed}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -145,4 +145,24 @@ mod tests {
         }
         assert_eq!(equalise(&network, 1, &of_layer(&network, 1), 0.0), network);
     }
+    #[test]
+    fn units_are_divided_by_their_range_over_the_mean_range() {
+        // Ranges of 8, 2 and nothing, whose geometric mean is 4.
+        let activations = [1.0, 2.0, 0.0, 8.0, 0.5, 0.0];
+        let close = |found: Vec<f32>, expected: [f32; 3]| {
+            let pairs = found.iter().zip(&expected);
+            let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(found.len() == 3 && worst < 1e-6, "{found:?}");
+        };
+        close(factors(&activations, 3, 1.0), [2.0, 0.5, 1.0]);
+        close(
+            factors(&activations, 3, 0.5),
+            [2f32.sqrt(), 0.5f32.sqrt(), 1.0],
+        );
+        assert_eq!(factors(&activations, 3, 0.0), [1.0; 3]);
+        // Ranges a million apart are brought a little nearer.
+        assert_eq!(factors(&[1e6, 1e-6], 2, 1.0), [64.0, 1.0 / 64.0]);
+        // All are silent.
+        assert_eq!(factors(&[0.0; 4], 2, 1.0), [1.0; 2]);
+    }
 }

@@ -330,4 +330,107 @@ mod tests {
         assert!(activation_scale(&[0.0; 4], MAX).is_err());
         assert!(activation_shift(&[0.0; 4], 1.0, MAX).is_err());
     }
+    #[test]
+    fn a_factor_that_rounds_up_to_a_power_of_two_is_that() {
+        let power = Requantise::new(1 << 30, 30).unwrap();
+        assert_eq!(fixed_point(1.0), power);
+        assert_eq!(fixed_point(0.999_999_999_9), power);
+        // The largest multiplier itself is no reason to shift less.
+        let largest = Requantise::new(Requantise::MAX_MULTIPLIER, 31).unwrap();
+        assert_eq!(fixed_point(2_147_483_647.0 / 2_147_483_648.0), largest);
+        assert_eq!(fixed_point(6.0), Requantise::new(3 << 29, 28).unwrap());
+    }
+
+    #[test]
+    fn a_bias_leaves_the_accumulator_room_for_all_weights() {
+        for (inputs, expected) in [(1, i32::MAX - 127 * 127), (3, i32::MAX - 3 * 127 * 127)] {
+            let layer = Linear {
+                inputs,
+                outputs: 1,
+                weight: vec![0.0; inputs],
+                bias: vec![-5.0],
+            };
+            assert_eq!(quantise_layer(&layer, 0.5, 1.0).biases, [-expected]);
+        }
+    }
+
+    #[test]
+    fn the_scale_errs_least_in_the_mean_of_squares() {
+        // Many of 0.5 and one of 127, in units of which whole numbers are exact at step 48.
+        // At s, between 0.5 and 1, they are off by s - 0.5 and by 127 (1 - s): 20,000 (s -
+        // 0.5)^2 + 127^2 (1 - s)^2 is least at 0.723, between steps 34 and 35.
+        let mut activations = vec![0.5; 20_000];
+        activations[77] = 127.0;
+        assert_eq!(activation_scale(&activations).unwrap(), 35.0 / 48.0);
+        // Nothing is lost at the highest scale.
+        let whole: Vec<f32> = (0..128u8).map(f32::from).collect();
+        assert_eq!(activation_scale(&whole).unwrap(), 1.0);
+    }
+
+    /// One weight and one bias in each layer.
+    fn one_unit(weights: [f32; LAYERS], bias: f32) -> FloatNetwork {
+        FloatNetwork {
+            input: Input {
+                width: 1,
+                height: 1,
+                pooling: siamese_core::image::Pooling::None,
+            },
+            layers: weights.map(|weight| Linear {
+                inputs: 1,
+                outputs: 1,
+                weight: vec![weight],
+                bias: vec![bias],
+            }),
+        }
+    }
+
+    #[test]
+    fn a_network_is_quantised_layer_by_layer() {
+        let network = one_unit([127.0, -127.0, 254.0], 1.0);
+        // Twice the farthest coordinate is 32,767 / 1024.
+        let outputs = FloatOutputs {
+            hidden: [vec![127.0, 2.0], vec![254.0, 4.0]],
+            embeddings: vec![1.0, -32_767.0 / 2048.0],
+        };
+        let found = quantise(&network, &outputs, Some([0.5, 0.25])).unwrap();
+        assert_eq!(found.input, network.input);
+        assert_eq!(found.scales.hidden, [0.5, 0.25]);
+        assert_eq!(found.scales.embedding, 1.0 / 1024.0);
+        let layers = found.layers.each_ref();
+        assert_eq!(layers.map(|layer| layer.weights[0]), [127, -127, 127]);
+        // A bias of 1 in units of the input and the weight: 1 / 127, 1 / 2, and 2 / 4.
+        assert_eq!(layers.map(|layer| layer.biases[0]), [127, 2, 2]);
+        // The nearest float to 1 / 127 is 0x810204 / 2^30, and twice that is the factor; then
+        // 0.5 / 0.25, and 2 * 0.25 * 1024.
+        let expected = [(0x4081_0200, 36), (1 << 30, 29), (1 << 30, 21)];
+        let requantise = layers.map(|layer| layer.requantise[0]);
+        let expected = expected.map(|(factor, shift)| Requantise::new(factor, shift).unwrap());
+        assert_eq!(requantise, expected);
+        // The units that fit the activations.
+        let found = quantise(&network, &outputs, None).unwrap();
+        let fitting = outputs
+            .hidden
+            .each_ref()
+            .map(|all| activation_scale(all).unwrap());
+        assert_eq!(found.scales.hidden, fitting);
+        assert!(fitting[0] < fitting[1]);
+    }
+
+    #[test]
+    fn a_network_without_an_answer_is_refused() {
+        let network = one_unit([1.0; LAYERS], 0.0);
+        for (hidden, farthest, sentence) in [
+            ([1.0, 1.0], 0.0, "to the origin"),
+            ([1.0, 1.0], f32::INFINITY, "to the origin"),
+            ([0.0, 1.0], 1.0, "silent"),
+            ([1.0, 0.0], 1.0, "silent"),
+        ] {
+            let outputs = FloatOutputs {
+                hidden: hidden.map(|activation| vec![activation]),
+                embeddings: vec![farthest],
+            };
+            let error = quantise(&network, &outputs, None).unwrap_err().to_string();
+            assert!(error.contains(sentence), "{error}");
+        }
+    }
 }

@@ -269,6 +269,7 @@ fn threshold(mut different: Vec<i64>, rate: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gallery::allowance::ALLOWANCE;
 
     /// Three classes on a line, `apart`, each of 40 images at -20 to 19.
     fn line(apart: i16) -> (IntEmbeddings, Vec<Class>) {
@@ -436,5 +437,87 @@ mod tests {
         };
         let error = calibrate(&same, &labels, &wanted(0.1)).unwrap_err();
         assert!(error.to_string().contains("higher one"), "{error}");
+    }
+    /// Classes of these images on a line.
+    fn places(classes: &[&[i16]]) -> (IntEmbeddings, Vec<Class>) {
+        let labels = classes.iter().zip(0..);
+        let labels = labels.flat_map(|(images, label)| vec![label; images.len()]);
+        let embeddings = IntEmbeddings {
+            dim: 1,
+            scale: 1.0,
+            steps: classes.concat(),
+        };
+        (embeddings, labels.collect())
+    }
+
+    #[test]
+    fn a_class_has_twice_the_images_of_a_prototype() {
+        let found = |shots, images| {
+            let (embeddings, labels) = places(&[&vec![0; images], &[50; 8]]);
+            let wanted = Wanted {
+                shots,
+                ..wanted(0.0)
+            };
+            calibrate(&embeddings, &labels, &wanted)
+        };
+        for (shots, images) in [(1, 3), (3, 5)] {
+            let error = found(shots, images).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("{} images each", images + 1)),
+                "{error}"
+            );
+            assert!(found(shots, images + 1).is_ok());
+        }
+    }
+
+    #[test]
+    fn both_thresholds_must_accept_something() {
+        // Every other image sets the thresholds. Prototypes at 10 and 21, and an image of
+        // the first class at 20; but the nearest two images are 9 apart.
+        let one_step = places(&[&[0, 0, 20, 0], &[11, 0, 31, 0]]);
+        // An image of both classes, and prototypes at 10 and 30.
+        let same_image = places(&[&[0, 0, 20, 0], &[20, 0, 40, 0]]);
+        for (embeddings, labels) in [one_step, same_image] {
+            let wanted = Wanted {
+                shots: 2,
+                ..wanted(0.0)
+            };
+            let error = calibrate(&embeddings, &labels, &wanted).unwrap_err();
+            assert!(error.to_string().contains("higher one"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_allowance_is_taken_where_it_refuses_less() {
+        // Classes at -60 and 60, and new images at 0. With one of ten images at -150 and 150,
+        // the prototypes are 69 out, and those images 81 from them: farther than the new.
+        let with = |far: i16| {
+            let mut out = [60; 20];
+            out[..2].fill(far);
+            let (embeddings, labels) = places(&[&out.map(|step| -step), &out, &[0; 20]]);
+            let wanted = Wanted {
+                shots: 10,
+                unseen: BTreeSet::from([2]),
+                ..wanted(0.0)
+            };
+            let (found, rates) = calibrate(&embeddings, &labels, &wanted).unwrap();
+            let refused = rates.prototype.false_reject;
+            (found.allowance, found.prototype_threshold, refused)
+        };
+        assert_eq!(with(150), (ALLOWANCE, 69 * 69 - 1, 0.0));
+        // Where either refuses nothing, none is the simplest.
+        assert_eq!(with(60), (0, 60 * 60 - 1, 0.0));
+    }
+
+    #[test]
+    fn every_pair_is_compared_once() {
+        let (embeddings, _) = places(&[&[0, 3, 10]]);
+        let comparison = Comparison {
+            embeddings: &embeddings,
+            unseen: &[false; 2],
+            allowance: 0,
+        };
+        let found = comparison.between_pairs(&[vec![0, 1], vec![2]]);
+        assert_eq!((found.same, found.different), (vec![9], vec![100, 49]));
     }
 }

@@ -321,3 +321,203 @@ fn parts(path: &Path) -> Result<(Vec<u8>, StoredNames)> {
     let names = table.iter().map(|(label, name)| (label, name.to_owned()));
     Ok((gallery.to_vec(), names.collect()))
 }
+
+#[cfg(test)]
+mod tests {
+    use siamese_core::Requantise;
+    use siamese_core::image::{Input, Pooling};
+    use siamese_core::model::{Calibration, Header, LayerParts, Scales, encode, encoded_len};
+
+    use super::*;
+
+    /// A model of one weight value, with `dim` coordinates and thresholds of 100 and 50.
+    fn model_bytes(dim: u16, weight: i8) -> Vec<u8> {
+        let header = Header {
+            name: "one",
+            input: Input {
+                width: 2,
+                height: 1,
+                pooling: Pooling::None,
+            },
+            sizes: [3, 2, dim],
+            scales: Scales {
+                hidden: [1.0; 2],
+                embedding: 1.0,
+            },
+            training_digest: [0; 32],
+            quality: None,
+            calibration: Some(Calibration {
+                false_accept_rate: 0.01,
+                false_reject_rate: 0.1,
+                prototype_threshold: 100,
+                pair_threshold: 50,
+                spread: 10,
+                allowance: 0,
+            }),
+        };
+        let (weights, biases) = ([weight; 256], [0; 256]);
+        let requantise = [Requantise::new(1, 1).unwrap(); 256];
+        let layers = [0, 1, 2].map(|layer| {
+            let (inputs, outputs) = header.shapes()[layer];
+            LayerParts {
+                weights: &weights[..inputs * outputs],
+                biases: &biases[..outputs],
+                requantise: &requantise[..outputs],
+            }
+        });
+        let mut bytes = vec![0; encoded_len(&header).unwrap()];
+        encode(&header, &layers, &mut bytes).unwrap();
+        bytes
+    }
+
+    const MODELS: Thresholds = Thresholds {
+        prototype: Some(100),
+        pair: Some(50),
+    };
+
+    #[test]
+    fn a_gallery_of_any_dimension_does_as_a_devices() {
+        for dim in [1, 2, 33, 64] {
+            let bytes = model_bytes(dim, 1);
+            let model = Model::parse_any(&bytes).unwrap();
+            let at = |first: i16| {
+                let mut point = vec![-7; dim.into()];
+                point[0] = first;
+                point
+            };
+            let mut gallery = any_gallery(&model, None).unwrap();
+            assert_eq!(gallery.identify(&at(0)), None);
+            assert_eq!(gallery.enrol(3, &at(10)), Ok(1));
+            assert_eq!(gallery.enrol(3, &at(20)), Ok(2));
+            assert_eq!(gallery.enrol(1, &at(-40)), Ok(1));
+            assert_eq!(gallery.entries(), [(3, 2), (1, 1)]);
+            assert_eq!(gallery.points(), [(3, &at(15)[..]), (1, &at(-40))]);
+            let found = gallery.identify(&at(-30)).unwrap();
+            assert_eq!((found.nearest.label, found.label()), (1, Some(1)));
+            // 11 squared is beyond the model's 100, and within the user's 121.
+            assert_eq!(gallery.identify(&at(26)).unwrap().label(), None);
+            assert_eq!(gallery.thresholds(), MODELS);
+            assert_eq!(gallery.user_thresholds(), Thresholds::NONE);
+            let own = Thresholds {
+                prototype: Some(121),
+                pair: None,
+            };
+            gallery.set_user_thresholds(own);
+            assert_eq!(gallery.identify(&at(26)).unwrap().label(), Some(3));
+            assert_eq!(gallery.user_thresholds(), own);
+            assert_eq!(
+                gallery.thresholds(),
+                Thresholds {
+                    pair: Some(50),
+                    ..own
+                }
+            );
+
+            let stored = gallery.to_bytes();
+            let mut again = any_gallery(&model, Some(&stored)).unwrap();
+            assert_eq!(again.points(), gallery.points());
+            assert_eq!(again.entries(), gallery.entries());
+            assert_eq!(again.user_thresholds(), own);
+            assert_eq!((again.forget(3), again.forget(9)), (1, 0));
+            assert_eq!(again.entries(), [(1, 1)]);
+            // Two examples of 3 as 1, beside the one there: (10 + 20 - 40) / 3.
+            again
+                .merge_bytes(&model, &stored, &|label| label / 3)
+                .unwrap();
+            assert_eq!(again.entries(), [(1, 3), (0, 1)]);
+            assert_eq!(again.points(), [(1, &at(-3)[..]), (0, &at(-40))]);
+        }
+    }
+
+    #[test]
+    fn what_another_model_made_is_refused() {
+        let [bytes, other] = [model_bytes(2, 1), model_bytes(2, 2)];
+        let [model, other] = [&bytes, &other].map(|bytes| Model::parse_any(bytes).unwrap());
+        let mut gallery = any_gallery(&model, None).unwrap();
+        gallery.enrol(3, &[1, 2]).unwrap();
+        let stored = gallery.to_bytes();
+        assert!(any_gallery(&other, Some(&stored)).is_err());
+        let mut gallery = any_gallery(&other, None).unwrap();
+        assert!(
+            gallery
+                .merge_bytes(&other, &stored, &|label| label)
+                .is_err()
+        );
+        assert_eq!(gallery.entries(), []);
+    }
+
+    #[test]
+    fn files_keep_galleries_and_names() {
+        let bytes = model_bytes(2, 1);
+        let model = Model::parse_any(&bytes).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let [plain, named] = ["plain", "named"].map(|name| folder.path().join(name));
+        let mut one = NamedGallery::new(&model).unwrap();
+        for (label, point) in [(7, [1, 2]), (2, [3, 4]), (7, [1, 2])] {
+            one.gallery.enrol(label, &point).unwrap();
+        }
+        // Without names a file holds what a device stores.
+        assert_eq!(one.write(&plain).unwrap(), one.gallery.to_bytes().len());
+        assert_eq!(fs::read(&plain).unwrap(), one.gallery.to_bytes());
+        let read = NamedGallery::read(&model, &plain).unwrap();
+        assert_eq!(read.gallery.entries(), [(7, 2), (2, 1)]);
+        assert_eq!(read.names.iter().collect::<Vec<_>>(), [(2, "2"), (7, "7")]);
+
+        one.names.set(7, "cat").unwrap();
+        let length = one.write(&named).unwrap();
+        assert_eq!(fs::read(&named).unwrap().len(), length);
+        assert!(length > one.gallery.to_bytes().len());
+        let mut read = NamedGallery::read(&model, &named).unwrap();
+        assert_eq!(read.gallery.points(), one.gallery.points());
+        assert_eq!(
+            read.names.iter().collect::<Vec<_>>(),
+            [(2, "2"), (7, "cat")]
+        );
+
+        // `cat` is 0 in the other one, and `dog` is new; `dog` gets the lowest free label.
+        let mut other = NamedGallery::new(&model).unwrap();
+        other.names = ClassNames::new(["cat", "dog"]);
+        other.gallery.enrol(0, &[4, 8]).unwrap();
+        other.gallery.enrol(1, &[9, 9]).unwrap();
+        other.write(&plain).unwrap();
+        read.merge(&model, &plain).unwrap();
+        assert_eq!(read.gallery.entries(), [(7, 3), (2, 1), (0, 1)]);
+        assert_eq!(
+            read.gallery.points(),
+            [(7, &[2, 4][..]), (2, &[3, 4]), (0, &[9, 9])]
+        );
+        let names: Vec<_> = read.names.iter().collect();
+        assert_eq!(names, [(0, "dog"), (2, "2"), (7, "cat")]);
+        assert_eq!(read.labels(), [0, 2, 7]);
+
+        let error = NamedGallery::read(&model, &folder.path().join("none"))
+            .err()
+            .unwrap();
+        assert!(error.to_string().contains("check the path"), "{error}");
+        fs::write(&plain, b"no gallery").unwrap();
+        let error = NamedGallery::read(&model, &plain).err().unwrap();
+        assert!(error.to_string().starts_with("cannot use "), "{error}");
+    }
+
+    #[test]
+    fn labels_at_one_place_are_found() {
+        let bytes = model_bytes(2, 1);
+        let model = Model::parse_any(&bytes).unwrap();
+        let mut named = NamedGallery::new(&model).unwrap();
+        for (label, point) in [(5, [1, 2]), (9, [1, 3]), (4, [1, 2]), (6, [2, 2])] {
+            named.gallery.enrol(label, &point).unwrap();
+        }
+        assert_eq!(named.identical(), [(4, 5)]);
+        // Two examples that a device keeps apart are of one label, which is no wonder.
+        let mut device = Gallery::<2, 8>::new(&model).unwrap();
+        for label in [8, 8, 3] {
+            let point = [i16::from(label == 3), 0];
+            device.enrol_exemplar(label, &Embedding(point)).unwrap();
+        }
+        let mut buffer = [0; Gallery::<2, 8>::STORED_MAX];
+        let stored = device.to_bytes(&mut buffer).unwrap();
+        named.gallery = any_gallery(&model, Some(stored)).unwrap();
+        assert_eq!(named.gallery.entries(), [(8, 1), (8, 1), (3, 1)]);
+        assert_eq!((named.identical(), named.labels()), (vec![], vec![3, 8]));
+    }
+}

@@ -620,4 +620,146 @@ mod tests {
         let error = Reach::measure(&two, &[0], 5, 1, 1).unwrap_err().to_string();
         assert!(error.contains("two classes"), "{error}");
     }
+    /// Classes at these places of a line, or of a plane, the last of them unseen.
+    fn places(dim: usize, classes: &[&[i16]]) -> Fold {
+        let of = |class: usize| vec![class as Class; classes[class].len() / dim];
+        Fold {
+            embeddings: IntEmbeddings {
+                dim,
+                scale: 1.0,
+                steps: classes.concat(),
+            },
+            labels: (0..classes.len()).flat_map(of).collect(),
+            unseen: BTreeSet::from([classes.len() as Class - 1]),
+        }
+    }
+
+    #[test]
+    fn what_is_judged_is_the_distance_less_the_allowance_over_the_extent() {
+        // Both classes are 30 from the middle, which is the origin: an extent of 900. The
+        // unseen image is 4 from it, at a squared distance of 916 from either.
+        let fold = places(2, &[&[-30, 0, -30, 0], &[30, 0, 30, 0], &[0, 4]]);
+        let mut generator = ChaCha8Rng::seed_from_u64(1);
+        // A quarter of the squared norms is allowed: 4, and 225; between two, half of both.
+        let far = fold.far(2, 64, 2, 1, &mut generator).unwrap();
+        assert_eq!(far.own, [-225.0 / 900.0; 4]);
+        assert_eq!(
+            (&far.one, &far.many),
+            (&vec![912.0 / 900.0], &vec![912.0 / 900.0])
+        );
+        assert_eq!(far.pair, [(916.0 - 114.5) / 900.0]);
+        // Of two classes, 250 images each at most are compared with their own prototype.
+        let fold = places(1, &[&[-30; 300], &[30; 300], &[0]]);
+        let far = fold.far(2, 0, 2, 3, &mut generator).unwrap();
+        assert_eq!((far.own.len(), far.many.len()), (3 * 500, 3));
+    }
+
+    #[test]
+    fn what_lies_at_the_threshold_itself_is_not_refused() {
+        let refused = |classes: &[&[i16]], shots| {
+            let folds = [places(2, classes), places(2, classes)];
+            let (reach, refused) = Reach::with_allowance(&folds, 0, shots, 10, 1).unwrap();
+            (reach.at(CHOSEN_AT), refused)
+        };
+        // Images 4 from their prototypes at -10 and 10, and new ones 4 from it in another
+        // direction; then a step nearer.
+        let (own, other) = ([-10, 4, -10, -4], [10, 4, 10, -4]);
+        let (row, none) = refused(&[&own, &other, &[-14, 0].repeat(100)], 2);
+        assert_eq!((row.many, none), (16.0 / 116.0, 0.0));
+        let (row, all) = refused(&[&own, &other, &[-13, 0].repeat(100)], 2);
+        assert_eq!((row.many, all), (9.0 / 116.0, 1.0));
+        // New images on a prototype: a device would accept nothing, not even what is on its
+        // own.
+        let still = [10, 0, 10, 0];
+        let (row, all) = refused(&[&own, &still, &[-10, 0].repeat(100)], 2);
+        assert_eq!((row.many, row.pair > 0.0, all), (0.0, true, 1.0));
+        // New images on an image, and 4 from the nearest prototype.
+        let (row, all) = refused(&[&own, &still, &[-10, 4].repeat(100)], 2);
+        assert_eq!((row.many > 0.0, row.pair, all), (true, 0.0, 1.0));
+    }
+
+    /// A reach with one number everywhere but for one label.
+    fn flat(labels: usize, one: f64, many: f64) -> Reach {
+        let row = |wanted| Row {
+            wanted,
+            measured: wanted,
+            one,
+            many,
+            pair: many,
+            measured_pair: wanted,
+        };
+        Reach {
+            labels,
+            shots: 1,
+            folds: 2,
+            allowance: 0,
+            rows: RATES.map(row).to_vec(),
+        }
+    }
+
+    #[test]
+    fn the_inverse_of_the_threshold_grows_with_the_logarithm_of_the_labels() {
+        let thresholds = [1, 2, 4, 8].map(|labels| flat(2, 0.5, 0.25).prototype(0.01, labels));
+        let expected = [0.5, 0.25, 1.0 / 6.0, 0.125];
+        for (found, expected) in thresholds.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        }
+        // Where there is no such line: one label alone, or nothing that could be accepted.
+        for reach in [
+            (1, 2.0, 3.0),
+            (2, -1.0, 0.5),
+            (2, 0.0, 0.5),
+            (2, 0.5, -0.25),
+            (2, 0.5, 0.0),
+        ] {
+            let (labels, one, many) = reach;
+            for enrolled in [1, 2, 5] {
+                assert_eq!(
+                    flat(labels, one, many).prototype(0.01, enrolled),
+                    many,
+                    "{reach:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_model_refuses_is_counted() {
+        // Examples at -10 and at 10; what is compared is 2 and 3, and 4 and 1, from them.
+        let model = places(1, &[&[-10, -12, -10, -13], &[10, 14, 10, 9]]);
+        let members = members_of(&model.labels);
+        let extent = extent(&model.embeddings, &members);
+        let reach = |prototype: f64, pair: f64| {
+            let mut reach = flat(2, (prototype + 0.5) / extent, (prototype + 0.5) / extent);
+            for row in &mut reach.rows {
+                row.pair = (pair + 0.5) / extent;
+            }
+            reach
+        };
+        let apply = |reach: &Reach| apply(reach, 0.01, 2, &model.embeddings, &model.labels, 3, 1);
+        // 9 is accepted and 16 is not; 4 is accepted, and 9 is not.
+        let (calibration, refused) = apply(&reach(9.0, 4.0)).unwrap();
+        assert_eq!(
+            (calibration.prototype_threshold, calibration.pair_threshold),
+            (9, 4)
+        );
+        assert_eq!((refused.prototype, refused.pair), (0.25, 0.5));
+        assert_eq!(calibration.false_reject_rate, 0.25);
+        for (prototype, pair) in [(0.0, 4.0), (9.0, 0.0)] {
+            let error = apply(&reach(prototype, pair)).unwrap_err().to_string();
+            assert!(error.contains("higher one"), "{error}");
+        }
+        // Twice the examples of a prototype, and at least four images of each class.
+        for (shots, images, enough) in [(1, 3, false), (1, 4, true), (3, 5, false), (3, 6, true)] {
+            let images = vec![7; images];
+            let mut model = places(1, &[&images, &[9; 8]]);
+            model.unseen.clear();
+            let reach = Reach {
+                shots,
+                ..flat(2, 9.0, 9.0)
+            };
+            let found = super::apply(&reach, 0.01, 2, &model.embeddings, &model.labels, 1, 1);
+            assert_eq!(found.is_ok(), enough, "{shots} {}", images.len());
+        }
+    }
 }

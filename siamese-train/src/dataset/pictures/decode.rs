@@ -149,3 +149,174 @@ fn composite(picture: &GrayAlphaImage) -> Result<GrayImage, String> {
         Luma([((mixed + 127) / 255) as u8])
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use image::{ImageBuffer, Rgb};
+
+    use super::*;
+
+    /// A picture of grey values and their alpha, put on a ground.
+    fn on_ground(width: u32, pixels: &[[u8; 2]]) -> Vec<u8> {
+        let height = pixels.len() as u32 / width;
+        let picture = GrayAlphaImage::from_raw(width, height, pixels.concat()).unwrap();
+        composite(&picture).unwrap().into_raw()
+    }
+
+    #[test]
+    fn the_first_bytes_tell_pictures_from_all_else() {
+        for known in [
+            &b"\x89PNG\r\n\x1a\n"[..],
+            b"P5\n1 1\n",
+            b"\0\0\0\x18ftypheic\0\0",
+            b"\0\0\0\x18ftypavif\0\0",
+        ] {
+            assert!(is_known(known), "{known:?}");
+        }
+        // A film, a text about pictures, and half a start.
+        for unknown in [
+            &b"\0\0\0\x18ftypisom\0\0"[..],
+            b"\0\0\0\x18 is heic\0\0",
+            b"\0\0\0\x18ftyp",
+            b"",
+        ] {
+            assert!(!is_known(unknown), "{unknown:?}");
+        }
+    }
+
+    #[test]
+    fn ink_alone_gets_the_ground_that_it_stands_out_from() {
+        // Dark ink, once opaque and once not: 20 * 100 + 255 * 155 is 163.3 * 255.
+        let mut pixels = [[90, 0]; 8];
+        (pixels[2], pixels[5]) = ([20, 255], [20, 100]);
+        let expected = [255, 255, 20, 255, 255, 163, 255, 255];
+        assert_eq!(on_ground(4, &pixels), expected);
+        // Bright ink: 200 * 100 is 78.4 * 255.
+        (pixels[2], pixels[5]) = ([200, 255], [200, 100]);
+        assert_eq!(on_ground(4, &pixels), [0, 0, 200, 0, 0, 78, 0, 0]);
+        // 200 * 101 is 79.2 * 255, and 200 * 103 is 80.8 * 255: to the nearest.
+        (pixels[2], pixels[5]) = ([200, 101], [200, 103]);
+        assert_eq!(on_ground(4, &pixels), [0, 0, 79, 0, 0, 81, 0, 0]);
+        // Ink counts as much as it is visible: 40 pixels' worth of dark against 2 of bright.
+        let pixels = [[255, 2], [255, 2], [0, 40], [7, 0], [7, 0]];
+        assert_eq!(on_ground(5, &pixels), [255, 255, 215, 255, 255]);
+        // Neither dark nor bright in the mean.
+        let pixels = [[0, 255], [255, 255], [7, 0], [7, 0], [7, 0]];
+        assert_eq!(on_ground(5, &pixels), [0, 255, 0, 0, 0]);
+        // Ink of two greys that covers less than half: 0, 0 and 200.
+        let mut pixels = [[7, 0]; 8];
+        pixels[..3].copy_from_slice(&[[0, 255], [0, 255], [200, 255]]);
+        assert_eq!(on_ground(4, &pixels)[3..], [255; 5]);
+    }
+
+    #[test]
+    fn a_picture_with_a_ground_of_its_own_is_continued_with_that() {
+        // Paper of 200 with ink of 50, on five of eight pixels.
+        let mut pixels = [[0, 0]; 8];
+        pixels[..5].fill([200, 255]);
+        pixels[1] = [50, 255];
+        let expected = [200, 50, 200, 200, 200, 200, 200, 200];
+        assert_eq!(on_ground(4, &pixels), expected);
+        // On half of the pixels, and of two greys as often: the brighter.
+        let mut pixels = [[0, 0]; 8];
+        pixels[..4].copy_from_slice(&[[50, 255], [50, 255], [200, 255], [200, 255]]);
+        assert_eq!(on_ground(4, &pixels)[4..], [200; 4]);
+        // Greys 64 apart are a picture, those 63 apart ink alone.
+        for (other, ground) in [(84, 20), (83, 255)] {
+            let pixels = [[20, 255], [20, 255], [other, 255], [0, 0]];
+            assert_eq!(on_ground(4, &pixels)[3], ground, "{other}");
+        }
+        // An alpha of 128 is visible, one of 127 is not: three of four pixels or one.
+        for (alpha, ground) in [(128, 20), (127, 255)] {
+            let pixels = [[20, 255], [20, alpha], [84, alpha], [0, 0]];
+            assert_eq!(on_ground(4, &pixels)[3], ground, "{alpha}");
+        }
+    }
+
+    #[test]
+    fn specks_make_no_ground() {
+        // Of 2048 visible pixels, two at either end of the greys are passed over.
+        for (black, white, ground) in [(2, 2, 255), (3, 2, 100), (2, 3, 100)] {
+            let mut pixels = [[0, 0]; 2560];
+            pixels[..2048].fill([100, 255]);
+            pixels[..black].fill([0, 255]);
+            pixels[2048 - white..2048].fill([255, 255]);
+            assert_eq!(on_ground(64, &pixels)[2559], ground, "{black} {white}");
+        }
+    }
+
+    #[test]
+    fn what_is_transparent_all_over_is_refused() {
+        let error = composite(&GrayAlphaImage::new(3, 2)).unwrap_err();
+        assert_eq!(error, "is transparent all over");
+    }
+
+    #[test]
+    fn the_bits_of_a_camera_are_brought_to_eight() {
+        let grey = |pixels: &[u16]| {
+            let picture = ImageBuffer::from_raw(pixels.len() as u32, 1, pixels.to_vec()).unwrap();
+            to_grey(DynamicImage::ImageLuma16(picture)).into_raw()
+        };
+        // 10, 12 and 14 bits; 9 and 15 are no camera's.
+        assert_eq!(grey(&[1023, 512, 7, 0]), [255, 128, 1, 0]);
+        assert_eq!(grey(&[4095, 160, 15, 0]), [255, 10, 0, 0]);
+        assert_eq!(grey(&[16_383, 640, 63, 0]), [255, 10, 0, 0]);
+        assert_eq!(grey(&[511, 255]), [1, 0]);
+        assert_eq!(grey(&[32_767, 256]), [127, 1]);
+        assert_eq!(grey(&[65_535, 300]), [255, 1]);
+    }
+
+    #[test]
+    fn eight_bits_stay_however_dark() {
+        let dark = GrayImage::from_raw(3, 1, vec![0, 1, 40]).unwrap();
+        assert_eq!(to_grey(dark.into()).into_raw(), [0, 1, 40]);
+        let colours = ImageBuffer::from_fn(2, 1, |x, _| Rgb([30 * x as u8; 3]));
+        assert_eq!(
+            to_grey(DynamicImage::ImageRgb8(colours)).into_raw(),
+            [0, 30]
+        );
+    }
+
+    #[test]
+    fn what_can_t_be_decoded_has_its_sentence() {
+        // A TIFF of one pixel that is said to be a mask.
+        let mut mask = b"II*\0\x08\0\0\0\x08\0".to_vec();
+        for (tag, value) in [
+            (256u16, 1u32),
+            (257, 1),
+            (258, 8),
+            (259, 1),
+            (262, 4),
+            (273, 8),
+            (278, 1),
+            (279, 1),
+        ] {
+            mask.extend(tag.to_le_bytes());
+            mask.extend([4, 0, 1, 0, 0, 0]);
+            mask.extend(value.to_le_bytes());
+        }
+        mask.extend([0; 4]);
+        for (bytes, sentence) in [
+            (
+                &mask[..],
+                "is of a rare kind that is not understood; save it as PNG",
+            ),
+            (
+                b"P5\n32769 1\n255\n",
+                "is too large: pictures have at most 32768x32768 pixels and take 512 MB",
+            ),
+            (
+                b"P5\n9 9\n255\n",
+                "is cut off or damaged; copy or save it again",
+            ),
+            (
+                b"\0\0\0\x18ftypheic\0\0",
+                "is a HEIF or AVIF picture, which is not understood; save it as PNG",
+            ),
+            (b"", "is empty"),
+        ] {
+            assert_eq!(grey(bytes).unwrap_err(), sentence);
+        }
+        assert_eq!(grey(b"P5\n2 1\n255\n\x07\x09").unwrap().into_raw(), [7, 9]);
+    }
+}

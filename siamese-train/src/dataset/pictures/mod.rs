@@ -227,3 +227,181 @@ fn too_large() -> String {
         decode::MOST_BYTES / 1_000_000
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUIET: Options = Options {
+        ink: Ink::Auto,
+        skip_bad: false,
+        progress: Progress::new(true),
+    };
+
+    /// A picture of 4 columns and 3 rows.
+    fn four_by_three(pixels: [[u8; 4]; 3]) -> GrayImage {
+        GrayImage::from_raw(4, 3, pixels.concat()).unwrap()
+    }
+
+    /// Writes a PGM of a bar, bright on black or the other way round.
+    fn bar(path: &Path, ground: u8, ink: u8) {
+        let mut bytes = b"P5\n20 20\n255\n".to_vec();
+        bytes.extend((0..400).map(|i| {
+            if (45..250).contains(&i) && i % 20 == 7 {
+                ink
+            } else {
+                ground
+            }
+        }));
+        fs::write(path, bytes).unwrap();
+    }
+
+    #[test]
+    fn the_ink_is_the_devices() {
+        let all = [Ink::Auto, Ink::Bright, Ink::Dark].map(preprocess::Ink::from);
+        let expected = [
+            preprocess::Ink::Auto,
+            preprocess::Ink::Bright,
+            preprocess::Ink::Dark,
+        ];
+        assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn a_picture_like_the_trainings_stays() {
+        let stays = |pixels, ink| stays(&four_by_three(pixels), 4, 3, ink);
+        let inked = [[0, 9, 9, 0], [9, 9, 9, 9], [0, 9, 9, 0]];
+        assert!(stays(inked, Ink::Auto) && stays(inked, Ink::Bright));
+        assert!(!stays(inked, Ink::Dark));
+        // Nothing is in it.
+        assert!(!stays([[0; 4]; 3], Ink::Auto));
+        // One corner is lit, and of the border of ten pixels five are black, or four: the
+        // two in the middle don't count.
+        let half = [[9, 9, 9, 0], [9, 0, 0, 9], [0, 0, 0, 0]];
+        for (x, y) in [(0, 0), (3, 0), (0, 2), (3, 2)] {
+            let mut pixels = half;
+            // Mirrored, so that the lit corner is this one.
+            if x == 3 {
+                pixels.iter_mut().for_each(|row| row.reverse());
+            }
+            if y == 2 {
+                pixels.reverse();
+            }
+            assert_eq!(pixels[y][x], 9);
+            assert!(stays(pixels, Ink::Auto), "{x} {y}");
+            pixels[2 - y][1] = 9;
+            assert!(!stays(pixels, Ink::Auto), "{x} {y}");
+        }
+        // Not that size: too high, or too wide.
+        let all = [[9, 0, 0, 0], [0, 9, 9, 0], [0, 0, 0, 0]];
+        assert!(stays(all, Ink::Auto));
+        let all = four_by_three(all);
+        for (width, height) in [(4, 2), (3, 3), (3, 4)] {
+            assert!(!super::stays(&all, width, height, Ink::Auto));
+        }
+    }
+
+    #[test]
+    fn a_frame_says_whether_it_was_turned() {
+        let picture = |ground, ink| {
+            GrayImage::from_fn(20, 20, |x, y| {
+                let inked = x == 7 && (3..15).contains(&y);
+                image::Luma([if inked { ink } else { ground }])
+            })
+        };
+        let framed = |ground, ink, option| frame(&picture(ground, ink), 8, 8, option);
+        let [bright, dark] = [framed(0, 255, Ink::Auto), framed(255, 0, Ink::Auto)];
+        let (bright, dark) = (bright.unwrap(), dark.unwrap());
+        assert_eq!((bright.turned, dark.turned), (false, true));
+        assert_eq!(bright.pixels, dark.pixels);
+        let told = framed(255, 0, Ink::Dark).unwrap();
+        assert_eq!((told.turned, told.pixels), (false, dark.pixels));
+        // Nothing to see, or not with what was told.
+        let blank = |ground, ink, option| framed(ground, ink, option).err().unwrap();
+        assert_eq!(
+            blank(80, 80, Ink::Auto),
+            "is blank: nothing stands out from its ground"
+        );
+        assert_eq!(
+            blank(255, 0, Ink::Bright),
+            "shows nothing of the ink that --ink says; --ink auto finds out by itself"
+        );
+        let error = frame(&GrayImage::new(0, 3), 8, 8, Ink::Auto).err().unwrap();
+        assert!(error.starts_with("can't be used: "), "{error}");
+        // Wider than a device counts.
+        let error = frame(&GrayImage::new(65_536, 1), 8, 8, Ink::Auto).err();
+        let sentence = "is too large: pictures have at most 32768x32768 pixels and take 512 MB";
+        assert_eq!(error.unwrap(), sentence);
+    }
+
+    #[test]
+    fn what_is_turned_is_counted_and_what_is_bad_kept_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        bar(&path("a.pgm"), 255, 0);
+        bar(&path("b.pgm"), 0, 255);
+        bar(&path("c.pgm"), 255, 0);
+        let files = ["a.pgm", "b.pgm", "c.pgm"].map(path);
+        let found = read(&files, 8, 8, &QUIET).unwrap();
+        assert_eq!((found.images.len(), found.turned), (3, 2));
+        assert_eq!((&found.paths[..], found.bad.len()), (&files[..], 0));
+
+        let skipping = Options {
+            skip_bad: true,
+            ..QUIET
+        };
+        let files = ["a.pgm", "", "none.pgm"].map(path);
+        let found = read(&files, 8, 8, &skipping).unwrap();
+        assert_eq!((&found.paths[..], found.turned), (&files[..1], 1));
+        let why = |error: &str| error.to_owned();
+        assert_eq!(
+            found.bad,
+            [
+                (path(""), why("is a folder")),
+                (path("none.pgm"), why("is not there; check the path"))
+            ]
+        );
+        let error =
+            |files: &[PathBuf], options| read(files, 8, 8, options).unwrap_err().to_string();
+        assert!(error(&files, &QUIET).starts_with("2 of 3 pictures can't be used:"));
+        // With none left, skipping doesn't help.
+        assert!(error(&files[1..], &skipping).starts_with("2 of 2 pictures can't be used:"));
+        assert_eq!(error(&[], &QUIET), "there are no pictures to read");
+        for (width, height) in [(0, 8), (8, 0), (65_536, 8)] {
+            let error = read(&files[..1], width, height, &QUIET).unwrap_err();
+            let sentence = format!("images of {width}x{height} pixels are not possible");
+            assert_eq!(error.to_string(), sentence);
+        }
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_in_one_message() {
+        let bad: Vec<_> = (1..=22)
+            .map(|number| {
+                (
+                    PathBuf::from(format!("{number}.png")),
+                    "is empty".to_owned(),
+                )
+            })
+            .collect();
+        assert_eq!(in_words(&bad[..1], 1, false), "1.png is empty");
+        assert_eq!(
+            in_words(&bad[..1], 2, true),
+            "1 of 2 pictures can't be used:\n  1.png is empty"
+        );
+        let two = "2 of 2 pictures can't be used:\n  1.png is empty\n  2.png is empty";
+        assert_eq!(in_words(&bad[..2], 2, false), two);
+        let hint = "\nmend or remove them, or go on without them by --skip-bad";
+        let of_three = two.replacen("2 of 2", "2 of 3", 1);
+        assert_eq!(in_words(&bad[..2], 3, true), of_three);
+        assert_eq!(in_words(&bad[..2], 3, false), of_three + hint);
+        // Twenty are named.
+        let twenty = in_words(&bad[..20], 20, true);
+        assert!(twenty.ends_with("\n  20.png is empty"), "{twenty}");
+        let more = in_words(&bad, 22, true);
+        assert!(
+            more.ends_with("\n  20.png is empty\n  and 2 more"),
+            "{more}"
+        );
+    }
+}

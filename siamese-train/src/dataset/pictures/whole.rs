@@ -16,7 +16,6 @@ pub fn is_whole(format: ImageFormat, bytes: &[u8]) -> bool {
 /// Goes from marker to marker up to the end of the image.
 fn jpeg_ends(bytes: &[u8]) -> Option<()> {
     const END: u8 = 0xD9;
-    const SCAN: u8 = 0xDA;
     // The thumbnail's own end lies inside a segment, which is skipped.
     let mut rest = bytes.get(2..)?;
     loop {
@@ -35,12 +34,9 @@ fn jpeg_ends(bytes: &[u8]) -> Option<()> {
         let length = rest
             .first_chunk()
             .map(|&length| u16::from_be_bytes(length))?;
+        // Behind a scan's header come coded pixels: a marker among them is followed by 0 or a
+        // restart's byte, which the loop passes over.
         rest = rest.get(usize::from(length).max(2)..)?;
-        if marker == SCAN {
-            // Coded pixels: a marker among them is followed by neither 0 nor a restart's byte,
-            // which the loop passes over.
-            continue;
-        }
     }
 }
 
@@ -67,4 +63,52 @@ fn riff_fits(bytes: &[u8]) -> Option<()> {
     let length = bytes.get(4..)?.first_chunk()?;
     let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
     (bytes.len() >= length.checked_add(8)?).then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file is whole, and with more behind it; but no shorter one is.
+    fn ends_here(format: ImageFormat, bytes: &[u8]) {
+        assert!(is_whole(format, bytes));
+        assert!(is_whole(format, &[bytes, b"more"].concat()));
+        for end in 0..bytes.len() {
+            assert!(!is_whole(format, &bytes[..end]), "{format:?} {end}");
+        }
+    }
+
+    #[test]
+    fn a_jpeg_goes_to_its_own_end() {
+        // A segment whose thumbnail has an end; bytes that fill up; a scan with a stuffed
+        // zero and a restart among its pixels.
+        ends_here(
+            ImageFormat::Jpeg,
+            b"\xFF\xD8\xFF\xE1\0\x04\xFF\xD9\xFF\xFF\xDB\0\x03\x07\
+              \xFF\xDA\0\x02\x12\xFF\0\x34\xFF\xD7\x56\xFF\xD9",
+        );
+        // A restart and a lone byte have no length, which these bytes would be.
+        for lone in [b"\0", b"\x01", b"\xD0", b"\xD8"] {
+            let bytes = [&b"\xFF\xD8\xFF"[..], lone, b"\x40\x40\xFF\xD9"].concat();
+            assert!(is_whole(ImageFormat::Jpeg, &bytes), "{lone:?}");
+        }
+    }
+
+    #[test]
+    fn a_png_goes_to_its_last_chunk() {
+        ends_here(
+            ImageFormat::Png,
+            b"\x89PNG\r\n\x1a\n\0\0\0\x02IHDRabcrc1\0\0\0\0IDATcrc2\0\0\0\0IENDcrc3",
+        );
+    }
+
+    #[test]
+    fn a_webp_is_as_long_as_it_says() {
+        ends_here(ImageFormat::WebP, b"RIFF\x06\0\0\0WEBPab");
+    }
+
+    #[test]
+    fn what_marks_no_end_is_left_to_its_decoder() {
+        assert!(is_whole(ImageFormat::Bmp, b"BM"));
+    }
 }
