@@ -8,7 +8,9 @@ use siamese_build::OwnedModel;
 use siamese_c::model::{siamese_model, siamese_model_init};
 use siamese_core::Requantise;
 use siamese_core::image::{Input, Pooling};
-use siamese_core::model::{Calibration, Header, LayerParts, Precision, Scales, encode, encoded_len};
+use siamese_core::model::{
+    Calibration, Header, LayerParts, Precision, Scales, encode, encoded_len,
+};
 
 /// A file of the repository.
 pub fn repository(path: &str) -> PathBuf {

@@ -114,7 +114,7 @@ pub(crate) fn takes(layer: &Layer<'_>) -> bool {
     layer.weight_bits() < 4
         && words_of(layer).is_some()
         && largest < 1 << LISTS
-        && layer.inputs() <= usize::from(u16::MAX) / (largest * level)
+        && layer.inputs() * largest * level <= usize::from(u16::MAX)
 }
 
 /// The outputs of a layer for any activations.

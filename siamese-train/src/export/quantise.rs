@@ -361,15 +361,16 @@ mod tests {
         // 0.5)^2 + 127^2 (1 - s)^2 is least at 0.723, between steps 34 and 35.
         let mut activations = vec![0.5; 20_000];
         activations[77] = 127.0;
-        assert_eq!(activation_scale(&activations).unwrap(), 35.0 / 48.0);
+        assert_eq!(activation_scale(&activations, MAX).unwrap(), 35.0 / 48.0);
         // Nothing is lost at the highest scale.
         let whole: Vec<f32> = (0..128u8).map(f32::from).collect();
-        assert_eq!(activation_scale(&whole).unwrap(), 1.0);
+        assert_eq!(activation_scale(&whole, MAX).unwrap(), 1.0);
     }
 
     /// One weight and one bias in each layer.
     fn one_unit(weights: [f32; LAYERS], bias: f32) -> FloatNetwork {
         FloatNetwork {
+            precision: Precision::INT8,
             input: Input {
                 width: 1,
                 height: 1,
@@ -411,7 +412,7 @@ mod tests {
         let fitting = outputs
             .hidden
             .each_ref()
-            .map(|all| activation_scale(all).unwrap());
+            .map(|all| activation_scale(all, MAX).unwrap());
         assert_eq!(found.scales.hidden, fitting);
         assert!(fitting[0] < fitting[1]);
     }

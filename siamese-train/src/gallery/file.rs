@@ -326,7 +326,9 @@ fn parts(path: &Path) -> Result<(Vec<u8>, StoredNames)> {
 mod tests {
     use siamese_core::Requantise;
     use siamese_core::image::{Input, Pooling};
-    use siamese_core::model::{Calibration, Header, LayerParts, Scales, encode, encoded_len};
+    use siamese_core::model::{
+        Calibration, Header, LayerParts, Precision, Scales, encode, encoded_len,
+    };
 
     use super::*;
 
@@ -340,6 +342,7 @@ mod tests {
                 pooling: Pooling::None,
             },
             sizes: [3, 2, dim],
+            precision: Precision::INT8,
             scales: Scales {
                 hidden: [1.0; 2],
                 embedding: 1.0,
