@@ -174,14 +174,14 @@ impl Timing {
 #[rustfmt::skip] // `cargo xtask pages` makes it, out of docs/bench.json.
 const MEASURED: &[Measured] = &[
     // <!-- table: cores -->
-    Measured { core: Core::CortexM0, instructions: [166.28, 2.8842, 30.75], within: 0.031, cycles: Some(1.423), embedding: Bytes { code: 23716, data: 268, stack: 3676 }, device: Bytes { code: 80144, data: 1752, stack: 6108 } },
-    Measured { core: Core::CortexM0Plus, instructions: [122.50, 3.0412, 59.94], within: 0.040, cycles: Some(1.396), embedding: Bytes { code: 23716, data: 268, stack: 3676 }, device: Bytes { code: 81424, data: 1824, stack: 6132 } },
-    Measured { core: Core::CortexM3, instructions: [72.59, 2.3149, 12.26], within: 0.034, cycles: Some(1.575), embedding: Bytes { code: 24500, data: 268, stack: 3596 }, device: Bytes { code: 77416, data: 1752, stack: 6004 } },
-    Measured { core: Core::CortexM4, instructions: [48.37, 1.1816, 25.92], within: 0.049, cycles: Some(1.428), embedding: Bytes { code: 24324, data: 268, stack: 3580 }, device: Bytes { code: 77216, data: 1752, stack: 6004 } },
-    Measured { core: Core::CortexM7, instructions: [48.38, 1.1816, 25.93], within: 0.049, cycles: None, embedding: Bytes { code: 24324, data: 268, stack: 3580 }, device: Bytes { code: 77216, data: 1752, stack: 6004 } },
-    Measured { core: Core::CortexM33, instructions: [48.54, 1.1774, 26.27], within: 0.050, cycles: Some(1.428), embedding: Bytes { code: 27472, data: 268, stack: 3580 }, device: Bytes { code: 80412, data: 1752, stack: 6004 } },
-    Measured { core: Core::CortexM55, instructions: [71.89, 0.1642, 0.08], within: 0.089, cycles: None, embedding: Bytes { code: 26380, data: 268, stack: 3512 }, device: Bytes { code: 80448, data: 1752, stack: 5864 } },
-    Measured { core: Core::Rv32, instructions: [112.23, 6.7446, 116.78], within: 0.032, cycles: Some(1.136), embedding: Bytes { code: 21886, data: 260, stack: 3032 }, device: Bytes { code: 78010, data: 1744, stack: 5464 } },
+    Measured { core: Core::CortexM0, instructions: [170.56, 2.8645, 31.56], within: 0.031, cycles: Some(1.422), embedding: Bytes { code: 37716, data: 300, stack: 3828 }, device: Bytes { code: 93544, data: 1784, stack: 6252 } },
+    Measured { core: Core::CortexM0Plus, instructions: [125.50, 3.0301, 61.58], within: 0.041, cycles: Some(1.395), embedding: Bytes { code: 37716, data: 300, stack: 3828 }, device: Bytes { code: 94764, data: 1856, stack: 6300 } },
+    Measured { core: Core::CortexM3, instructions: [73.87, 2.3052, 13.67], within: 0.035, cycles: Some(1.576), embedding: Bytes { code: 41068, data: 300, stack: 3708 }, device: Bytes { code: 94248, data: 1784, stack: 6132 } },
+    Measured { core: Core::CortexM4, instructions: [49.93, 1.1694, 27.80], within: 0.051, cycles: Some(1.428), embedding: Bytes { code: 40844, data: 300, stack: 3700 }, device: Bytes { code: 94060, data: 1784, stack: 6156 } },
+    Measured { core: Core::CortexM7, instructions: [49.92, 1.1696, 27.79], within: 0.051, cycles: None, embedding: Bytes { code: 40844, data: 300, stack: 3700 }, device: Bytes { code: 94060, data: 1784, stack: 6156 } },
+    Measured { core: Core::CortexM33, instructions: [50.07, 1.1651, 28.17], within: 0.052, cycles: Some(1.427), embedding: Bytes { code: 44692, data: 300, stack: 3700 }, device: Bytes { code: 97920, data: 1784, stack: 6140 } },
+    Measured { core: Core::CortexM55, instructions: [73.60, 0.1531, 1.74], within: 0.089, cycles: None, embedding: Bytes { code: 43780, data: 300, stack: 3632 }, device: Bytes { code: 97820, data: 1784, stack: 6000 } },
+    Measured { core: Core::Rv32, instructions: [103.64, 6.7024, 144.30], within: 0.032, cycles: Some(1.138), embedding: Bytes { code: 39494, data: 292, stack: 3612 }, device: Bytes { code: 96222, data: 1776, stack: 5588 } },
     // <!-- end -->
 ];
 
