@@ -118,9 +118,9 @@ const char *siamese_error_text(siamese_error error);
 
 /* Bytes of a siamese_model; its alignment is that of uint64_t. */
 #if UINTPTR_MAX == 0xFFFFFFFF
-#define SIAMESE_MODEL_BYTES 280
+#define SIAMESE_MODEL_BYTES 312
 #else
-#define SIAMESE_MODEL_BYTES 408
+#define SIAMESE_MODEL_BYTES 424
 #endif
 
 /* The bytes of a model file begin at a multiple of this. */

@@ -10,7 +10,7 @@ use crate::memory::{Held, Holder, Part, check_apart};
 /// Words of [`siamese_model`] after its tag, where a pointer has so many bytes: as many as a
 /// model has today, and two.
 const fn words(pointer: usize) -> usize {
-    if pointer == 4 { 34 } else { 50 }
+    if pointer == 4 { 38 } else { 52 }
 }
 
 /// `SIAMESE_MODEL_BYTES` of the header, where a pointer has so many bytes.
