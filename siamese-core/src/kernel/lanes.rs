@@ -6,9 +6,9 @@
 //!
 //! # Few levels
 //!
-//! Activations of few bits need no multiplication. The inputs that aren't zero are listed: of
-//! 1 or 2 bits in one list for each of the levels 1, 2 and 3, of 3 or 4 bits in one for each
-//! bit. The words of a list are added, all eight rows at a time:
+//! Activations of few bits need no multiplication. The inputs that aren't zero are listed:
+//! pixels of 1 or 2 bits in one list for each of the levels 1, 2 and 3, other activations of up
+//! to 4 bits in one for each bit. The words of a list are added, all eight rows at a time:
 //!
 //! ```text
 //! lanes of 4 bits     7 6 5 4 3 2 1 0   a word; 2 of 3 bits can be added as they are
@@ -77,17 +77,20 @@ pub(crate) enum Source<'s> {
 pub(crate) fn add(layer: &Layer<'_>, source: &Source<'_>, outputs: &mut Target<'_>) -> bool {
     blocks(layer, |block| {
         let mut lists: Lists = Default::default();
-        match *source {
-            Source::Activations(activations) if layer.largest_input() > 3 => {
-                block.list_bits(activations, &mut lists);
+        let weights = match *source {
+            Source::Pixels(input, bits, pixels) => {
+                block.list_levels(input, bits, pixels, &mut lists);
+                [1, 2, 3, 0]
             }
-            _ => block.list_levels(source, &mut lists),
-        }
+            Source::Activations(activations) => {
+                block.list_bits(activations, &mut lists);
+                [1, 2, 4, 8]
+            }
+        };
         // The same of every block.
         if lists.iter().any(Vec::is_full) {
             return false;
         }
-        let weights = weights(layer);
         let counts = weights.iter().zip(&lists);
         let total = counts
             .map(|(weight, list)| weight * list.len() as u32)
@@ -96,14 +99,6 @@ pub(crate) fn add(layer: &Layer<'_>, source: &Source<'_>, outputs: &mut Target<'
         add_lists(&finish, &mut lists, weights, outputs);
         true
     })
-}
-
-/// What the words of each list count.
-const fn weights(layer: &Layer<'_>) -> [u32; LISTS] {
-    match layer.largest_input() {
-        ..=3 => [1, 2, 3, 0],
-        _ => [1, 2, 4, 8],
-    }
 }
 
 /// Whether a layer's activations and weights have so few levels, and its inputs are so few,
@@ -209,49 +204,32 @@ static NONE: [u32; LARGEST] = [0; LARGEST];
 impl Block<'_, '_> {
     /// Lists the inputs of each level, 1 to 3, as many as there is room for.
     #[inline(never)]
-    fn list_levels(&self, source: &Source<'_>, lists: &mut Lists) {
+    fn list_levels(&self, input: &Input, bits: u8, pixels: &[u8], lists: &mut Lists) {
         let [one, two, three, _] = lists;
-        let push = |start, level| {
+        let first = self.words.as_ptr();
+        // The image has as many activations as the layer inputs.
+        input.each_active(bits, pixels, |column, level| {
             let list = match level {
                 1 => &mut *one,
                 2 => &mut *two,
                 _ => &mut *three,
             };
-            let _ = list.push(start);
-        };
-        match *source {
-            Source::Pixels(input, bits, pixels) => {
-                let mut push = push;
-                let first = self.words.as_ptr();
-                // The image has as many activations as the layer inputs.
-                input.each_active(bits, pixels, |column, level| {
-                    let start = first.wrapping_add(usize::from(column) * self.width);
-                    push(start, level);
-                });
-            }
-            Source::Activations(activations) => self.each_of(activations, push),
-        }
+            let _ = list.push(first.wrapping_add(usize::from(column) * self.width));
+        });
     }
 
     /// Lists the inputs that have each of the lowest four bits, as many as there is room for.
     #[inline(never)]
     fn list_bits(&self, activations: &[u8], lists: &mut Lists) {
-        self.each_of(activations, |start, activation| {
-            for (bit, list) in lists.iter_mut().enumerate() {
-                if activation >> bit & 1 == 1 {
-                    let _ = list.push(start);
-                }
-            }
-        });
-    }
-
-    /// Calls `each` with the first word of every input that isn't zero.
-    #[inline(always)]
-    fn each_of(&self, activations: &[u8], mut each: impl FnMut(*const u32, u8)) {
         let mut start = self.words.as_ptr();
         for &activation in activations.iter().take(self.layer.inputs()) {
-            if activation > 0 {
-                each(start, activation);
+            as_written();
+            let mut left = activation;
+            for list in &mut *lists {
+                if left & 1 == 1 {
+                    let _ = list.push(start);
+                }
+                left >>= 1;
             }
             start = start.wrapping_add(self.width);
         }
@@ -292,33 +270,20 @@ fn add_lists(
 /// Adds the words of all parts, times their weights.
 fn add_words(finish: &Finish<'_, '_>, parts: &[Part<'_>], outputs: &mut Target<'_>) {
     let width = finish.block.width;
-    // Words at offsets that the compiler knows, where that helps the core.
-    macro_rules! add {
-        ($words:literal: $($first:literal)*) => {
-            $(if $first < width {
-                let sums = add_some::<$first, $words>(parts, 0);
-                finish.put($first, &sums.map(rows_of), outputs);
-            })*
-        };
+    let several = width / AT_A_TIME * AT_A_TIME;
+    for word in (0..several).step_by(AT_A_TIME) {
+        finish.put_halves(word, &add_some::<AT_A_TIME>(parts, word), outputs);
     }
-    if width < AT_A_TIME || AT_A_TIME == 1 {
-        for word in 0..width {
-            let sums = add_some::<0, 1>(parts, word);
-            finish.put(word, &sums.map(rows_of), outputs);
+    if AT_A_TIME > 1 {
+        for word in several..width {
+            finish.put_halves(word, &add_some::<1>(parts, word), outputs);
         }
-    } else if AT_A_TIME == 2 {
-        add!(2: 0 2 4 6 8 10 12 14);
-    } else {
-        add!(4: 0 4 8 12);
     }
 }
 
-/// [`add_words`] for some words from number `FIRST + more` on.
+/// [`add_words`] for some words from number `first` on.
 #[inline(never)]
-fn add_some<const FIRST: usize, const WORDS: usize>(
-    parts: &[Part<'_>],
-    more: usize,
-) -> [Halves; WORDS] {
+fn add_some<const WORDS: usize>(parts: &[Part<'_>], first: usize) -> [Halves; WORDS] {
     let mut sums = [[0; 4]; WORDS];
     for part in parts {
         // The sums of words as numbers of 32 bits, and of their odd lanes in bytes.
@@ -327,7 +292,7 @@ fn add_some<const FIRST: usize, const WORDS: usize>(
         for &[a, b, c, d] in part.starts {
             as_written();
             for index in 0..WORDS {
-                let at = |start| at(start, FIRST + more + index);
+                let at = |start| at(start, first + index);
                 let [a, b, c, d] = [at(a), at(b), at(c), at(d)];
                 let mut add = |sum: u32| {
                     whole[index] = whole[index].wrapping_add(sum);
@@ -422,6 +387,14 @@ impl<'b, 'w> Finish<'b, 'w> {
         Self {
             block,
             offset: i32::from(level) * total.cast_signed(),
+        }
+    }
+
+    /// [`put`](Self::put) of sums in halves of words.
+    #[inline(never)]
+    fn put_halves(&self, word: usize, sums: &[Halves], outputs: &mut Target<'_>) {
+        for (word, &sums) in (word..).zip(sums) {
+            self.put(word, &[rows_of(sums)], outputs);
         }
     }
 

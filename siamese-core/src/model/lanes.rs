@@ -83,6 +83,13 @@ pub(super) fn put(bytes: &mut [u8], position: usize, row: usize, level: u8) {
     }
 }
 
+/// The level of a row in the word at a position; 0 behind the end.
+pub(super) fn level_at(bytes: &[u8], position: usize, row: usize) -> u8 {
+    let half = row % ROWS;
+    let byte = bytes.get(position + half / 2).copied().unwrap_or(0);
+    byte >> (half % 2 * LANE) & 0xF
+}
+
 /// The levels of a row, one for each input; also of the rows that fill up the last word.
 pub(super) fn levels(
     bytes: &[u8],
@@ -91,12 +98,9 @@ pub(super) fn levels(
     row: usize,
 ) -> impl Iterator<Item = u8> {
     let (_, width) = block_of(outputs.div_ceil(ROWS), row / ROWS);
-    let half = row % ROWS;
-    let first = position(inputs, outputs, row, 0) + half / 2;
-    let of_row = bytes.get(first..).unwrap_or_default();
-    let column = of_row.iter().step_by(size_of::<u32>() * width.max(1));
-    let levels = column.map(move |byte| byte >> (half % 2 * LANE) & 0xF);
-    levels.take(inputs)
+    let first = position(inputs, outputs, row, 0);
+    let step = size_of::<u32>() * width;
+    (0..inputs).map(move |column| level_at(bytes, first + column * step, row))
 }
 
 #[cfg(test)]

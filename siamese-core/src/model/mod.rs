@@ -311,8 +311,8 @@ impl<'a> Layer<'a> {
         }
         let byte = |position: usize| self.weights.get(position).copied().unwrap_or(0);
         if self.has_lanes() {
-            let level = self.levels(row).nth(column).unwrap_or(0);
-            return lanes::weight(self.bits, level);
+            let position = lanes::position(self.inputs, self.outputs(), row, column);
+            return lanes::weight(self.bits, lanes::level_at(self.weights, position, row));
         }
         let position = self.layout.position(self.inputs, row, column);
         let below = byte(position.wrapping_sub(1));
