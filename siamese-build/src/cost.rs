@@ -174,10 +174,10 @@ impl Timing {
 #[rustfmt::skip] // `cargo xtask pages` makes it, out of docs/bench.json.
 const MEASURED: &[Measured] = &[
     // <!-- table: cores -->
-    Measured { core: Core::CortexM0, instructions: [170.56, 2.8645, 31.56], within: 0.031, cycles: Some(1.422), embedding: Bytes { code: 37716, data: 300, stack: 3828 }, device: Bytes { code: 93544, data: 1784, stack: 6252 } },
-    Measured { core: Core::CortexM0Plus, instructions: [125.50, 3.0301, 61.58], within: 0.041, cycles: Some(1.395), embedding: Bytes { code: 37716, data: 300, stack: 3828 }, device: Bytes { code: 94764, data: 1856, stack: 6300 } },
+    Measured { core: Core::CortexM0, instructions: [170.56, 2.8641, 31.57], within: 0.031, cycles: Some(1.422), embedding: Bytes { code: 37160, data: 300, stack: 3828 }, device: Bytes { code: 92820, data: 1784, stack: 6260 } },
+    Measured { core: Core::CortexM0Plus, instructions: [125.50, 3.0301, 61.58], within: 0.041, cycles: Some(1.395), embedding: Bytes { code: 37160, data: 300, stack: 3828 }, device: Bytes { code: 94212, data: 1856, stack: 6300 } },
     Measured { core: Core::CortexM3, instructions: [73.87, 2.3052, 13.67], within: 0.035, cycles: Some(1.576), embedding: Bytes { code: 41068, data: 300, stack: 3708 }, device: Bytes { code: 94248, data: 1784, stack: 6132 } },
-    Measured { core: Core::CortexM4, instructions: [49.93, 1.1694, 27.80], within: 0.051, cycles: Some(1.428), embedding: Bytes { code: 40844, data: 300, stack: 3700 }, device: Bytes { code: 94060, data: 1784, stack: 6156 } },
+    Measured { core: Core::CortexM4, instructions: [49.90, 1.1694, 27.82], within: 0.050, cycles: Some(1.428), embedding: Bytes { code: 37728, data: 300, stack: 3700 }, device: Bytes { code: 90844, data: 1784, stack: 6164 } },
     Measured { core: Core::CortexM7, instructions: [49.92, 1.1696, 27.79], within: 0.051, cycles: None, embedding: Bytes { code: 40844, data: 300, stack: 3700 }, device: Bytes { code: 94060, data: 1784, stack: 6156 } },
     Measured { core: Core::CortexM33, instructions: [50.07, 1.1651, 28.17], within: 0.052, cycles: Some(1.427), embedding: Bytes { code: 44692, data: 300, stack: 3700 }, device: Bytes { code: 97920, data: 1784, stack: 6140 } },
     Measured { core: Core::CortexM55, instructions: [73.60, 0.1531, 1.74], within: 0.089, cycles: None, embedding: Bytes { code: 43780, data: 300, stack: 3632 }, device: Bytes { code: 97820, data: 1784, stack: 6000 } },
