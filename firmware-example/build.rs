@@ -12,6 +12,8 @@ use siamese_build::{Board, Budget, Core, EmbedModel, OwnedModel, USB_ID, USB_PRO
 
 /// The model that is built in if `SIAMESE_MODEL` names no other.
 const DEFAULT_MODEL: &str = "../model/small.siam";
+/// The feature for weights of 2, 3 or 4 bits.
+const LANES: &str = "lanes";
 /// The feature that logs for a debug probe.
 const LOG: &str = "log-rtt";
 /// The feature that keeps names.
@@ -46,8 +48,16 @@ fn run() -> Result<(), Box<dyn Error>> {
         .core(board.core())
         .section(".model")
         .write()?;
+    let owned = OwnedModel::read(&model)?;
+    if owned.model().has_lanes() && !has_feature(LANES) {
+        return Err(format!(
+            "the model {} has weights of 2, 3 or 4 bits: add the feature {LANES}",
+            model.display()
+        )
+        .into());
+    }
     // The linker has the last word, and says it in its own words.
-    let budget = Budget::of(&OwnedModel::read(&model)?, board, &Work::default())?;
+    let budget = Budget::of(&owned, board, &Work::default())?;
     if let Some(misfit) = budget.and_then(|budget| budget.misfit()) {
         println!("cargo::warning={misfit}");
     }

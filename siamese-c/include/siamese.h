@@ -77,6 +77,7 @@ enum {
     SIAMESE_ERROR_MODEL_MISALIGNED = 34,     /* the bytes don't begin at a multiple of 16 */
     SIAMESE_ERROR_MODEL_FINGERPRINT = 35,    /* the fingerprint is wrong */
     SIAMESE_ERROR_MODEL_UNPRIVILEGED = 36,   /* only privileged code can initialise this one */
+    SIAMESE_ERROR_MODEL_WEIGHT_BITS = 37,    /* few bits, and a library built without them */
 
     /* Sizes that don't suit the model. */
     SIAMESE_ERROR_IMAGE = 50,     /* the image has not the model's number of pixels */

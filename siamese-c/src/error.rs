@@ -96,6 +96,8 @@ errors! {
     ModelFingerprint = 35, c"the model's fingerprint is not that of its numbers";
     /// The model needs instructions that only privileged code can ask for.
     ModelUnprivileged = 36, c"only privileged code can ask the processor for its instructions: initialise there";
+    /// The model has weights of fewer bits than this build has code for.
+    ModelWeightBits = 37, c"the model has weights of 2, 3 or 4 bits, for which this library was built without code";
 
     /// The image has not the model's number of pixels.
     Image = 50, c"the image has not the number of pixels that the model takes";
@@ -185,6 +187,7 @@ impl From<ModelError> for Error {
             ModelError::Misaligned => Self::ModelMisaligned,
             ModelError::Fingerprint { .. } => Self::ModelFingerprint,
             ModelError::Unprivileged => Self::ModelUnprivileged,
+            ModelError::WeightBits { .. } => Self::ModelWeightBits,
             _ => Self::Other,
         }
     }

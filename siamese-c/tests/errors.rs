@@ -148,6 +148,7 @@ fn no_two_kinds_of_the_core_have_the_same_number() {
             found: 0,
         },
         ModelError::Unprivileged,
+        ModelError::WeightBits { found: 3 },
     ];
     let size = [
         SizeError::Image { expected, found },

@@ -174,6 +174,7 @@ fn run_first_layer<K: Kernel>(
     let mut outputs = Outputs::Hidden(hidden1);
     let source = Source::Pixels(input, bits, pixels);
     let added = bits <= 2
+        && first.has_lanes()
         && lanes::takes(first)
         && outputs.of_lanes(first, 0, |target| lanes::add(first, &source, target));
     if added {

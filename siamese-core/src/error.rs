@@ -65,6 +65,12 @@ pub enum ModelError {
         /// The row (output).
         row: u16,
     },
+    /// A layer has weights of 2, 3 or 4 bits, for which this build has no code: the crate's
+    /// feature `lanes` is off.
+    WeightBits {
+        /// The bits of a weight.
+        found: u8,
+    },
     /// Some image could overflow the 32-bit accumulator of a row.
     Overflow {
         /// The layer, 0 to 2.
@@ -146,6 +152,11 @@ impl fmt::Display for ModelError {
             Self::Requantise { layer, row } => write!(
                 f,
                 "layer {layer}, row {row} has a multiplier or shift out of range"
+            ),
+            Self::WeightBits { found } => write!(
+                f,
+                "the model has weights of {found} bits, which this build leaves out: turn on the \
+                 feature `lanes` of siamese-core"
             ),
             Self::Overflow { layer, row } => write!(
                 f,

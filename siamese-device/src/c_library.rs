@@ -15,6 +15,7 @@ use crate::firmware::{at, cargo, errors_of, failed, read};
 pub struct CLibrary {
     core: Core,
     abi: Abi,
+    lanes: bool,
 }
 
 impl CLibrary {
@@ -31,6 +32,7 @@ impl CLibrary {
         Self {
             core,
             abi: Abi::Soft,
+            lanes: true,
         }
     }
 
@@ -38,6 +40,13 @@ impl CLibrary {
     #[must_use]
     pub const fn abi(mut self, abi: Abi) -> Self {
         self.abi = abi;
+        self
+    }
+
+    /// Whether it has code for weights of 2, 3 and 4 bits, as it has unless it is told.
+    #[must_use]
+    pub const fn lanes(mut self, lanes: bool) -> Self {
+        self.lanes = lanes;
         self
     }
 
@@ -54,10 +63,15 @@ impl CLibrary {
         })?;
         let root = root()?;
         let built = root.join("target").join("c");
+        let features = match self.lanes {
+            true => "lanes,panic-handler",
+            false => "panic-handler",
+        };
         let failed = failed(
             cargo(&root)
                 .args(["rustc", "--locked", "--package=siamese-c", "--lib"])
                 .args(["--crate-type=staticlib", "--profile=firmware"])
+                .args(["--no-default-features", "--features", features])
                 .args(["--target", target, "--target-dir"])
                 .arg(&built),
         )?;
@@ -68,7 +82,8 @@ impl CLibrary {
     }
 
     /// Builds the library, and writes all that a firmware takes to a folder: the header, the
-    /// library, the model for the core as C, and its golden vectors where they lie beside it.
+    /// library with the code that the model needs, the model for the core as C, and its golden
+    /// vectors where they lie beside it.
     ///
     /// # Errors
     /// As [`build`](Self::build); [`Error::File`] if a file can't be read or written, or is
@@ -78,7 +93,7 @@ impl CLibrary {
         let c = CModel::new(&owned, self.core).map_err(|error| {
             Error::Build(format!("{} can't be packed: {error}", model.display()))
         })?;
-        let library = self.build()?;
+        let library = self.lanes(owned.model().has_lanes()).build()?;
         fs::create_dir_all(folder).map_err(at(folder))?;
         let header = root()?.join("siamese-c/include").join(Self::HEADER);
         for (from, name) in [(header, Self::HEADER), (library, Self::ARCHIVE)] {

@@ -20,6 +20,19 @@ use crate::qemu;
 /// The features of a firmware for a board on a desk: galleries that travel, and names.
 pub const DESK_FEATURES: [&str; 2] = ["galleries", "names"];
 
+/// The feature of `firmware-example` and of `siamese-c` for models with weights of 2, 3 or 4 bits.
+const LANES: &str = "lanes";
+
+/// The features that a firmware has to have for a model; none if the file can't be read, about
+/// which the build has more to say.
+#[must_use]
+pub fn needed_features(model: &Path) -> &'static [&'static str] {
+    match OwnedModel::read(model) {
+        Ok(model) if model.model().has_lanes() => &[LANES],
+        _ => &[],
+    }
+}
+
 /// A program of `firmware-example`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -118,8 +131,9 @@ impl<'a> Build<'a> {
         self
     }
 
-    /// Builds it; the path of the ELF file, which is another one for another
-    /// model, board, ABI, program or feature.
+    /// Builds it, with the features that the model needs besides those that were named; the
+    /// path of the ELF file, which is another one for another model, board, ABI, program or
+    /// feature.
     ///
     /// Variables of the environment that would make it a different build are left
     /// out, so it may be called from within `cargo test`.
@@ -151,7 +165,8 @@ impl<'a> Build<'a> {
         let lock = fs::File::create(&lock_path).map_err(at(&lock_path))?;
         lock.lock().map_err(at(&lock_path))?;
 
-        let features = [&[board.name()], &self.features[..]].concat();
+        let mut features = [&[board.name()], &self.features[..]].concat();
+        features.extend(needed_features(&model));
         let failed = failed(
             cargo(&folder)
                 .args(["build", "--release", "--locked", "--no-default-features"])

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use siamese_build::{USB_ID, USB_PRODUCT};
-use siamese_device::firmware::{Abi, Board, Build, DESK_FEATURES, Flashing, Footprint};
+use siamese_device::firmware::{
+    Abi, Board, Build, DESK_FEATURES, Flashing, Footprint, needed_features,
+};
 use siamese_device::uf2;
 
 use crate::setup::{self, Need};
@@ -134,10 +136,11 @@ pub fn build(
             let core = board.core();
             format!("{board} has no target with hard floats: {core} has no floating-point unit")
         })?;
+        let named = [features, needed_features(&model)].concat();
         workspace
             .cargo_in(
                 &workspace.firmware(),
-                ["build", "--release", "--features", &features.join(",")]
+                ["build", "--release", "--features", &named.join(",")]
                     .into_iter()
                     .chain(form),
             )

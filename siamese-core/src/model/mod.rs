@@ -198,6 +198,12 @@ impl<'a> Model<'a> {
         &self.layers
     }
 
+    /// Whether the weights of a layer are in lanes: of 2, 3 or 4 bits.
+    #[must_use]
+    pub fn has_lanes(&self) -> bool {
+        self.layers.iter().any(Layer::has_lanes)
+    }
+
     /// The number of coordinates of an embedding.
     #[must_use]
     pub const fn dim(&self) -> usize {
@@ -281,11 +287,12 @@ impl<'a> Layer<'a> {
         self.bits
     }
 
-    /// Whether the weights are in lanes: of 2, 3 or 4 bits.
+    /// Whether the weights are in lanes: of 2, 3 or 4 bits. Never without the feature `lanes`,
+    /// so that all that lanes need is left out.
     #[inline]
     #[must_use]
     pub const fn has_lanes(&self) -> bool {
-        self.bits < 8
+        cfg!(feature = "lanes") && self.bits < 8
     }
 
     /// The largest activation that it takes, at most 127.
@@ -479,6 +486,25 @@ pub(crate) struct CommonRounding {
 }
 
 impl CommonRounding {
+    /// The same for accumulators that are too high by `offset`.
+    #[inline]
+    pub fn less(self, offset: i32) -> Self {
+        Self {
+            half: self.half.wrapping_sub(offset),
+            ..self
+        }
+    }
+
+    /// What is added to round, and the shift, if the activations have 7 bits.
+    #[cfg(any(kernel_narrow, kernel_thumb2))]
+    #[inline]
+    pub const fn to_7_bits(self) -> Option<(i32, u32)> {
+        match self.lost {
+            0 => Some((self.half, self.shift)),
+            _ => None,
+        }
+    }
+
     /// The activation: `clamp((acc + half) >> common shift, 0, 2^bits - 1)`. To clamp to 7
     /// bits, and to take those off that are too many, is the same, and there are
     /// instructions for it.

@@ -146,6 +146,10 @@ impl<'a> Model<'a> {
         let layout = Layout::from_number(found).ok_or(ModelError::UnknownLayout { found })?;
         let mut sections = envelope.sections();
         let header = parse_header(sections.take(envelope.header_len, ModelError::Header)?)?;
+        let few = header.precision.weights.into_iter().find(|&bits| bits < 8);
+        if let (false, Some(found)) = (cfg!(feature = "lanes"), few) {
+            return Err(ModelError::WeightBits { found });
+        }
         let mut layers = [Layer::EMPTY; LAYERS];
         let largest = header.precision.largest_inputs();
         for (index, (layer, shape)) in layers.iter_mut().zip(header.shapes()).enumerate() {
@@ -206,7 +210,7 @@ impl<'a> Model<'a> {
     /// Rows are read byte by byte; what the kernels of lanes and of other layouts read
     /// is aligned if the file is.
     fn require_alignment(&self, bytes: &[u8]) -> Result<(), ModelError> {
-        let rows = self.layout == Layout::Rows && !self.layers.iter().any(Layer::has_lanes);
+        let rows = self.layout == Layout::Rows && !self.has_lanes();
         if !rows && !bytes.as_ptr().addr().is_multiple_of(ALIGNMENT) {
             return Err(ModelError::Misaligned);
         }

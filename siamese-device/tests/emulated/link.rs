@@ -463,8 +463,7 @@ fn memory_is_within_the_bar() {
     // rows are filled up.
     let model = model_of_elf(&ELF).unwrap().len() as u64;
     assert!((model..model + 1024).contains(&footprint.model_bytes));
-    // 64 KiB before the kernel of lanes came, which a feature will leave out.
-    assert!(footprint.code_bytes < 72 * 1024);
+    assert!(footprint.code_bytes < 64 * 1024);
 }
 
 #[test]

@@ -66,7 +66,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
             )
         })?);
     }
-    let few_bits = file.model().layers().iter().any(Layer::has_lanes);
+    let few_bits = file.model().has_lanes();
     let json = json!({
         "model": file.model().header().name,
         "images": images,

@@ -291,7 +291,7 @@ mod tests {
     use crate::dataset::{Class, Images};
     use crate::embed::points::Points;
     use crate::evaluate::{Labelled, centroid};
-    use crate::recipe::{Preset, Recipe, RecipeName};
+    use crate::recipe::{Bits, Preset, Recipe, RecipeName};
     use crate::train::network::{FoldedTensors, to_vec};
 
     /// The side of a glyph.
@@ -386,10 +386,13 @@ mod tests {
         assert!(right > 0.8, "{right}");
     }
 
-    /// A recipe for weights of few bits, the last fifth of its steps on integers.
+    /// A recipe for few bits in both hidden layers, the last fifth of its steps on integers.
     fn few_bits(steps: usize) -> Recipe {
         Recipe {
-            bits: Preset::Swift.bits(),
+            bits: Bits {
+                weights: [3, 3, 8],
+                ..Preset::Swift.bits()
+            },
             tuning: 0.2,
             ..recipe(RecipeName::Default, steps)
         }
