@@ -56,7 +56,7 @@ macro_rules! backends {
 /// names: both float ABIs alike. Rust's own `target_feature` can't tell, because
 /// on stable it doesn't know DSP and Helium.
 #[allow(dead_code, reason = "only build.rs reads it")]
-pub const KERNEL_TARGETS: [(&str, &[&str]); 8] = [
+pub const KERNEL_TARGETS: [(&str, &[&str]); 9] = [
     (
         "kernel_thumb",
         &["thumbv6m-", "thumbv7m-", "thumbv8m.base-"],
@@ -70,6 +70,11 @@ pub const KERNEL_TARGETS: [(&str, &[&str]); 8] = [
     ("kernel_x86", &["x86_64-"]),
     // Eight registers, and words at multiples of four alone.
     ("kernel_narrow", &["thumbv6m-", "thumbv8m.base-"]),
+    // Thumb's instructions of 32 bits.
+    (
+        "kernel_thumb2",
+        &["thumbv7m-", "thumbv7em-", "thumbv8m.main-"],
+    ),
     // Words may lie anywhere.
     (
         "kernel_unaligned",

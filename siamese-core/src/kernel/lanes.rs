@@ -23,6 +23,11 @@
 //! Each word is taken apart into four of two lanes, 16 bits apart, and these are multiplied by
 //! the activation: two products in one multiplication of 32 bits.
 
+#[cfg(any(kernel_narrow, kernel_thumb2))]
+mod thumb;
+
+use core::array;
+
 use heapless::Vec;
 
 use super::portable::one_by_one;
@@ -38,13 +43,7 @@ const LISTS: usize = 4;
 /// Inputs that are multiplied at a time.
 const PRODUCTS: usize = 64;
 /// Words that are summed at a time, as a core has registers for them.
-const AT_A_TIME: usize = if cfg!(kernel_narrow) {
-    1
-} else if cfg!(target_arch = "arm") {
-    2
-} else {
-    4
-};
+const AT_A_TIME: usize = if cfg!(target_arch = "arm") { 2 } else { 4 };
 
 /// Every other lane of a word.
 const NIBBLES: u32 = 0x0F0F_0F0F;
@@ -77,18 +76,18 @@ pub(crate) enum Source<'s> {
 pub(crate) fn add(layer: &Layer<'_>, source: &Source<'_>, outputs: &mut Target<'_>) -> bool {
     blocks(layer, |block| {
         let mut lists: Lists = Default::default();
-        let weights = match *source {
-            Source::Pixels(input, bits, pixels) => {
-                block.list_levels(input, bits, pixels, &mut lists);
-                [1, 2, 3, 0]
-            }
+        let (all, weights) = match *source {
+            Source::Pixels(input, bits, pixels) => (
+                block.list_levels(input, bits, pixels, &mut lists),
+                [1, 2, 3, 0],
+            ),
             Source::Activations(activations) => {
                 block.list_bits(activations, &mut lists);
-                [1, 2, 4, 8]
+                (true, [1, 2, 4, 8])
             }
         };
         // The same of every block.
-        if lists.iter().any(Vec::is_full) {
+        if !all || lists.iter().any(Vec::is_full) {
             return false;
         }
         let counts = weights.iter().zip(&lists);
@@ -143,7 +142,7 @@ pub(crate) fn multiply(layer: &Layer<'_>, inputs: &[u8], outputs: &mut Target<'_
         let finish = Finish::new(&block, total);
         for word in 0..block.width {
             let sums = products_of(&products, word, layer.weight_bits());
-            finish.put(word, &[sums], outputs);
+            finish.put(word, &sums, outputs);
         }
         true
     });
@@ -202,11 +201,15 @@ type Lists = [Vec<*const u32, LISTED>; LISTS];
 static NONE: [u32; LARGEST] = [0; LARGEST];
 
 impl Block<'_, '_> {
-    /// Lists the inputs of each level, 1 to 3, as many as there is room for.
+    /// Lists the inputs of each level, 1 to 3; false if there isn't room for all.
     #[inline(never)]
-    fn list_levels(&self, input: &Input, bits: u8, pixels: &[u8], lists: &mut Lists) {
-        let [one, two, three, _] = lists;
+    fn list_levels(&self, input: &Input, bits: u8, pixels: &[u8], lists: &mut Lists) -> bool {
         let first = self.words.as_ptr();
+        #[cfg(any(kernel_narrow, kernel_thumb2))]
+        if let Some(all) = thumb::list_levels(first, self.width, input, bits, pixels, lists) {
+            return all;
+        }
+        let [one, two, three, _] = lists;
         // The image has as many activations as the layer inputs.
         input.each_active(bits, pixels, |column, level| {
             let list = match level {
@@ -216,6 +219,7 @@ impl Block<'_, '_> {
             };
             let _ = list.push(first.wrapping_add(usize::from(column) * self.width));
         });
+        true
     }
 
     /// Lists the inputs that have each of the lowest four bits, as many as there is room for.
@@ -238,7 +242,7 @@ impl Block<'_, '_> {
 
 /// Inputs of one list, no more than can be added in bytes.
 struct Part<'s> {
-    starts: &'s [[*const u32; 4]],
+    starts: &'s mut [[*const u32; 4]],
     weight: u32,
 }
 
@@ -260,59 +264,70 @@ fn add_lists(
         while !list.len().is_multiple_of(4) {
             let _ = list.push(NONE.as_ptr());
         }
-        for starts in list.as_chunks().0.chunks(most) {
+        for starts in list.as_chunks_mut().0.chunks_mut(most) {
             let _ = parts.push(Part { starts, weight });
         }
     }
-    add_words(finish, &parts, outputs);
+    let mut memory = [[0; 4]; LARGEST];
+    let sums = memory.get_mut(..finish.block.width).unwrap_or_default();
+    // The width is a power of two.
+    let (several, single) = sums.as_chunks_mut::<AT_A_TIME>();
+    for (sums, word) in several.iter_mut().zip((0..).step_by(AT_A_TIME)) {
+        add_some(&mut parts, word, sums);
+    }
+    for (sum, word) in single.iter_mut().zip(0..) {
+        add_some(&mut parts, word, array::from_mut(sum));
+    }
+    finish.put_halves(sums, outputs);
 }
 
-/// Adds the words of all parts, times their weights.
-fn add_words(finish: &Finish<'_, '_>, parts: &[Part<'_>], outputs: &mut Target<'_>) {
-    let width = finish.block.width;
-    let several = width / AT_A_TIME * AT_A_TIME;
-    for word in (0..several).step_by(AT_A_TIME) {
-        finish.put_halves(word, &add_some::<AT_A_TIME>(parts, word), outputs);
-    }
-    if AT_A_TIME > 1 {
-        for word in several..width {
-            finish.put_halves(word, &add_some::<1>(parts, word), outputs);
-        }
-    }
-}
-
-/// [`add_words`] for some words from number `first` on.
+/// Adds the sums of some words from number `first` on, of all parts, times their weights.
 #[inline(never)]
-fn add_some<const WORDS: usize>(parts: &[Part<'_>], first: usize) -> [Halves; WORDS] {
-    let mut sums = [[0; 4]; WORDS];
+fn add_some<const WORDS: usize>(parts: &mut [Part<'_>], first: usize, sums: &mut [Halves; WORDS]) {
     for part in parts {
-        // The sums of words as numbers of 32 bits, and of their odd lanes in bytes.
-        let mut whole = [0u32; WORDS];
-        let mut odd = [0u32; WORDS];
-        for &[a, b, c, d] in part.starts {
-            as_written();
-            for index in 0..WORDS {
-                let at = |start| at(start, first + index);
-                let [a, b, c, d] = [at(a), at(b), at(c), at(d)];
-                let mut add = |sum: u32| {
-                    whole[index] = whole[index].wrapping_add(sum);
-                    odd[index] = odd[index].wrapping_add(sum >> 4 & NIBBLES);
-                };
-                // Two levels of 3 bits fit a lane.
-                add(a + b);
-                add(c + d);
-            }
-        }
-        for ((sums, whole), odd) in sums.iter_mut().zip(whole).zip(odd) {
-            // Without the odd lanes, the even ones are left.
-            let even = whole.wrapping_sub(odd << 4);
+        let bytes: [_; WORDS] = add_bytes(part.starts, first);
+        for (sums, [even, odd]) in sums.iter_mut().zip(bytes) {
             sums[0] += (even & BYTES) * part.weight;
             sums[1] += (odd & BYTES) * part.weight;
             sums[2] += (even >> 8 & BYTES) * part.weight;
             sums[3] += (odd >> 8 & BYTES) * part.weight;
         }
     }
-    sums
+}
+
+/// The sums of some words from number `first` on, even and odd lanes in bytes.
+#[inline(always)]
+fn add_bytes<const WORDS: usize>(
+    starts: &mut [[*const u32; 4]],
+    first: usize,
+) -> [[u32; 2]; WORDS] {
+    let mut bytes = [[0; 2]; WORDS];
+    #[cfg(any(kernel_narrow, kernel_thumb2))]
+    if let Some((pair, [])) = bytes.split_first_chunk_mut() {
+        *pair = thumb::add_two(starts);
+        return bytes;
+    }
+    // The sums of words as numbers of 32 bits, and of their odd lanes in bytes.
+    let mut whole = [0u32; WORDS];
+    let mut odd = [0u32; WORDS];
+    for &mut [a, b, c, d] in starts {
+        for index in 0..WORDS {
+            let at = |start| at(start, first + index);
+            let [a, b, c, d] = [at(a), at(b), at(c), at(d)];
+            let mut add = |sum: u32| {
+                whole[index] = whole[index].wrapping_add(sum);
+                odd[index] = odd[index].wrapping_add(sum >> 4 & NIBBLES);
+            };
+            // Two levels of 3 bits fit a lane.
+            add(a + b);
+            add(c + d);
+        }
+    }
+    for ((bytes, whole), odd) in bytes.iter_mut().zip(whole).zip(odd) {
+        // Without the odd lanes, the even ones are left.
+        *bytes = [whole.wrapping_sub(odd << 4), odd];
+    }
+    bytes
 }
 
 /// Inputs' first words, and their activations.
@@ -369,8 +384,10 @@ fn multiply_many(block: &Block<'_, '_>, inputs: &[u8], outputs: &mut Target<'_>)
             }
         }
     }
-    let sums = sums.get(..block.width).unwrap_or(&sums);
-    Finish::new(block, total).put(0, sums, outputs);
+    let finish = Finish::new(block, total);
+    for (word, sums) in sums.iter().enumerate().take(block.width) {
+        finish.put(word, sums, outputs);
+    }
 }
 
 /// From the sums of levels to outputs.
@@ -390,45 +407,75 @@ impl<'b, 'w> Finish<'b, 'w> {
         }
     }
 
-    /// [`put`](Self::put) of sums in halves of words.
-    #[inline(never)]
-    fn put_halves(&self, word: usize, sums: &[Halves], outputs: &mut Target<'_>) {
-        for (word, &sums) in (word..).zip(sums) {
-            self.put(word, &[rows_of(sums)], outputs);
+    /// Puts the outputs of all words where they belong.
+    fn put_halves(&self, sums: &[Halves], outputs: &mut Target<'_>) {
+        let mut whole = 0;
+        if let Target::Activations(outputs, round) = outputs {
+            let (biases, outputs) = self.rows(0, outputs);
+            let rows = biases.as_chunks().0.iter().zip(outputs.as_chunks_mut().0);
+            whole = rows.len().min(sums.len());
+            activations(round.less(self.offset), rows.zip(sums));
+        }
+        for (word, &sums) in sums.iter().enumerate().skip(whole) {
+            self.put(word, &rows_of(sums), outputs);
         }
     }
 
-    /// Puts the outputs of some words, from number `word` on, where they belong.
+    /// Puts the outputs of a word where they belong.
     #[inline(never)]
-    fn put(&self, word: usize, sums: &[[u32; ROWS]], outputs: &mut Target<'_>) {
-        let biases = self.block.biases.get(word * ROWS..).unwrap_or_default();
-        let first = self.block.first + word * ROWS;
-        let acc = |bias: i32, levels: u32| {
-            let sum = i32::from_le(bias).wrapping_sub(self.offset);
-            sum.wrapping_add((2 * levels).cast_signed())
-        };
+    fn put(&self, word: usize, sums: &[u32; ROWS], outputs: &mut Target<'_>) {
         match outputs {
             Target::Activations(outputs, round) => {
-                let outputs = outputs.get_mut(first..).unwrap_or_default();
-                let round = *round;
-                let sums = sums.as_flattened();
+                let (biases, outputs) = self.rows(word, outputs);
+                let round = round.less(self.offset);
                 for ((output, &bias), &sum) in outputs.iter_mut().zip(biases).zip(sums) {
                     as_written();
-                    *output = round.apply(acc(bias, sum));
+                    *output = round.apply(twice(bias, sum));
                 }
             }
             Target::Sums(emit) => {
-                let rows = (first..).step_by(ROWS);
-                for ((biases, sums), first) in biases.chunks(ROWS).zip(sums).zip(rows) {
-                    let mut accs = [0; ROWS];
-                    for ((out, &bias), &sum) in accs.iter_mut().zip(biases).zip(sums) {
-                        *out = acc(bias, sum);
-                    }
-                    emit(first, accs.get(..biases.len()).unwrap_or(&accs));
+                let (biases, _) = self.rows(word, &mut []);
+                let mut accs = [0; ROWS];
+                for ((out, &bias), &sum) in accs.iter_mut().zip(biases).zip(sums) {
+                    *out = twice(bias, sum).wrapping_sub(self.offset);
                 }
+                let first = self.block.first + word * ROWS;
+                emit(first, accs.get(..biases.len()).unwrap_or(&accs));
             }
         }
     }
+
+    /// The biases and, of a layer's, the outputs from word `word` on.
+    #[inline]
+    fn rows<'o>(&self, word: usize, outputs: &'o mut [u8]) -> (&'w [i32], &'o mut [u8]) {
+        let biases = self.block.biases.get(word * ROWS..).unwrap_or_default();
+        let outputs = outputs.get_mut(self.block.first + word * ROWS..);
+        (biases, outputs.unwrap_or_default())
+    }
+}
+
+/// The outputs of whole words, from biases and sums.
+fn activations<'r>(
+    round: CommonRounding,
+    words: impl Iterator<Item = ((&'r [i32; ROWS], &'r mut [u8; ROWS]), &'r Halves)>,
+) {
+    for ((biases, outputs), sums) in words {
+        #[cfg(any(kernel_narrow, kernel_thumb2))]
+        if let Some((base, shift)) = round.to_7_bits() {
+            thumb::finish(base, shift, biases, sums, outputs);
+            continue;
+        }
+        let sums = rows_of(*sums);
+        for ((output, &bias), sum) in outputs.iter_mut().zip(biases).zip(sums) {
+            *output = round.apply(twice(bias, sum));
+        }
+    }
+}
+
+/// A row's sum, but for what the levels' is too high by.
+#[inline(always)]
+fn twice(bias: i32, levels: u32) -> i32 {
+    i32::from_le(bias).wrapping_add((2 * levels).cast_signed())
 }
 
 /// The sums of eight rows.

@@ -84,8 +84,9 @@ pub fn small_image_model() -> Vec<u8> {
     })
 }
 
-/// A model of odd sizes with weights of 3, 4 and 2 bits and four grey levels: what is added,
-/// of levels and of bits, and what is multiplied.
+/// A model of odd sizes with weights of 3 and 2 bits and four grey levels: what is added, of
+/// levels and of bits, and what is multiplied; whole words of rows and a part of one; outputs
+/// of 4 bits and of 7.
 pub fn lanes_model() -> Vec<u8> {
     let input = Input {
         pooling: Pooling::Checkerboard,
@@ -94,12 +95,12 @@ pub fn lanes_model() -> Vec<u8> {
     let precision = Precision {
         input: 2,
         hidden: [4, 7],
-        weights: [3, 4, 2],
+        weights: [3, 3, 2],
         shifts: [6, 4, 0],
     };
     let mut random = Random::new(3);
     let mut levels = |bits: u8| 2 * random.below(1 << bits) as i32 - (1 << bits) + 1;
-    model_of(precision, input, [189, 75, 3], [0, 0, 33], |layer, _, _| {
+    model_of(precision, input, [189, 70, 3], [0, 0, 33], |layer, _, _| {
         levels(precision.weights[layer]) as i8
     })
 }

@@ -1,0 +1,427 @@
+//! Two words of many inputs on Cortex-M: compilers keep a third of the sums in memory.
+//!
+//! With `s`, the sum of two words of 3 bits a lane, `E = Σ (s & 0x0F0F0F0F)` has the even lanes'
+//! sums in bytes, and `T = Σ (s >> 4)` the odd ones', `O`, between which the even ones stand:
+//! `T = O + 16 * (E >> 8)`, all of it modulo 2^32.
+//!
+//! The inputs' pointers are moved two words on, so that one loop serves all words.
+
+use core::arch::asm;
+
+use super::{Halves, LISTED, Lists, NIBBLES, ROWS};
+use crate::image::{Input, Pooling};
+
+/// The sums of the next two words of all inputs, even and odd lanes in bytes; the pointers are
+/// moved two words on. What is added must fit bytes.
+#[inline(always)]
+pub(super) fn add_two(starts: &mut [[*const u32; 4]]) -> [[u32; 2]; 2] {
+    let [mut evens, mut shifted] = [[0u32; 2]; 2];
+    if !starts.is_empty() {
+        // SAFETY: there is an input, and two more words of each, as `super::at` has it.
+        unsafe { add(starts, &mut evens, &mut shifted) };
+    }
+    let bytes = |even: u32, shifted: u32| [even, shifted.wrapping_sub(even >> 8 << 4)];
+    [bytes(evens[0], shifted[0]), bytes(evens[1], shifted[1])]
+}
+
+/// Writes `E` and `T` of two words.
+///
+/// # Safety
+/// `starts` isn't empty, and each leads to two words.
+#[cfg(kernel_thumb2)]
+#[inline(always)]
+unsafe fn add(starts: &mut [[*const u32; 4]], evens: &mut [u32; 2], shifted: &mut [u32; 2]) {
+    /// Adds the words at two pointers.
+    macro_rules! two {
+        ($a:literal, $b:literal) => {
+            concat!(
+                "ldrd r6, r7, [",
+                $a,
+                "], #8\n",
+                "ldrd r8, lr, [",
+                $b,
+                "], #8\n",
+                "add r6, r8\n",
+                "add r7, lr\n",
+                "and r8, r6, #0x0F0F0F0F\n",
+                "and lr, r7, #0x0F0F0F0F\n",
+                "add r9, r8\n",
+                "add r10, lr\n",
+                "add r11, r11, r6, lsr #4\n",
+                "add r12, r12, r7, lsr #4\n",
+            )
+        };
+    }
+    const _: () = assert!(NIBBLES == 0x0F0F_0F0F);
+    let range = starts.as_mut_ptr_range();
+    // SAFETY: the caller vouches for the words; the pointers are written where they were
+    // read. r6 and r7, which can't be operands, are restored.
+    unsafe {
+        asm!(
+            "push {{r6, r7}}",
+            "2:",
+            "ldm r0, {{r2, r3, r4, r5}}",
+            two!("r2", "r3"),
+            two!("r4", "r5"),
+            "stm r0!, {{r2, r3, r4, r5}}",
+            "cmp r0, r1",
+            "bne 2b",
+            "pop {{r6, r7}}",
+            inout("r0") range.start => _,
+            in("r1") range.end,
+            out("r2") _, out("r3") _, out("r4") _, out("r5") _, out("r8") _, out("lr") _,
+            inout("r9") evens[0],
+            inout("r10") evens[1],
+            inout("r11") shifted[0],
+            inout("r12") shifted[1],
+        );
+    }
+}
+
+/// Writes `E` and `T` of two words.
+///
+/// # Safety
+/// `starts` isn't empty, and each leads to two words.
+#[cfg(kernel_narrow)]
+#[inline(always)]
+unsafe fn add(starts: &mut [[*const u32; 4]], evens: &mut [u32; 2], shifted: &mut [u32; 2]) {
+    /// Adds the words at the next two pointers.
+    macro_rules! two {
+        () => {
+            "
+            ldr r0, [r5, #0]
+            ldr r1, [r5, #4]
+            ldm r0!, {{r6, r7}}
+            ldm r1!, {{r3, r4}}
+            stm r5!, {{r0, r1}}
+            adds r6, r3
+            adds r7, r4
+            lsrs r3, r6, #4
+            lsrs r4, r7, #4
+            add r10, r3
+            add r11, r4
+            ands r6, r2
+            ands r7, r2
+            add r8, r6
+            add r9, r7
+            "
+        };
+    }
+    let range = starts.as_mut_ptr_range();
+    // SAFETY: as above.
+    unsafe {
+        asm!(
+            "push {{r6, r7}}",
+            // Only clobbers can be above r7.
+            "mov r12, r1",
+            "movs r0, #0",
+            "mov r8, r0", "mov r9, r0", "mov r10, r0", "mov r11, r0",
+            "2:",
+            two!(),
+            two!(),
+            "cmp r5, r12",
+            "bne 2b",
+            "mov r0, r8", "mov r1, r9", "mov r3, r10", "mov r4, r11",
+            "pop {{r6, r7}}",
+            out("r0") evens[0],
+            inout("r1") range.end => evens[1],
+            in("r2") NIBBLES,
+            out("r3") shifted[0],
+            out("r4") shifted[1],
+            inout("r5") range.start => _,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _, out("r12") _,
+        );
+    }
+}
+
+/// Writes the outputs of a word's rows: `clamp((base + bias + 2 * sum) >> shift, 0, 127)`.
+#[inline(always)]
+pub(super) fn finish(
+    base: i32,
+    shift: u32,
+    biases: &[i32; ROWS],
+    sums: &Halves,
+    outputs: &mut [u8; ROWS],
+) {
+    // SAFETY: all rows are there.
+    unsafe {
+        finish_rows(
+            base,
+            shift,
+            biases.as_ptr(),
+            sums.as_ptr(),
+            outputs.as_mut_ptr(),
+        )
+    }
+}
+
+/// [`finish`].
+///
+/// # Safety
+/// As many numbers have to follow the pointers.
+#[cfg(kernel_thumb2)]
+#[inline(always)]
+unsafe fn finish_rows(
+    base: i32,
+    shift: u32,
+    biases: *const i32,
+    sums: *const u32,
+    outputs: *mut u8,
+) {
+    /// A row of the lower half and one of the upper half.
+    macro_rules! two {
+        () => {
+            "
+            ldr r3, [r2], #4
+            ldr r5, [r1, #16]
+            ldr r4, [r1], #4
+            uxth r9, r3
+            lsr r3, r3, #16
+            add r5, r8
+            add r4, r8
+            add r5, r5, r3, lsl #1
+            add r4, r4, r9, lsl #1
+            asr r5, r5, r12
+            asr r4, r4, r12
+            usat r5, #7, r5
+            usat r4, #7, r4
+            strb r5, [r0, #4]
+            strb r4, [r0], #1
+            "
+        };
+    }
+    // SAFETY: the caller vouches for it.
+    unsafe {
+        asm!(
+            two!(), two!(), two!(), two!(),
+            inout("r0") outputs => _,
+            inout("r1") biases => _,
+            inout("r2") sums => _,
+            in("r8") base,
+            in("r12") shift,
+            out("r3") _, out("r4") _, out("r5") _, out("r9") _,
+            options(nostack),
+        );
+    }
+}
+
+/// [`finish`].
+///
+/// # Safety
+/// As many numbers have to follow the pointers.
+#[cfg(kernel_narrow)]
+#[inline(always)]
+unsafe fn finish_rows(
+    base: i32,
+    shift: u32,
+    biases: *const i32,
+    sums: *const u32,
+    outputs: *mut u8,
+) {
+    /// Rounds `r6`, and clamps it.
+    macro_rules! round {
+        ($more:literal) => {
+            concat!(
+                "lsls r6, r6, #1\n",
+                "adds r6, r6, r7\n",
+                "add r6, r8\n",
+                "asrs r6, r4\n",
+                "asrs r7, r6, #31\n",
+                "bics r6, r7\n",
+                "cmp r6, #127\n",
+                "bls ",
+                $more,
+                "f\n",
+                "movs r6, #127\n",
+                $more,
+                ":\n",
+            )
+        };
+    }
+    /// A row of the upper half and one of the lower half.
+    macro_rules! two {
+        () => {
+            concat!(
+                "ldm r2!, {{r3}}\n",
+                "ldr r7, [r1, #16]\n",
+                "lsrs r6, r3, #16\n",
+                round!("2"),
+                "strb r6, [r0, #4]\n",
+                "ldm r1!, {{r7}}\n",
+                "uxth r6, r3\n",
+                round!("3"),
+                "strb r6, [r0]\n",
+                "adds r0, #1\n",
+            )
+        };
+    }
+    // SAFETY: the caller vouches for it. r6 and r7 are restored.
+    unsafe {
+        asm!(
+            "push {{r6, r7}}",
+            "mov r8, r5",
+            two!(), two!(), two!(), two!(),
+            "pop {{r6, r7}}",
+            inout("r0") outputs => _,
+            inout("r1") biases => _,
+            inout("r2") sums => _,
+            out("r3") _,
+            in("r4") shift,
+            in("r5") base,
+            out("r8") _,
+        );
+    }
+}
+
+/// What [`list`] starts with, and where it ends.
+#[repr(C)]
+struct Listing {
+    /// Where the next pointer goes, of the levels 1, 3 and 2.
+    ends: [*mut *const u32; 3],
+    /// How far they may be at the beginning of two rows of pixels.
+    limits: [*mut *const u32; 3],
+    /// Where the pixels end.
+    end: *const u8,
+    /// The pixels of a row.
+    row: usize,
+    /// The words of the fourth input.
+    fourth: *const u32,
+    /// Bytes from the words of an input to those of the fourth after it.
+    forth: usize,
+    /// And to those of the one before it.
+    back: usize,
+}
+
+/// Lists the inputs of each level, 1 to 3, of a checkerboard whose rows are whole words; whether
+/// there was room for all. `None` for other images, and then nothing is listed.
+pub(super) fn list_levels(
+    first: *const u32,
+    width: usize,
+    input: &Input,
+    bits: u8,
+    pixels: &[u8],
+    lists: &mut Lists,
+) -> Option<bool> {
+    let row = usize::from(input.width);
+    let aligned = cfg!(kernel_unaligned) || pixels.as_ptr().addr().is_multiple_of(4);
+    let room = LISTED.checked_sub(row)?;
+    let whole = row > 0 && row.is_multiple_of(4) && pixels.len() >= 2 * row;
+    if bits != 2 || input.pooling != Pooling::Checkerboard || !whole || !aligned {
+        return None;
+    }
+    let rows = pixels.chunks_exact(2 * row);
+    let end = rows.remainder().as_ptr();
+    let stride = width * size_of::<u32>();
+    let [one, two, three, _] = lists;
+    let starts = [one.as_mut_ptr(), three.as_mut_ptr(), two.as_mut_ptr()];
+    let mut listing = Listing {
+        ends: starts,
+        limits: starts.map(|start| start.wrapping_add(room)),
+        end,
+        row,
+        fourth: first.wrapping_add(3 * width),
+        forth: 4 * stride,
+        back: stride.wrapping_neg(),
+    };
+    // SAFETY: the pixels are whole pairs of rows, at words where the core needs that. A list
+    // has room for two rows of pixels, which are one of inputs, wherever it may be before them.
+    let reached = unsafe { list(pixels.as_ptr(), &mut listing) };
+    for ((list, start), end) in [one, three, two].into_iter().zip(starts).zip(listing.ends) {
+        let bytes = end.addr() - start.addr();
+        // SAFETY: so many pointers were written, no more than there was room for.
+        unsafe { list.set_len(bytes / size_of::<*const u32>()) };
+    }
+    Some(reached == end)
+}
+
+/// Lists pixels until they end or a list is too long; where it ended.
+///
+/// # Safety
+/// There are whole pairs of rows of whole words up to the listing's end, at least one. What is
+/// listed may be written from the ends on, up to a row's pixels beyond the limits.
+unsafe fn list(pixels: *const u8, listing: &mut Listing) -> *const u8 {
+    /// Takes a pixel, in the upper bits of `r4`, whose words are at `r5`.
+    macro_rules! pixel {
+        () => {
+            "
+            lsls r4, r4, #1
+            bcs 3f
+            bpl 5f
+            stm r2!, {{r5}}
+            b 5f
+            3:
+            bpl 4f
+            stm r3!, {{r5}}
+            b 5f
+            4:
+            mov r12, r3
+            mov r3, r10
+            stm r3!, {{r5}}
+            mov r10, r3
+            mov r3, r12
+            5:
+            "
+        };
+    }
+    let mut at = pixels;
+    // SAFETY: the caller vouches for it. r6 and r7 are restored, and so is the stack pointer.
+    unsafe {
+        asm!(
+            "push {{r1, r6, r7}}",
+            "ldr r2, [r1, #0]",
+            "ldr r3, [r1, #4]",
+            "ldr r4, [r1, #8]", "mov r10, r4",
+            "ldr r4, [r1, #32]", "mov r8, r4",
+            "ldr r4, [r1, #36]", "mov r11, r4",
+            "ldr r4, [r1, #40]", "mov lr, r4",
+            // The bits that count: 0x00C000C0 of the upper row, 0xC000C000 of the lower one.
+            "movs r6, #0xC0", "lsls r7, r6, #16", "orrs r6, r7", "lsls r7, r6, #8",
+            "1:",
+            "ldr r1, [sp]",
+            "ldr r4, [r1, #12]", "cmp r2, r4", "bhi 9f",
+            "ldr r4, [r1, #16]", "cmp r3, r4", "bhi 9f",
+            "ldr r4, [r1, #20]", "cmp r10, r4", "bhi 9f",
+            "ldr r4, [r1, #28]",
+            "adds r1, r0, r4",
+            "mov r9, r1",
+            "2:",
+            #[cfg(kernel_narrow)]
+            "ldm r0!, {{r4}}
+             ldm r1!, {{r5}}",
+            #[cfg(not(kernel_narrow))]
+            "ldr r4, [r0], #4
+             ldr r5, [r1], #4",
+            "ands r4, r6",
+            "ands r5, r7",
+            "orrs r4, r5",
+            "bne 7f",
+            "6:",
+            "add r8, r11",
+            "cmp r0, r9",
+            "bne 2b",
+            "mov r0, r1",
+            "ldr r4, [sp]",
+            "ldr r4, [r4, #24]",
+            "cmp r0, r4",
+            "bne 1b",
+            "b 9f",
+            "7:",
+            "mov r5, r8",
+            pixel!(), "add r5, lr", "lsls r4, r4, #7",
+            pixel!(), "add r5, lr", "lsls r4, r4, #7",
+            pixel!(), "add r5, lr", "lsls r4, r4, #7",
+            pixel!(),
+            "b 6b",
+            "9:",
+            "pop {{r1, r6, r7}}",
+            "str r2, [r1, #0]",
+            "str r3, [r1, #4]",
+            "mov r4, r10", "str r4, [r1, #8]",
+            inout("r0") at,
+            inout("r1") &raw mut *listing => _,
+            out("r2") _, out("r3") _, out("r4") _, out("r5") _,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _, out("r12") _, out("lr") _,
+        );
+    }
+    at
+}
