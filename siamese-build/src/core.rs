@@ -123,7 +123,7 @@ impl Core {
             Self::CortexM35P => ("cortex-m35p", "M35P", Layout::Interleaved, V8M_MAIN),
             Self::CortexM55 => ("cortex-m55", "M55", Layout::Quads, V8M_MAIN),
             Self::CortexM85 => ("cortex-m85", "M85", Layout::Quads, V8M_MAIN),
-            Self::Rv32 => ("rv32imac", "RISC-V", Layout::Rows, RV32),
+            Self::Rv32 => ("rv32imac", "RISC-V", Layout::Columns, RV32),
             Self::X86_64 => ("x86-64", "x86", Layout::WideTiles, &["x86_64-unknown-linux-gnu"] as &[&str]),
         };
         Facts { name, short, layout, targets }
@@ -268,8 +268,8 @@ mod tests {
         use Core::*;
         let multiplies_in_pairs = [CortexM4, CortexM7, CortexM33, CortexM35P];
         let has_helium = [CortexM55, CortexM85];
-        let only_scalar = [CortexM0, CortexM0Plus, CortexM1, CortexM23, CortexM3];
-        let portable = [Any, CortexM33NoDsp, Rv32];
+        let only_scalar = [CortexM0, CortexM0Plus, CortexM1, CortexM23, CortexM3, Rv32];
+        let portable = [Any, CortexM33NoDsp];
         let groups: [(Layout, &[Core]); 5] = [
             (Layout::Interleaved, &multiplies_in_pairs),
             (Layout::Quads, &has_helium),

@@ -110,17 +110,26 @@ impl Input {
                 // The bits that count, of four pixels.
                 let mask = u32::from_le_bytes([0xFF << shift; 4]);
                 let masks = [mask & UPPER, mask & !UPPER];
+                if !cfg!(kernel_unaligned)
+                    && width.is_multiple_of(4)
+                    && let Ok(words) = bytemuck::try_cast_slice::<_, u32>(pixels)
+                {
+                    for pair in words.chunks_exact(width / 2) {
+                        let (upper, lower) = pair.split_at(width / 4);
+                        for (upper, lower) in upper.iter().zip(lower) {
+                            let upper = u32::from_le(*upper) & masks[0];
+                            of_four(upper | u32::from_le(*lower) & masks[1], column, &mut each);
+                            column += 4;
+                        }
+                    }
+                    return;
+                }
                 for pair in pixels.chunks_exact(2 * width) {
                     let (upper, lower) = pair.split_at(width);
                     let (uppers, upper) = upper.as_chunks::<4>();
                     let (lowers, lower) = lower.as_chunks::<4>();
                     for (upper, lower) in uppers.iter().zip(lowers) {
-                        let four = four(upper, lower, masks);
-                        if four != 0 {
-                            for (pixel, column) in four.to_le_bytes().into_iter().zip(column..) {
-                                each(column, pixel);
-                            }
-                        }
+                        of_four(four(upper, lower, masks), column, &mut each);
                         column += 4;
                     }
                     for (index, (&upper, &lower)) in upper.iter().zip(lower).enumerate() {
@@ -215,6 +224,16 @@ fn four(upper: &[u8; 4], lower: &[u8; 4], masks: [u32; 2]) -> u32 {
             return 0;
         }
         u32::from_le_bytes([a, b, c, d]) & mask
+    }
+}
+
+/// Calls `each` for four neighbouring pixels, if one of them isn't 0.
+#[inline(always)]
+fn of_four(four: u32, column: u16, each: &mut impl FnMut(u16, u8)) {
+    if four != 0 {
+        for (pixel, column) in four.to_le_bytes().into_iter().zip(column..) {
+            each(column, pixel);
+        }
     }
 }
 

@@ -15,8 +15,8 @@ macro_rules! layouts {
             #[default]
             Rows = 0, "rows", 1 x 1 = 1, Plain, "any core";
             /// Tiles of 8 rows and 1 column; each weight is stored plus 128. For
-            /// Cortex-M0, M0+, M1, M23 and M3.
-            Columns = 1, "columns", 8 x 1 = 8, Offset, "Cortex-M0, M0+, M1, M23, M3";
+            /// Cortex-M0, M0+, M1, M23 and M3, and for RISC-V of 32 bits.
+            Columns = 1, "columns", 8 x 1 = 8, Offset, "Cortex-M0, M0+, M1, M23, M3, RV32";
             /// Tiles of 8 rows and 2 columns: for rows `a` and `b` below each
             /// other, and each of the columns, the 16-bit number `256 * b + a`.
             /// For Cortex-M4, M7, M33 and M35P.
@@ -40,6 +40,8 @@ macro_rules! backends {
             /// Cortex-M0, M0+, M1, M23, M3: one product at a time, of what is not
             /// zero.
             Thumb, kernel_thumb, Columns;
+            /// RISC-V of 32 bits: the same.
+            Riscv, kernel_riscv, Columns;
             /// Cortex-M4, M7, M33, M35P: four products in three instructions.
             ArmDsp, kernel_dsp, Interleaved;
             /// Cortex-M55, M85: 16 products in one instruction.
@@ -56,12 +58,13 @@ macro_rules! backends {
 /// names: both float ABIs alike. Rust's own `target_feature` can't tell, because
 /// on stable it doesn't know DSP and Helium.
 #[allow(dead_code, reason = "only build.rs reads it")]
-pub const KERNEL_TARGETS: [(&str, &[&str]); 9] = [
+pub const KERNEL_TARGETS: [(&str, &[&str]); 10] = [
     (
         "kernel_thumb",
         &["thumbv6m-", "thumbv7m-", "thumbv8m.base-"],
     ),
-    // Of those, the ones with multiply-accumulate.
+    ("kernel_riscv", &["riscv32"]),
+    // Of Thumb, the ones with multiply-accumulate.
     ("kernel_thumb_mla", &["thumbv7m-"]),
     ("kernel_dsp", &["thumbv7em-", "thumbv8m.main-"]),
     // Cores of this target may lack DSP and Helium, so the processor is asked.

@@ -63,7 +63,9 @@ mod armv8m;
 mod helium;
 pub(crate) mod lanes;
 mod portable;
-#[cfg(any(kernel_thumb, kernel_dsp))]
+#[cfg(kernel_riscv)]
+mod riscv;
+#[cfg(any(kernel_thumb, kernel_dsp, kernel_riscv))]
 mod sparse;
 #[cfg(kernel_thumb)]
 mod thumb;
@@ -75,6 +77,8 @@ pub use arm_dsp::ArmDsp;
 #[cfg(kernel_helium)]
 pub use helium::Helium;
 pub use portable::Portable;
+#[cfg(kernel_riscv)]
+pub use riscv::Riscv;
 #[cfg(kernel_thumb)]
 pub use thumb::Thumb;
 #[cfg(kernel_x86)]
