@@ -60,8 +60,7 @@ impl Budget {
         let length = packed.bytes().len() as u32;
         let network = packed.model();
         let [buffers, more] = cost::data_of(&network);
-        let time = |work: &Work| {
-            let instructions = measured.instructions(work);
+        let time = |instructions: f64, work: &Work| {
             let waiting = board
                 .flash_wait()
                 .map_or(0.0, |wait| wait.cycles(work, length));
@@ -71,7 +70,14 @@ impl Budget {
                 waiting,
             }
         };
+        let lanes = if network.has_lanes() {
+            measured.lanes
+        } else {
+            0
+        };
+        let most = Work::most(&network);
         let with = |bytes: Bytes, more: u32| Bytes {
+            code: bytes.code + lanes,
             data: bytes.data + more,
             ..bytes
         };
@@ -81,8 +87,8 @@ impl Budget {
             embedding: with(measured.embedding, buffers),
             device: with(measured.device, buffers + more),
             within: measured.within,
-            mean: time(work),
-            most: time(&Work::most(&network)),
+            mean: time(measured.instructions(work), work),
+            most: time(measured.most_instructions(&most), &most),
         }))
     }
 
@@ -124,7 +130,8 @@ impl FlashWait {
         if model <= self.cache {
             return 0.0;
         }
-        work.products / f64::from(self.line) * f64::from(self.cycles)
+        // A word has four bytes.
+        (work.products + 4.0 * work.words) / f64::from(self.line) * f64::from(self.cycles)
     }
 }
 

@@ -3,21 +3,27 @@
 
 use siamese_core::embedder::{Buffers, embed_into};
 use siamese_core::error::SizeError;
-use siamese_core::model::{LAYERS, Model};
+use siamese_core::model::{LAYERS, Layer, Model};
 
 use crate::Core;
+
+/// The rows of a word of weights of 2, 3 or 4 bits.
+const ROWS: usize = 8;
 
 /// What embedding makes a kernel do. As it skips inputs that are 0, this is another for each
 /// image, and its cost follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Work {
-    /// Inputs that aren't 0, of all three layers.
+    /// Inputs that aren't 0, of layers with weights of 8 bits.
     pub active: f64,
     /// Weights that are multiplied: for each such input one for each of its layer's
     /// outputs.
     pub products: f64,
-    /// Outputs of all layers.
+    /// Outputs of these layers.
     pub outputs: f64,
+    /// Words of eight weights of 2, 3 or 4 bits that are added or multiplied: for each input
+    /// that isn't 0 those of its layer's outputs. Such layers count in nothing else.
+    pub words: f64,
 }
 
 impl Work {
@@ -35,7 +41,7 @@ impl Work {
         let mut embedding = vec![0; model.dim()];
         let mut quantised = vec![0; input.activations()];
         let outputs: [usize; LAYERS] = model.layers().map(|layer| layer.outputs());
-        let (mut active, mut products, mut count) = (0, 0, 0);
+        let (mut sum, mut count) = (Self::default(), 0);
         for pixels in images {
             let buffers = Buffers {
                 shared: &mut shared,
@@ -51,31 +57,45 @@ impl Work {
                 &hidden1[..outputs[0]],
                 &shared[..outputs[1]],
             ];
-            for (activations, outputs) in layers.into_iter().zip(outputs) {
+            for (activations, layer) in layers.into_iter().zip(model.layers()) {
                 let nonzero = activations.iter().filter(|&&activation| activation != 0);
-                let nonzero = nonzero.count();
-                active += nonzero;
-                products += nonzero * outputs;
+                sum.add(layer, nonzero.count());
             }
             count += 1;
         }
-        Ok((count > 0).then(|| Self {
-            active: active as f64 / f64::from(count),
-            products: products as f64 / f64::from(count),
-            outputs: outputs.iter().sum::<usize>() as f64,
-        }))
+        Ok((count > 0).then(|| sum.over(f64::from(count))))
+    }
+
+    /// Adds what a layer makes of so many inputs that aren't 0.
+    fn add(&mut self, layer: &Layer<'_>, active: usize) {
+        let outputs = layer.outputs();
+        if layer.has_lanes() {
+            self.words += (active * outputs.div_ceil(ROWS)) as f64;
+        } else {
+            self.active += active as f64;
+            self.products += (active * outputs) as f64;
+            self.outputs += outputs as f64;
+        }
+    }
+
+    /// The mean of so many images.
+    fn over(self, images: f64) -> Self {
+        Self {
+            active: self.active / images,
+            products: self.products / images,
+            outputs: self.outputs / images,
+            words: self.words / images,
+        }
     }
 
     /// The most that any image can cost: no input is 0.
     #[must_use]
     pub fn most(model: &Model<'_>) -> Self {
-        let shapes = model.header().shapes();
-        let sum = |of: fn((usize, usize)) -> usize| shapes.into_iter().map(of).sum::<usize>();
-        Self {
-            active: sum(|(inputs, _)| inputs) as f64,
-            products: sum(|(inputs, outputs)| inputs * outputs) as f64,
-            outputs: sum(|(_, outputs)| outputs) as f64,
+        let mut most = Self::default();
+        for layer in model.layers() {
+            most.add(layer, layer.inputs());
         }
+        most
     }
 }
 
@@ -98,6 +118,13 @@ pub struct Measured {
     /// Instructions for an active input, for a product and for an output: fitted to what
     /// was counted for the models of this project, by least squares of the relative error.
     pub instructions: [f64; 3],
+    /// Instructions for a word of weights of 2, 3 or 4 bits, all that its layer takes
+    /// included; `None` if no such model was measured.
+    pub word: Option<f64>,
+    /// The same of an image with so few zeros that words are multiplied and not added.
+    pub dense_word: Option<f64>,
+    /// Bytes of code that such weights take more.
+    pub lanes: u32,
     /// The most by which an estimate is off for one of them, as a share.
     pub within: f64,
     /// Cycles that an instruction of the embedding takes in the mean, where no memory has
@@ -113,8 +140,21 @@ impl Measured {
     /// Estimates the instructions of an image.
     #[must_use]
     pub fn instructions(&self, work: &Work) -> f64 {
+        self.with_words(work, self.word)
+    }
+
+    /// Estimates the same for the most that an image can make a kernel do.
+    #[must_use]
+    pub fn most_instructions(&self, work: &Work) -> f64 {
+        self.with_words(work, self.dense_word)
+    }
+
+    fn with_words(&self, work: &Work, word: Option<f64>) -> f64 {
         let [active, product, output] = self.instructions;
-        active * work.active + product * work.products + output * work.outputs
+        let eights = active * work.active + product * work.products + output * work.outputs;
+        // As if they had 8 bits, where nothing else is known.
+        let word = word.unwrap_or(ROWS as f64 * product);
+        eights + word * work.words
     }
 }
 
@@ -174,14 +214,14 @@ impl Timing {
 #[rustfmt::skip] // `cargo xtask pages` makes it, out of docs/bench.json.
 const MEASURED: &[Measured] = &[
     // <!-- table: cores -->
-    Measured { core: Core::CortexM0, instructions: [170.56, 2.8641, 31.57], within: 0.031, cycles: Some(1.422), embedding: Bytes { code: 37160, data: 300, stack: 3828 }, device: Bytes { code: 92820, data: 1784, stack: 6260 } },
-    Measured { core: Core::CortexM0Plus, instructions: [125.50, 3.0301, 61.58], within: 0.041, cycles: Some(1.395), embedding: Bytes { code: 37160, data: 300, stack: 3828 }, device: Bytes { code: 94212, data: 1856, stack: 6300 } },
-    Measured { core: Core::CortexM3, instructions: [73.87, 2.3052, 13.67], within: 0.035, cycles: Some(1.576), embedding: Bytes { code: 41068, data: 300, stack: 3708 }, device: Bytes { code: 94248, data: 1784, stack: 6132 } },
-    Measured { core: Core::CortexM4, instructions: [49.90, 1.1694, 27.82], within: 0.050, cycles: Some(1.428), embedding: Bytes { code: 37728, data: 300, stack: 3700 }, device: Bytes { code: 90844, data: 1784, stack: 6164 } },
-    Measured { core: Core::CortexM7, instructions: [49.92, 1.1696, 27.79], within: 0.051, cycles: None, embedding: Bytes { code: 40844, data: 300, stack: 3700 }, device: Bytes { code: 94060, data: 1784, stack: 6156 } },
-    Measured { core: Core::CortexM33, instructions: [50.07, 1.1651, 28.17], within: 0.052, cycles: Some(1.427), embedding: Bytes { code: 44692, data: 300, stack: 3700 }, device: Bytes { code: 97920, data: 1784, stack: 6140 } },
-    Measured { core: Core::CortexM55, instructions: [73.60, 0.1531, 1.74], within: 0.089, cycles: None, embedding: Bytes { code: 43780, data: 300, stack: 3632 }, device: Bytes { code: 97820, data: 1784, stack: 6000 } },
-    Measured { core: Core::Rv32, instructions: [103.64, 6.7024, 144.30], within: 0.032, cycles: Some(1.138), embedding: Bytes { code: 39494, data: 292, stack: 3612 }, device: Bytes { code: 96222, data: 1776, stack: 5588 } },
+    Measured { core: Core::CortexM0, instructions: [170.56, 2.8641, 31.57], word: None, dense_word: None, lanes: 0, within: 0.031, cycles: Some(1.422), embedding: Bytes { code: 37160, data: 300, stack: 3828 }, device: Bytes { code: 92820, data: 1784, stack: 6260 } },
+    Measured { core: Core::CortexM0Plus, instructions: [125.50, 3.0301, 61.58], word: None, dense_word: None, lanes: 0, within: 0.041, cycles: Some(1.395), embedding: Bytes { code: 37160, data: 300, stack: 3828 }, device: Bytes { code: 94212, data: 1856, stack: 6300 } },
+    Measured { core: Core::CortexM3, instructions: [73.87, 2.3052, 13.67], word: None, dense_word: None, lanes: 0, within: 0.035, cycles: Some(1.576), embedding: Bytes { code: 41068, data: 300, stack: 3708 }, device: Bytes { code: 94248, data: 1784, stack: 6132 } },
+    Measured { core: Core::CortexM4, instructions: [49.90, 1.1694, 27.82], word: None, dense_word: None, lanes: 0, within: 0.050, cycles: Some(1.428), embedding: Bytes { code: 37728, data: 300, stack: 3700 }, device: Bytes { code: 90844, data: 1784, stack: 6164 } },
+    Measured { core: Core::CortexM7, instructions: [49.92, 1.1696, 27.79], word: None, dense_word: None, lanes: 0, within: 0.051, cycles: None, embedding: Bytes { code: 40844, data: 300, stack: 3700 }, device: Bytes { code: 94060, data: 1784, stack: 6156 } },
+    Measured { core: Core::CortexM33, instructions: [50.07, 1.1651, 28.17], word: None, dense_word: None, lanes: 0, within: 0.052, cycles: Some(1.427), embedding: Bytes { code: 44692, data: 300, stack: 3700 }, device: Bytes { code: 97920, data: 1784, stack: 6140 } },
+    Measured { core: Core::CortexM55, instructions: [73.60, 0.1531, 1.74], word: None, dense_word: None, lanes: 0, within: 0.089, cycles: None, embedding: Bytes { code: 43780, data: 300, stack: 3632 }, device: Bytes { code: 97820, data: 1784, stack: 6000 } },
+    Measured { core: Core::Rv32, instructions: [103.64, 6.7024, 144.30], word: None, dense_word: None, lanes: 0, within: 0.032, cycles: Some(1.138), embedding: Bytes { code: 39494, data: 292, stack: 3612 }, device: Bytes { code: 96222, data: 1776, stack: 5588 } },
     // <!-- end -->
 ];
 

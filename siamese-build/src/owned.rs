@@ -6,7 +6,8 @@ use std::path::Path;
 use siamese_core::error::{EncodeError, ModelError};
 use siamese_core::kernel;
 use siamese_core::model::{
-    Calibration, Header, Layout, Model, first_section, repack, repacked_len, rewrite, rewritten_len,
+    Calibration, Header, Layout, Model, first_section, repack, repack_bytes, repacked_bytes_len,
+    repacked_len, rewrite, rewritten_len,
 };
 
 use crate::Core;
@@ -60,6 +61,15 @@ impl OwnedModel {
         Ok(packed)
     }
 
+    /// [`repacked`](Self::repacked), with a byte for each weight of fewer bits.
+    fn in_bytes(&self, layout: Layout) -> Result<Self, EncodeError> {
+        let model = self.model();
+        let length = repacked_bytes_len(&model, layout).unwrap_or(0);
+        let mut packed = Self::zeros(length, first_section(self.bytes()));
+        repack_bytes(&model, layout, packed.bytes_mut())?;
+        Ok(packed)
+    }
+
     /// The model with its weights in the order that a core is fastest with. A
     /// model with weights too large for that order keeps them in rows.
     ///
@@ -70,12 +80,17 @@ impl OwnedModel {
     }
 
     /// The model with its weights in the order that this machine is fastest
-    /// with, or in rows.
+    /// with, or in rows. Weights of fewer than 8 bits become bytes where vectors multiply
+    /// those faster than lanes are added.
     ///
     /// # Errors
     /// As [`repack`].
     pub fn for_this_machine(&self) -> Result<Self, EncodeError> {
-        self.or_rows(kernel::preferred())
+        let layout = kernel::preferred();
+        if self.model().has_lanes() && layout == Layout::WideTiles {
+            return self.in_bytes(layout);
+        }
+        self.or_rows(layout)
     }
 
     fn or_rows(&self, layout: Layout) -> Result<Self, EncodeError> {

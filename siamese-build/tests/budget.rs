@@ -79,6 +79,7 @@ fn a_budget_holds_the_model_and_what_the_flash_makes_the_core_wait() {
         active: 60.0,
         products,
         outputs: 82.0,
+        words: 0.0,
     };
     let of = |board: Board, products: f64| {
         let budget = Budget::of(&file, board, &work(products)).unwrap();

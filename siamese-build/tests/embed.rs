@@ -64,7 +64,7 @@ fn the_layout_follows_from_the_core_or_the_target() {
     assert_eq!(of("thumbv7m-none-eabi"), Layout::Columns);
     assert_eq!(of("thumbv7em-none-eabi"), Layout::Interleaved);
     assert_eq!(of("thumbv7em-none-eabihf"), Layout::Interleaved);
-    assert_eq!(of("riscv32imac-unknown-none-elf"), Layout::Rows);
+    assert_eq!(of("riscv32imac-unknown-none-elf"), Layout::Columns);
     assert_eq!(of("xtensa-esp32-none-elf"), Layout::Rows);
     let armv8 = |core| {
         let model = EmbedModel::new(TINY).target("thumbv8m.main-none-eabihf");

@@ -176,7 +176,9 @@ fn run_first_layer<K: Kernel>(
     let added = bits <= 2
         && first.has_lanes()
         && lanes::takes(first)
-        && outputs.of_lanes(first, 0, |target| lanes::add(first, &source, target));
+        && outputs.of_lanes(first, 0, |target| {
+            lanes::add(kernel.adder(), first, &source, target)
+        });
     if added {
         return;
     }
@@ -259,7 +261,7 @@ impl Outputs<'_> {
 #[inline(never)] // One copy of the code for all layers.
 fn run_layer<K: Kernel>(kernel: K, layer: &Layer<'_>, inputs: &[u8], mut outputs: Outputs<'_>) {
     if layer.has_lanes() {
-        return outputs.of_lanes(layer, 0, |to| run_lanes(layer, inputs, to));
+        return outputs.of_lanes(layer, 0, |to| run_lanes(kernel, layer, inputs, to));
     }
     kernel.accumulate(
         layer,
@@ -270,9 +272,9 @@ fn run_layer<K: Kernel>(kernel: K, layer: &Layer<'_>, inputs: &[u8], mut outputs
 }
 
 /// A layer in lanes, by additions if that is possible.
-fn run_lanes(layer: &Layer<'_>, inputs: &[u8], outputs: &mut Target<'_>) {
+fn run_lanes<K: Kernel>(kernel: K, layer: &Layer<'_>, inputs: &[u8], outputs: &mut Target<'_>) {
     let source = Source::Activations(inputs);
-    if !(lanes::takes(layer) && lanes::add(layer, &source, outputs)) {
+    if !(lanes::takes(layer) && lanes::add(kernel.adder(), layer, &source, outputs)) {
         lanes::multiply(layer, inputs, outputs);
     }
 }
@@ -287,7 +289,7 @@ fn run_layer_batch<K: Kernel>(
     if layer.has_lanes() {
         let images = inputs.chunks_exact(layer.inputs().max(1));
         for (image, inputs) in images.enumerate() {
-            outputs.of_lanes(layer, image, |to| run_lanes(layer, inputs, to));
+            outputs.of_lanes(layer, image, |to| run_lanes(kernel, layer, inputs, to));
         }
         return;
     }

@@ -241,6 +241,25 @@ proptest! {
     }
 
     #[test]
+    fn with_a_byte_a_weight_it_is_the_same_model(parts in any_parts()) {
+        let bytes = parts.encode().unwrap();
+        let model = Model::parse(&bytes).unwrap();
+        for layout in [Layout::Rows, Layout::WideTiles] {
+            let mut out = vec![0xAA; model::repacked_bytes_len(&model, layout).unwrap()];
+            let wide = Model::parse_any(model::repack_bytes(&model, layout, &mut out).unwrap());
+            let wide = wide.unwrap();
+            prop_assert!(!wide.has_lanes());
+            prop_assert_eq!(wide.layout(), layout);
+            prop_assert_eq!(wide.fingerprint(), model.fingerprint());
+            for (layer, expected) in wide.layers().iter().zip(&parts.layers) {
+                let rows = 0..layer.outputs();
+                let weights: Vec<i8> = rows.flat_map(|row| layer.row(row)).collect();
+                prop_assert_eq!(&weights, &expected.weights);
+            }
+        }
+    }
+
+    #[test]
     fn what_goes_in_comes_out(parts in any_parts()) {
         let bytes = parts.encode().unwrap();
         let model = Model::parse(&bytes).unwrap();

@@ -18,8 +18,9 @@ Examples:
   cargo xtask train-all tiny small-d16";
 
 /// A model's name, and the options that make it.
-pub const MODELS: [(&str, &[&str]); 7] = [
+pub const MODELS: [(&str, &[&str]); 8] = [
     ("tiny", &["--preset", "tiny"]),
+    ("swift", &["--preset", "swift"]),
     ("small", &["--preset", "small"]),
     ("small-d16", &["--preset", "small", "--dim", "16"]),
     ("medium", &["--preset", "medium"]),

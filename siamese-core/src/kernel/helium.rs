@@ -8,8 +8,8 @@
 
 use core::arch::asm;
 
-use super::Kernel;
 use super::sparse::{Entry, Groups, Tiles, accumulate};
+use super::{Adder, Kernel};
 use crate::model::{Layer, Layout};
 
 /// The kernel for Cortex-M55 and M85.
@@ -46,6 +46,11 @@ impl Kernel for Helium {
 
     fn layout(self) -> Layout {
         Self::LAYOUT
+    }
+
+    #[inline]
+    fn adder(self) -> Adder {
+        Adder::Helium(self)
     }
 
     #[inline]

@@ -23,6 +23,8 @@
 //! Each word is taken apart into four of two lanes, 16 bits apart, and these are multiplied by
 //! the activation: two products in one multiplication of 32 bits.
 
+#[cfg(kernel_helium)]
+mod helium;
 #[cfg(any(kernel_narrow, kernel_thumb2))]
 mod thumb;
 
@@ -55,6 +57,16 @@ const ENDS: u32 = 0x000F_000F;
 /// The sums of the rows of a word: of rows 0 and 4, of 1 and 5, of 2 and 6, of 3 and 7.
 type Halves = [u32; 4];
 
+/// How words are added.
+#[derive(Clone, Copy)]
+pub enum Adder {
+    /// A few at a time.
+    Words,
+    /// As many as a vector has, by instructions that this proves to be there.
+    #[cfg(kernel_helium)]
+    Helium(super::Helium),
+}
+
 /// Where a layer's outputs go.
 pub(crate) enum Target<'o> {
     /// To the activations of a layer with a common shift.
@@ -73,7 +85,12 @@ pub(crate) enum Source<'s> {
 
 /// The outputs of a layer of few levels ([`takes`]); false if its lists have no room for all
 /// of its activations, and then nothing is put anywhere.
-pub(crate) fn add(layer: &Layer<'_>, source: &Source<'_>, outputs: &mut Target<'_>) -> bool {
+pub(crate) fn add(
+    adder: Adder,
+    layer: &Layer<'_>,
+    source: &Source<'_>,
+    outputs: &mut Target<'_>,
+) -> bool {
     blocks(layer, |block| {
         let mut lists: Lists = Default::default();
         let (all, weights) = match *source {
@@ -95,7 +112,7 @@ pub(crate) fn add(layer: &Layer<'_>, source: &Source<'_>, outputs: &mut Target<'
             .map(|(weight, list)| weight * list.len() as u32)
             .sum();
         let finish = Finish::new(&block, total);
-        add_lists(&finish, &mut lists, weights, outputs);
+        add_lists(adder, &finish, &mut lists, weights, outputs);
         true
     })
 }
@@ -251,6 +268,7 @@ type Parts<'s> = Vec<Part<'s>, { LISTS * LISTED.div_ceil(36) }>;
 /// Adds the words of lists that aren't full, times their weights.
 #[inline(never)]
 fn add_lists(
+    adder: Adder,
     finish: &Finish<'_, '_>,
     lists: &mut Lists,
     weights: [u32; LISTS],
@@ -271,14 +289,31 @@ fn add_lists(
     let mut memory = [[0; 4]; LARGEST];
     let sums = memory.get_mut(..finish.block.width).unwrap_or_default();
     // The width is a power of two.
-    let (several, single) = sums.as_chunks_mut::<AT_A_TIME>();
-    for (sums, word) in several.iter_mut().zip((0..).step_by(AT_A_TIME)) {
-        add_some(&mut parts, word, sums);
-    }
-    for (sum, word) in single.iter_mut().zip(0..) {
-        add_some(&mut parts, word, array::from_mut(sum));
+    match adder {
+        #[cfg(kernel_helium)]
+        Adder::Helium(kernel) if finish.block.width >= helium::WORDS => {
+            for words in sums.as_chunks_mut().0 {
+                let mut sums = Default::default();
+                for part in &mut parts {
+                    helium::add_four(kernel, part.starts, part.weight, &mut sums);
+                }
+                helium::by_words(&sums, words);
+            }
+        }
+        _ => add_words(&mut parts, sums),
     }
     finish.put_halves(sums, outputs);
+}
+
+/// The sums of all words, of all parts, times their weights.
+fn add_words(parts: &mut [Part<'_>], sums: &mut [Halves]) {
+    let (several, single) = sums.as_chunks_mut::<AT_A_TIME>();
+    for (sums, word) in several.iter_mut().zip((0..).step_by(AT_A_TIME)) {
+        add_some(parts, word, sums);
+    }
+    for (sum, word) in single.iter_mut().zip(0..) {
+        add_some(parts, word, array::from_mut(sum));
+    }
 }
 
 /// Adds the sums of some words from number `first` on, of all parts, times their weights.

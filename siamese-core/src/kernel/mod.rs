@@ -76,6 +76,8 @@ mod x86;
 pub use arm_dsp::ArmDsp;
 #[cfg(kernel_helium)]
 pub use helium::Helium;
+#[doc(hidden)]
+pub use lanes::Adder;
 pub use portable::Portable;
 #[cfg(kernel_riscv)]
 pub use riscv::Riscv;
@@ -92,6 +94,13 @@ pub trait Kernel: Copy {
 
     /// The layout that it is made for. [`Portable`] takes every other one.
     fn layout(self) -> Layout;
+
+    /// How it adds the words of weights of few bits.
+    #[doc(hidden)]
+    #[inline]
+    fn adder(self) -> Adder {
+        Adder::Words
+    }
 
     /// Calls `emit(first, accs)` for groups of neighbouring rows, so that every
     /// row of the layer comes once, in order: for row `first + i`,
@@ -234,6 +243,14 @@ macro_rules! define_backend {
                 match self {
                     Self::Portable(kernel) => kernel.layout(),
                     $(#[cfg($cfg)] Self::$kernel(_) => Layout::$layout,)*
+                }
+            }
+
+            #[inline]
+            fn adder(self) -> Adder {
+                match self {
+                    Self::Portable(kernel) => kernel.adder(),
+                    $(#[cfg($cfg)] Self::$kernel(kernel) => kernel.adder(),)*
                 }
             }
 

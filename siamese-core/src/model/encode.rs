@@ -96,6 +96,33 @@ pub fn repack<'o>(
     write(model.header(), layout, model.layers(), out)
 }
 
+/// The header of the same model with all weights of 8 bits.
+fn with_bytes<'h>(header: &Header<'h>) -> Header<'h> {
+    let mut header = *header;
+    header.precision.weights = Precision::INT8.weights;
+    header.precision.shifts = Precision::INT8.shifts;
+    header
+}
+
+/// The length of the file that [`repack_bytes`] makes of the model; `None` if it is too large.
+#[must_use]
+pub fn repacked_bytes_len(model: &Model<'_>, layout: Layout) -> Option<usize> {
+    length(&with_bytes(model.header()), layout)
+}
+
+/// [`repack`], with a byte for each weight of 2, 3 or 4 bits: for kernels that are faster with
+/// those, where memory doesn't matter. It is the same model, by its fingerprint as well.
+///
+/// # Errors
+/// As [`repack`], `out` being shorter than [`repacked_bytes_len`].
+pub fn repack_bytes<'o>(
+    model: &Model<'_>,
+    layout: Layout,
+    out: &'o mut [u8],
+) -> Result<&'o [u8], EncodeError> {
+    write(&with_bytes(model.header()), layout, model.layers(), out)
+}
+
 /// The length of the file that [`rewrite`] makes of the model; `None` if it is
 /// too large.
 #[must_use]

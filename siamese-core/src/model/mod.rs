@@ -28,7 +28,10 @@ use crate::image::Input;
 use crate::kernel::Backend;
 use crate::requantise::Requantise;
 
-pub use encode::{LayerParts, encode, encoded_len, repack, repacked_len, rewrite, rewritten_len};
+pub use encode::{
+    LayerParts, encode, encoded_len, repack, repack_bytes, repacked_bytes_len, repacked_len,
+    rewrite, rewritten_len,
+};
 pub use layout::Layout;
 pub use precision::Precision;
 

@@ -66,21 +66,18 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
             )
         })?);
     }
-    let few_bits = file.model().has_lanes();
     let json = json!({
         "model": file.model().header().name,
         "images": images,
-        "few_bits": few_bits,
-        "work": { "active": work.active, "products": work.products, "outputs": work.outputs },
+        "work": {
+            "active": work.active,
+            "products": work.products,
+            "outputs": work.outputs,
+            "words": work.words,
+        },
         "boards": budgets.iter().map(in_json).collect::<Vec<_>>(),
     });
-    let mut words = in_words(&budgets, &args.model.display().to_string(), images)?;
-    if few_bits {
-        words.push_str(
-            "\nWeights of 2, 3 and 4 bits are counted as if they had 8. They take less, and on \
-             RISC-V much less: `cargo xtask bench` and `device measure` count.\n",
-        );
-    }
+    let words = in_words(&budgets, &args.model.display().to_string(), images)?;
     output.report(&words, &json)
 }
 

@@ -30,6 +30,7 @@ pub fn measure(model: &Path, board: Board, images: &[Vec<u8>]) -> Result<Option<
         "images": embedded.ticks.len(),
         "mismatches": embedded.differing,
         "work": work(&embedded.work),
+        "worst_work": work(&embedded.worst_work),
     });
     add(&mut row, whole_device(model, board, &file, images)?);
     Ok(Some(row))

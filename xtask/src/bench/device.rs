@@ -51,6 +51,7 @@ pub fn measure(model: &Path, board: Board, images: &[Vec<u8>]) -> Result<Option<
         "images": embedded.ticks.len(),
         "mismatches": embedded.differing,
         "work": work(&embedded.work),
+        "worst_work": work(&embedded.worst_work),
         "embedding_data": alone.ram_static - u64::from(buffers),
         "flash_code": alone.code_bytes.saturating_sub(loader.code_bytes),
         "flash_loader": loader.code_bytes,
@@ -102,6 +103,7 @@ pub fn work(work: &Work) -> Value {
         "active": hundredths(work.active),
         "products": hundredths(work.products),
         "outputs": work.outputs,
+        "words": hundredths(work.words),
     })
 }
 
@@ -121,6 +123,8 @@ pub struct Embedded {
     /// What the dearest of all took, and which it was.
     pub worst: u32,
     pub worst_image: String,
+    /// What that one makes a kernel do.
+    pub worst_work: Work,
     /// Answers that are not this machine's.
     pub differing: usize,
     /// What the test images make a kernel do.
@@ -148,18 +152,20 @@ impl Embedded {
         let dear_answers = device.embed_all(&dear, |_, _| ())?;
         differing += reference().differing(&dear, &dear_answers)?.len();
         let of_test = (0..).map(|index| format!("test image {}", index * step));
-        let (worst, worst_image) = of_test
-            .zip(&answers)
-            .chain(names.into_iter().zip(&dear_answers))
-            .map(|(name, answer)| (answer.ticks, name))
+        let (worst, worst_image, image) = of_test
+            .zip(sent.iter().copied().zip(&answers))
+            .chain(names.into_iter().zip(dear.iter().zip(&dear_answers)))
+            .map(|(name, (image, answer))| (answer.ticks, name, image))
             .max()
             .context("there are no images")?;
+        let worst_work = Work::of(&fast.model(), [&image[..]])?;
         let work = Work::of(&fast.model(), sent.iter().map(|image| &image[..]))?;
         Ok(Self {
             hz,
             ticks: answers.iter().map(|answer| answer.ticks).collect(),
             worst,
             worst_image,
+            worst_work: worst_work.context("there are no images")?,
             differing,
             work: work.context("there are no images")?,
         })

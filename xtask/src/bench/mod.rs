@@ -42,7 +42,8 @@ instructions or bytes:
   instructions_per_image instructions_worst_image worst_image (which one that was)
   instructions_parse instructions_open
   flash_code flash_loader flash_weights ram_static ram_stack ram_total
-  work (of an image: active inputs, products, outputs)
+  work worst_work (of an image, and of the worst: active inputs, products and outputs of weights
+  of 8 bits, words of fewer bits)
   mix (of 1,000 instructions: memory runs words taken)
   embedding_data device_code device_data device_stack (bytes that don't follow from the model)
   cycles_per_image cycles_worst_image (of a core whose emulator counts cycles)
@@ -56,8 +57,9 @@ Examples:
   cargo xtask bench --model small --core M4 --json";
 
 /// The models of `model/` that are measured.
-pub const MODELS: [&str; 6] = [
+pub const MODELS: [&str; 7] = [
     "tiny",
+    "swift",
     "small",
     "small-d16",
     "small-fewshot",

@@ -18,7 +18,8 @@ pub fn candidates(model: &Model<'_>) -> Result<Vec<(String, Vec<u8>)>> {
     let mut costs = Vec::new();
     for (name, image) in greys.chain(noise) {
         let work = Work::of(model, [&image[..]])?.unwrap_or_default();
-        costs.push((work.products, name, image));
+        // A word has eight weights.
+        costs.push((work.products + 8.0 * work.words, name, image));
     }
     costs.sort_by(|(a, ..), (b, ..)| b.total_cmp(a));
     costs.truncate(TRIED);

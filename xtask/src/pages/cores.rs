@@ -45,24 +45,52 @@ fn row(core: Core, bench: &[Value]) -> Option<String> {
         (!mixes.is_empty()).then(|| mixes.iter().sum::<f64>() / mixes.len() as f64)
     });
     let samples = of(core).map(|row| sample(row, cycles));
-    let samples: Vec<_> = samples.collect::<Option<_>>()?;
-    let [active, product, output] = fit(&samples)?;
-    let off = samples.iter().map(|([a, p, o], counted)| {
-        let estimated = active * a + product * p + output * o;
-        (estimated / counted - 1.0).abs()
+    let samples: Vec<Sample> = samples.collect::<Option<_>>()?;
+    let eights: Vec<_> = samples
+        .iter()
+        .filter(|sample| sample.words == 0.0)
+        .collect();
+    let [active, product, output] = fit(&eights)?;
+    let of_eights = |sample: &Sample| {
+        let [a, p, o] = sample.features;
+        active * a + product * p + output * o
+    };
+    // What the others take more, for each word.
+    let of_words = |samples: &[Sample]| {
+        let with = samples.iter().filter(|sample| sample.words > 0.0);
+        let words = with.map(|sample| (sample.counted - of_eights(sample)) / sample.words);
+        let words: Vec<f64> = words.collect();
+        (!words.is_empty()).then(|| words.iter().sum::<f64>() / words.len() as f64)
+    };
+    let word = of_words(&samples);
+    let dense: Vec<Sample> = of(core)
+        .filter_map(|row| worst_sample(row, cycles))
+        .collect();
+    let optional =
+        |word: Option<f64>| word.map_or("None".into(), |word| format!("Some({word:.3})"));
+    let dense_word = optional(of_words(&dense));
+    let off = samples.iter().map(|sample| {
+        let estimated = of_eights(sample) + word.unwrap_or_default() * sample.words;
+        (estimated / sample.counted - 1.0).abs()
     });
     let within = off.fold(0.0, f64::max);
+    let word = optional(word);
     let cycles = cycles.map_or("None".into(), |cycles| format!("Some({cycles:.3})"));
     let most = |rows: &[&Value], key: &str| rows.iter().filter_map(|row| row[key].as_u64()).max();
-    let code = counted
-        .iter()
-        .filter_map(|row| Some(row["flash_code"].as_u64()? + row["flash_loader"].as_u64()?));
+    let code = |lanes: bool| {
+        let rows = counted.iter().filter(|row| has_lanes(row) == lanes);
+        rows.filter_map(|row| Some(row["flash_code"].as_u64()? + row["flash_loader"].as_u64()?))
+            .max()
+    };
+    let lanes = code(true).map_or(0, |with| {
+        with.saturating_sub(code(false).unwrap_or_default())
+    });
     let embedding = bytes(
-        code.max()?,
+        code(false)?,
         most(&counted, "embedding_data")?,
         most(&counted, "ram_stack")?,
     );
-    let own: Vec<&Value> = of(core).collect();
+    let own: Vec<&Value> = of(core).filter(|row| !has_lanes(row)).collect();
     let device = bytes(
         most(&own, "device_code")?,
         most(&own, "device_data")?,
@@ -70,7 +98,7 @@ fn row(core: Core, bench: &[Value]) -> Option<String> {
     );
     Some(format!(
         "Measured {{ core: Core::{core:?}, instructions: [{active:.2}, {product:.4}, {output:.2}], \
-         within: {within:.3}, cycles: {cycles}, embedding: {embedding}, device: {device} }}"
+         word: {word}, dense_word: {dense_word}, lanes: {lanes}, within: {within:.3}, cycles: {cycles}, embedding: {embedding}, device: {device} }}"
     ))
 }
 
@@ -80,12 +108,23 @@ fn bytes(code: u64, data: u64, stack: u64) -> String {
 
 /// What a row of a report says of the work of an image.
 pub fn work(row: &Value) -> Option<Work> {
-    let of = |key: &str| row["work"][key].as_f64();
+    work_of(&row["work"])
+}
+
+fn work_of(value: &Value) -> Option<Work> {
+    let of = |key: &str| value[key].as_f64();
     Some(Work {
         active: of("active")?,
         products: of("products")?,
         outputs: of("outputs")?,
+        // Older rows are of models without.
+        words: of("words").unwrap_or_default(),
     })
+}
+
+/// Whether a row is of a model with weights of 2, 3 or 4 bits.
+fn has_lanes(row: &Value) -> bool {
+    work(row).is_some_and(|work| work.words > 0.0)
 }
 
 fn mix(value: &Value) -> Option<Mix> {
@@ -98,22 +137,49 @@ fn mix(value: &Value) -> Option<Mix> {
     })
 }
 
-/// The features of a row, and its instructions: counted, or as many as its counted cycles
-/// make by the cycles that an instruction takes.
-fn sample(row: &Value, cycles: Option<f64>) -> Option<([f64; FEATURES], f64)> {
-    let work = work(row)?;
-    let features = [work.active, work.products, work.outputs];
-    let counted = row["instructions_per_image"].as_f64();
-    let by_cycles = || Some(row["cycles_per_image"].as_f64()? / cycles?);
-    Some((features, counted.or_else(by_cycles)?))
+/// What a row says of a model.
+struct Sample {
+    /// What the instructions of layers with weights of 8 bits follow from.
+    features: [f64; FEATURES],
+    /// The words of fewer bits.
+    words: f64,
+    /// The instructions: counted, or as many as the counted cycles make by the cycles that an
+    /// instruction takes.
+    counted: f64,
+}
+
+/// The sample of a row's mean.
+fn sample(row: &Value, cycles: Option<f64>) -> Option<Sample> {
+    let keys = ["instructions_per_image", "cycles_per_image"];
+    sample_of(work(row)?, row, keys, cycles)
+}
+
+/// The sample of a row's dearest image.
+fn worst_sample(row: &Value, cycles: Option<f64>) -> Option<Sample> {
+    let keys = ["instructions_worst_image", "cycles_worst_image"];
+    sample_of(work_of(&row["worst_work"])?, row, keys, cycles)
+}
+
+fn sample_of(
+    work: Work,
+    row: &Value,
+    [instructions, by_cycles]: [&str; 2],
+    cycles: Option<f64>,
+) -> Option<Sample> {
+    let by_cycles = || Some(row[by_cycles].as_f64()? / cycles?);
+    Some(Sample {
+        features: [work.active, work.products, work.outputs],
+        words: work.words,
+        counted: row[instructions].as_f64().or_else(by_cycles)?,
+    })
 }
 
 /// The factors whose sum of products with the features is nearest to the values: least
 /// squares of the relative error, by the normal equations. `None` of too few samples.
-fn fit(samples: &[([f64; FEATURES], f64)]) -> Option<[f64; FEATURES]> {
+fn fit(samples: &[&Sample]) -> Option<[f64; FEATURES]> {
     let mut rows = [[0.0; FEATURES + 1]; FEATURES];
-    for (features, value) in samples {
-        let features = features.map(|feature| feature / value);
+    for sample in samples {
+        let features = sample.features.map(|feature| feature / sample.counted);
         for (row, a) in rows.iter_mut().zip(features) {
             for (cell, b) in row.iter_mut().zip(features.into_iter().chain([1.0])) {
                 *cell += a * b;
@@ -158,7 +224,12 @@ mod tests {
             [270.0, 240_000.0, 2050.0],
         ];
         let value = |features: [f64; 3]| features.iter().zip(factors).map(|(a, b)| a * b).sum();
-        let found = fit(&samples.map(|features| (features, value(features)))).unwrap();
+        let samples = samples.map(|features| Sample {
+            features,
+            words: 0.0,
+            counted: value(features),
+        });
+        let found = fit(&samples.each_ref()).unwrap();
         for (found, factor) in found.into_iter().zip(factors) {
             assert!((found / factor - 1.0).abs() < 1e-6, "{found}");
         }
@@ -179,7 +250,7 @@ mod tests {
             assert!(measured.within < 0.1, "{core}");
             let mut rows = 0;
             for row in bench.iter().filter(|row| is_of(core, row)) {
-                let (_, counted) = sample(row, measured.cycles).unwrap();
+                let Sample { counted, .. } = sample(row, measured.cycles).unwrap();
                 let off = measured.instructions(&work(row).unwrap()) / counted - 1.0;
                 // The factors are rounded.
                 let most = measured.within + 0.002;

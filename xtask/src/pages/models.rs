@@ -39,11 +39,16 @@ fn read_one(folder: &Path, name: &'static str) -> Result<Report> {
     let path = folder.join(format!("{name}.siam"));
     let owned =
         OwnedModel::read(&path).with_context(|| format!("can't read {}", path.display()))?;
-    let (input, sizes) = {
-        let model = owned.model();
-        (model.header().input, model.header().sizes.map(usize::from))
-    };
+    let model = owned.model();
+    let (input, sizes) = (model.header().input, model.header().sizes);
     let inputs = input.activations();
+    let bits = match model.has_lanes() {
+        true => {
+            let [a, b, c] = model.layers().map(|layer| layer.weight_bits());
+            format!(", weights of {a}, {b} and {c} bits")
+        }
+        false => String::new(),
+    };
     let pooling = match input.pooling {
         Pooling::None => "",
         Pooling::Sum2x2 => "2x2-pooled ",
@@ -55,8 +60,12 @@ fn read_one(folder: &Path, name: &'static str) -> Result<Report> {
         fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
     Ok(Report {
         name,
-        layers: format!("{pooling}{inputs}-{first}-{second}-{dim}"),
-        weights: inputs * first + first * second + second * dim,
+        layers: format!("{pooling}{inputs}-{first}-{second}-{dim}{bits}"),
+        weights: model
+            .layers()
+            .iter()
+            .map(|layer| layer.weights().len())
+            .sum(),
         training: serde_json::from_str(&text)
             .with_context(|| format!("{} is no report", path.display()))?,
     })
@@ -122,9 +131,9 @@ pub fn in_steps(training: &Value) -> String {
     let head = [
         "steps",
         "knn25, float",
-        "knn25, int8",
-        "equal error rate, int8",
-        "silhouette, int8",
+        "knn25, integers",
+        "equal error rate, integers",
+        "silhouette, integers",
     ];
     let row = vec![
         grouped(figure("/steps")),
@@ -143,11 +152,11 @@ pub fn in_full(models: &[Report], seeds: &[Value]) -> String {
         "layers",
         "weights",
         "knn25, float",
-        "knn25, int8",
-        "equal error rate, int8",
+        "knn25, integers",
+        "equal error rate, integers",
         "seeds",
-        "knn25 of all seeds, int8",
-        "equal error rate of all, int8",
+        "knn25 of all seeds",
+        "equal error rate of all",
         "trained in",
     ];
     let rows = models.iter().map(|model| {
