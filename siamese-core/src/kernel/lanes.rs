@@ -15,7 +15,8 @@
 //! bytes, even lanes     6   4   2   0   up to 36 words of 3 bits
 //! bytes, odd lanes      7   5   3   1
 //! halves                  4       0     all words,
-//!                         6       2     (and two more, of the odd lanes); times the list's weight
+//!                         6       2     (and two more, of the odd lanes); times twice the list's
+//!                                       weight
 //! ```
 //!
 //! # Any activations
@@ -54,7 +55,7 @@ const BYTES: u32 = 0x00FF_00FF;
 /// The first lane of each half of a word.
 const ENDS: u32 = 0x000F_000F;
 
-/// The sums of the rows of a word: of rows 0 and 4, of 1 and 5, of 2 and 6, of 3 and 7.
+/// Twice the sums of the rows of a word: of rows 0 and 4, of 1 and 5, of 2 and 6, of 3 and 7.
 type Halves = [u32; 4];
 
 /// How words are added.
@@ -118,14 +119,14 @@ pub(crate) fn add(
 }
 
 /// Whether a layer's activations and weights have so few levels, and its inputs are so few,
-/// that no sum of levels can leave 16 bits, and no sum of two weights' levels 4.
+/// that no sum of levels can leave 15 bits, and no sum of two weights' levels 4.
 pub(crate) fn takes(layer: &Layer<'_>) -> bool {
     let largest = usize::from(layer.largest_input());
     let level = usize::from(largest_level(layer.weight_bits()));
     layer.weight_bits() < 4
         && words_of(layer).is_some()
         && largest < 1 << LISTS
-        && layer.inputs() * largest * level <= usize::from(u16::MAX)
+        && layer.inputs() * largest * level <= usize::from(u16::MAX / 2)
 }
 
 /// The outputs of a layer for any activations.
@@ -260,7 +261,8 @@ impl Block<'_, '_> {
 /// Inputs of one list, no more than can be added in bytes.
 struct Part<'s> {
     starts: &'s mut [[*const u32; 4]],
-    weight: u32,
+    /// Twice the weight of the list.
+    twice: u32,
 }
 
 type Parts<'s> = Vec<Part<'s>, { LISTS * LISTED.div_ceil(36) }>;
@@ -283,7 +285,8 @@ fn add_lists(
             let _ = list.push(NONE.as_ptr());
         }
         for starts in list.as_chunks_mut().0.chunks_mut(most) {
-            let _ = parts.push(Part { starts, weight });
+            let twice = 2 * weight;
+            let _ = parts.push(Part { starts, twice });
         }
     }
     let mut memory = [[0; 4]; LARGEST];
@@ -295,17 +298,17 @@ fn add_lists(
             for words in sums.as_chunks_mut().0 {
                 let mut sums = Default::default();
                 for part in &mut parts {
-                    helium::add_four(kernel, part.starts, part.weight, &mut sums);
+                    helium::add_four(kernel, part.starts, part.twice, &mut sums);
                 }
                 helium::by_words(&sums, words);
             }
         }
         _ => add_words(&mut parts, sums),
     }
-    finish.put_halves(sums, outputs);
+    finish.put_halves(adder, sums, outputs);
 }
 
-/// The sums of all words, of all parts, times their weights.
+/// Adds the words of all parts, times twice their weights, to the sums.
 fn add_words(parts: &mut [Part<'_>], sums: &mut [Halves]) {
     let (several, single) = sums.as_chunks_mut::<AT_A_TIME>();
     for (sums, word) in several.iter_mut().zip((0..).step_by(AT_A_TIME)) {
@@ -316,59 +319,48 @@ fn add_words(parts: &mut [Part<'_>], sums: &mut [Halves]) {
     }
 }
 
-/// Adds the sums of some words from number `first` on, of all parts, times their weights.
+/// [`add_words`] for some words from number `first` on.
 #[inline(never)]
 fn add_some<const WORDS: usize>(parts: &mut [Part<'_>], first: usize, sums: &mut [Halves; WORDS]) {
-    for part in parts {
-        let bytes: [_; WORDS] = add_bytes(part.starts, first);
-        for (sums, [even, odd]) in sums.iter_mut().zip(bytes) {
-            sums[0] += (even & BYTES) * part.weight;
-            sums[1] += (odd & BYTES) * part.weight;
-            sums[2] += (even >> 8 & BYTES) * part.weight;
-            sums[3] += (odd >> 8 & BYTES) * part.weight;
-        }
-    }
-}
-
-/// The sums of some words from number `first` on, even and odd lanes in bytes.
-#[inline(always)]
-fn add_bytes<const WORDS: usize>(
-    starts: &mut [[*const u32; 4]],
-    first: usize,
-) -> [[u32; 2]; WORDS] {
-    let mut bytes = [[0; 2]; WORDS];
     #[cfg(any(kernel_narrow, kernel_thumb2))]
-    if let Some((pair, [])) = bytes.split_first_chunk_mut() {
-        *pair = thumb::add_two(starts);
-        return bytes;
+    if let Some((sums, [])) = sums.split_first_chunk_mut() {
+        for part in parts {
+            thumb::add_two(part.starts, part.twice, sums);
+        }
+        return;
     }
-    // The sums of words as numbers of 32 bits, and of their odd lanes in bytes.
-    let mut whole = [0u32; WORDS];
-    let mut odd = [0u32; WORDS];
-    for &mut [a, b, c, d] in starts {
-        for index in 0..WORDS {
-            let at = |start| at(start, first + index);
-            let [a, b, c, d] = [at(a), at(b), at(c), at(d)];
-            let mut add = |sum: u32| {
-                whole[index] = whole[index].wrapping_add(sum);
-                odd[index] = odd[index].wrapping_add(sum >> 4 & NIBBLES);
-            };
-            // Two levels of 3 bits fit a lane.
-            add(a + b);
-            add(c + d);
+    for part in parts {
+        // The sums of words as numbers of 32 bits, and of their odd lanes in bytes.
+        let mut whole = [0u32; WORDS];
+        let mut odd = [0u32; WORDS];
+        for &mut [a, b, c, d] in &mut *part.starts {
+            for index in 0..WORDS {
+                let at = |start| at(start, first + index);
+                let [a, b, c, d] = [at(a), at(b), at(c), at(d)];
+                let mut add = |sum: u32| {
+                    whole[index] = whole[index].wrapping_add(sum);
+                    odd[index] = odd[index].wrapping_add(sum >> 4 & NIBBLES);
+                };
+                // Two levels of 3 bits fit a lane.
+                add(a + b);
+                add(c + d);
+            }
+        }
+        for ((sums, whole), odd) in sums.iter_mut().zip(whole).zip(odd) {
+            // Without the odd lanes, the even ones are left.
+            let even = whole.wrapping_sub(odd << 4);
+            sums[0] += (even & BYTES) * part.twice;
+            sums[1] += (odd & BYTES) * part.twice;
+            sums[2] += (even >> 8 & BYTES) * part.twice;
+            sums[3] += (odd >> 8 & BYTES) * part.twice;
         }
     }
-    for ((bytes, whole), odd) in bytes.iter_mut().zip(whole).zip(odd) {
-        // Without the odd lanes, the even ones are left.
-        *bytes = [whole.wrapping_sub(odd << 4), odd];
-    }
-    bytes
 }
 
 /// Inputs' first words, and their activations.
 type Products = Vec<(*const u32, u32), PRODUCTS>;
 
-/// The sums of a word's rows.
+/// Twice the sums of a word's rows.
 #[inline(never)]
 fn products_of(products: &[(*const u32, u32)], word: usize, bits: u8) -> [u32; ROWS] {
     // 127 times the largest level, as often as 16 bits hold.
@@ -385,7 +377,7 @@ fn products_of(products: &[(*const u32, u32)], word: usize, bits: u8) -> [u32; R
             d += (word >> 12 & ENDS) * activation;
         }
         for (sum, products) in sums.iter_mut().zip(rows_of([a, b, c, d])) {
-            *sum += products;
+            *sum += 2 * products;
         }
     }
     sums
@@ -443,13 +435,13 @@ impl<'b, 'w> Finish<'b, 'w> {
     }
 
     /// Puts the outputs of all words where they belong.
-    fn put_halves(&self, sums: &[Halves], outputs: &mut Target<'_>) {
+    fn put_halves(&self, adder: Adder, sums: &[Halves], outputs: &mut Target<'_>) {
         let mut whole = 0;
         if let Target::Activations(outputs, round) = outputs {
             let (biases, outputs) = self.rows(0, outputs);
             let rows = biases.as_chunks().0.iter().zip(outputs.as_chunks_mut().0);
             whole = rows.len().min(sums.len());
-            activations(round.less(self.offset), rows.zip(sums));
+            activations(adder, round.less(self.offset), rows.zip(sums));
         }
         for (word, &sums) in sums.iter().enumerate().skip(whole) {
             self.put(word, &rows_of(sums), outputs);
@@ -465,14 +457,14 @@ impl<'b, 'w> Finish<'b, 'w> {
                 let round = round.less(self.offset);
                 for ((output, &bias), &sum) in outputs.iter_mut().zip(biases).zip(sums) {
                     as_written();
-                    *output = round.apply(twice(bias, sum));
+                    *output = round.apply(plus(bias, sum));
                 }
             }
             Target::Sums(emit) => {
                 let (biases, _) = self.rows(word, &mut []);
                 let mut accs = [0; ROWS];
                 for ((out, &bias), &sum) in accs.iter_mut().zip(biases).zip(sums) {
-                    *out = twice(bias, sum).wrapping_sub(self.offset);
+                    *out = plus(bias, sum).wrapping_sub(self.offset);
                 }
                 let first = self.block.first + word * ROWS;
                 emit(first, accs.get(..biases.len()).unwrap_or(&accs));
@@ -491,26 +483,34 @@ impl<'b, 'w> Finish<'b, 'w> {
 
 /// The outputs of whole words, from biases and sums.
 fn activations<'r>(
+    adder: Adder,
     round: CommonRounding,
     words: impl Iterator<Item = ((&'r [i32; ROWS], &'r mut [u8; ROWS]), &'r Halves)>,
 ) {
     for ((biases, outputs), sums) in words {
         #[cfg(any(kernel_narrow, kernel_thumb2))]
         if let Some((base, shift)) = round.to_7_bits() {
-            thumb::finish(base, shift, biases, sums, outputs);
+            match adder {
+                #[cfg(kernel_helium)]
+                Adder::Helium(kernel) => {
+                    helium::finish(kernel, base, shift, biases, sums, outputs);
+                }
+                Adder::Words => thumb::finish(base, shift, biases, sums, outputs),
+            }
             continue;
         }
+        let _ = adder;
         let sums = rows_of(*sums);
         for ((output, &bias), sum) in outputs.iter_mut().zip(biases).zip(sums) {
-            *output = round.apply(twice(bias, sum));
+            *output = round.apply(plus(bias, sum));
         }
     }
 }
 
 /// A row's sum, but for what the levels' is too high by.
 #[inline(always)]
-fn twice(bias: i32, levels: u32) -> i32 {
-    i32::from_le(bias).wrapping_add((2 * levels).cast_signed())
+fn plus(bias: i32, twice: u32) -> i32 {
+    i32::from_le(bias).wrapping_add(twice.cast_signed())
 }
 
 /// The sums of eight rows.

@@ -187,6 +187,35 @@ impl<'i, T: Tiles> Cursor<'i, T> {
         }
     }
 
+    /// Takes the activations in some words, adding them to `sum` if the layout needs it; false
+    /// if there isn't room for all of them and for those that fill up the index.
+    #[inline(always)]
+    fn take(&mut self, words: impl Iterator<Item = u32> + Clone, sum: &mut i32) -> bool {
+        let count = 4 * words.clone().count();
+        if words.clone().fold(0, |all, word| all | word) == 0 {
+            self.advance(count / T::COLUMNS);
+            return true;
+        }
+        if self.free() < count + T::UNROLL {
+            return false;
+        }
+        for word in words {
+            for number in 0..4 / T::COLUMNS as u32 {
+                let bits = 8 * T::COLUMNS as u32;
+                let columns = word >> (number * bits) & (u32::MAX >> (32 - bits));
+                if columns != 0 {
+                    self.push(T::pack(columns));
+                    if T::OFFSET != 0 {
+                        let activations = columns.to_le_bytes();
+                        *sum += activations.into_iter().map(i32::from).sum::<i32>();
+                    }
+                }
+                self.advance(1);
+            }
+        }
+        true
+    }
+
     /// Goes back to the tile of the last entry, or the first tile: where an entry
     /// that only fills up the index may look.
     fn go_back(&mut self, empty: bool) {
@@ -222,31 +251,26 @@ impl NonZeros<'_> {
         let room = self.slots.len();
         let mut cursor = Cursor::<T>::new(self.slots);
         let mut sum = 0;
-        'full: for chunks in [chunks, &[last]] {
-            for chunk in chunks {
-                let (words, _) = chunk.as_chunks::<4>();
-                let words = words.iter().map(|&word| u32::from_le_bytes(word));
-                if words.clone().fold(0, |all, word| all | word) == 0 {
-                    cursor.advance(STEP / T::COLUMNS);
-                    continue;
+        // Cores that read words at multiples of four alone would read byte by byte.
+        if !cfg!(kernel_unaligned)
+            && STEP == 4
+            && let Ok(words) = bytemuck::try_cast_slice::<_, u32>(chunks.as_flattened())
+        {
+            let (last, _) = last.as_chunks().0.split_first().unwrap_or((&[0; 4], &[]));
+            for words in [words, &[u32::from_ne_bytes(*last)]] {
+                let mut words = words.iter();
+                if !words.all(|&word| cursor.take([u32::from_le(word)].into_iter(), &mut sum)) {
+                    break;
                 }
-                // Room for those that fill up the index, too.
-                if cursor.free() < STEP + T::UNROLL {
-                    break 'full;
-                }
-                for word in words {
-                    for number in 0..4 / T::COLUMNS as u32 {
-                        let bits = 8 * T::COLUMNS as u32;
-                        let columns = word >> (number * bits) & (u32::MAX >> (32 - bits));
-                        if columns != 0 {
-                            cursor.push(T::pack(columns));
-                        }
-                        cursor.advance(1);
-                    }
-                    if T::OFFSET != 0 {
-                        let activations = word.to_le_bytes();
-                        sum += activations.into_iter().map(i32::from).sum::<i32>();
-                    }
+            }
+        } else {
+            for chunks in [chunks, &[last]] {
+                let taken = chunks.iter().all(|chunk| {
+                    let (words, _) = chunk.as_chunks::<4>();
+                    cursor.take(words.iter().map(|&word| u32::from_le_bytes(word)), &mut sum)
+                });
+                if !taken {
+                    break;
                 }
             }
         }

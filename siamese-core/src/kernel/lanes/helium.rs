@@ -6,7 +6,7 @@
 
 use core::arch::asm;
 
-use super::Halves;
+use super::{Halves, ROWS};
 use crate::kernel::Helium;
 
 /// Words that are added at a time: those of a vector.
@@ -15,14 +15,14 @@ pub(super) const WORDS: usize = 4;
 /// The sums of four words' rows, one of [`Halves`] after the other, each of all words.
 pub(super) type Sums = [[u32; WORDS]; 4];
 
-/// Adds the next four words of all inputs, times a weight, to the sums; the pointers are moved
+/// Adds the next four words of all inputs, times `twice`, to the sums; the pointers are moved
 /// four words on. What is added must fit bytes.
 #[inline]
-pub(super) fn add_four(_: Helium, starts: &mut [[*const u32; 4]], weight: u32, sums: &mut Sums) {
+pub(super) fn add_four(_: Helium, starts: &mut [[*const u32; 4]], twice: u32, sums: &mut Sums) {
     if !starts.is_empty() {
         // SAFETY: there is an input, and four more words of each, as `super::at` has it. The
         // kernel, a value of its type, is the proof that the processor has the instructions.
-        unsafe { add(starts, weight, sums) }
+        unsafe { add(starts, twice, sums) }
     }
 }
 
@@ -31,7 +31,7 @@ pub(super) fn add_four(_: Helium, starts: &mut [[*const u32; 4]], weight: u32, s
 /// # Safety
 /// The processor must have Helium. `starts` isn't empty, and each leads to four words.
 #[inline(never)]
-unsafe fn add(starts: &mut [[*const u32; 4]], weight: u32, sums: &mut Sums) {
+unsafe fn add(starts: &mut [[*const u32; 4]], twice: u32, sums: &mut Sums) {
     /// Adds the words at two pointers.
     macro_rules! two {
         ($a:literal, $b:literal) => {
@@ -49,7 +49,7 @@ unsafe fn add(starts: &mut [[*const u32; 4]], weight: u32, sums: &mut Sums) {
             )
         };
     }
-    /// Adds every other byte, times the weight, to a vector of sums.
+    /// Adds every other byte, times `twice`, to a vector of sums.
     macro_rules! halves {
         ($take:literal, $bytes:literal, $offset:literal) => {
             concat!(
@@ -91,7 +91,7 @@ unsafe fn add(starts: &mut [[*const u32; 4]], weight: u32, sums: &mut Sums) {
             inout("r0") range.start => _,
             in("r1") range.end,
             out("r2") _, out("r3") _, out("r4") _, out("r5") _,
-            in("r8") weight,
+            in("r8") twice,
             in("r9") sums,
             // With hard floats, the compiler keeps values in them.
             out("q0") _, out("q1") _, out("q2") _, out("q3") _,
@@ -106,5 +106,53 @@ pub(super) fn by_words(sums: &Sums, words: &mut [Halves; WORDS]) {
     let [a, b, c, d] = sums;
     for ((((word, a), b), c), d) in words.iter_mut().zip(a).zip(b).zip(c).zip(d) {
         *word = [*a, *b, *c, *d];
+    }
+}
+
+/// Writes the outputs of a word's rows: `clamp((base + bias + sum) >> shift, 0, 127)`.
+#[inline(always)]
+pub(super) fn finish(
+    _: Helium,
+    base: i32,
+    shift: u32,
+    biases: &[i32; ROWS],
+    sums: &Halves,
+    outputs: &mut [u8; ROWS],
+) {
+    /// Four rows: to clamp to 7 bits, they are moved to the upper end and back.
+    macro_rules! four {
+        ($take:literal, $offset:literal, $to:literal) => {
+            concat!(
+                $take,
+                " q1, q0\n",
+                "vldrw.u32 q2, [r1, #",
+                $offset,
+                "]\n",
+                "vadd.i32 q1, q1, q2\n",
+                "vadd.i32 q1, q1, r3\n",
+                "vshl.s32 q1, r4\n",
+                "vqshlu.s32 q1, q1, #25\n",
+                "vshr.u32 q1, q1, #25\n",
+                "vstrb.32 q1, [r0, #",
+                $to,
+                "]\n",
+            )
+        };
+    }
+    // SAFETY: all rows are there, and the instructions, of which the kernel is the proof.
+    unsafe {
+        asm!(
+            ".cpu cortex-m55",
+            "vldrw.u32 q0, [r2]",
+            four!("vmovlb.u16", "0", "0"),
+            four!("vmovlt.u16", "16", "4"),
+            in("r0") outputs,
+            in("r1") biases,
+            in("r2") sums,
+            in("r3") base,
+            in("r4") shift.wrapping_neg(),
+            out("q0") _, out("q1") _, out("q2") _,
+            options(nostack),
+        );
     }
 }

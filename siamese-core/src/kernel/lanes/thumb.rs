@@ -8,29 +8,29 @@
 
 use core::arch::asm;
 
-use super::{Halves, LISTED, Lists, NIBBLES, ROWS};
+use super::{BYTES, Halves, LISTED, Lists, NIBBLES, ROWS};
 use crate::image::{Input, Pooling};
 
-/// The sums of the next two words of all inputs, even and odd lanes in bytes; the pointers are
-/// moved two words on. What is added must fit bytes.
+// What the assembly is written for.
+const _: () = assert!(NIBBLES == 0x0F0F_0F0F && BYTES == 0x00FF_00FF && ROWS == 8);
+
+/// Adds the next two words of all inputs, times `twice`, to the sums; the pointers are moved two
+/// words on. What is added must fit bytes.
 #[inline(always)]
-pub(super) fn add_two(starts: &mut [[*const u32; 4]]) -> [[u32; 2]; 2] {
-    let [mut evens, mut shifted] = [[0u32; 2]; 2];
+pub(super) fn add_two(starts: &mut [[*const u32; 4]], twice: u32, sums: &mut [Halves; 2]) {
     if !starts.is_empty() {
         // SAFETY: there is an input, and two more words of each, as `super::at` has it.
-        unsafe { add(starts, &mut evens, &mut shifted) };
+        unsafe { add(starts, twice, sums) };
     }
-    let bytes = |even: u32, shifted: u32| [even, shifted.wrapping_sub(even >> 8 << 4)];
-    [bytes(evens[0], shifted[0]), bytes(evens[1], shifted[1])]
 }
 
-/// Writes `E` and `T` of two words.
+/// [`add_two`].
 ///
 /// # Safety
 /// `starts` isn't empty, and each leads to two words.
 #[cfg(kernel_thumb2)]
 #[inline(always)]
-unsafe fn add(starts: &mut [[*const u32; 4]], evens: &mut [u32; 2], shifted: &mut [u32; 2]) {
+unsafe fn add(starts: &mut [[*const u32; 4]], twice: u32, sums: &mut [Halves; 2]) {
     /// Adds the words at two pointers.
     macro_rules! two {
         ($a:literal, $b:literal) => {
@@ -52,13 +52,46 @@ unsafe fn add(starts: &mut [[*const u32; 4]], evens: &mut [u32; 2], shifted: &mu
             )
         };
     }
-    const _: () = assert!(NIBBLES == 0x0F0F_0F0F);
+    /// Adds the bytes of a word, times `r1`, to the sums at `r0`.
+    macro_rules! halves {
+        ($even:literal, $shifted:literal) => {
+            concat!(
+                "lsr r6, ",
+                $even,
+                ", #8\n",
+                "sub ",
+                $shifted,
+                ", ",
+                $shifted,
+                ", r6, lsl #4\n",
+                "ldm r0, {{r2, r3, r4, r5}}\n",
+                "and r6, r6, #0x00FF00FF\n",
+                "mla r4, r6, r1, r4\n",
+                "and r6, ",
+                $even,
+                ", #0x00FF00FF\n",
+                "mla r2, r6, r1, r2\n",
+                "and r6, ",
+                $shifted,
+                ", #0x00FF00FF\n",
+                "mla r3, r6, r1, r3\n",
+                "lsr r6, ",
+                $shifted,
+                ", #8\n",
+                "and r6, r6, #0x00FF00FF\n",
+                "mla r5, r6, r1, r5\n",
+                "stm r0!, {{r2, r3, r4, r5}}\n",
+            )
+        };
+    }
     let range = starts.as_mut_ptr_range();
-    // SAFETY: the caller vouches for the words; the pointers are written where they were
-    // read. r6 and r7, which can't be operands, are restored.
+    // SAFETY: the caller vouches for the words; the pointers and the sums are written where
+    // they were read. r6 and r7, which can't be operands, are restored, and so is the stack
+    // pointer.
     unsafe {
         asm!(
-            "push {{r6, r7}}",
+            "push {{r4, r5, r6, r7}}",
+            "mov r9, #0", "mov r10, #0", "mov r11, #0", "mov r12, #0",
             "2:",
             "ldm r0, {{r2, r3, r4, r5}}",
             two!("r2", "r3"),
@@ -66,25 +99,28 @@ unsafe fn add(starts: &mut [[*const u32; 4]], evens: &mut [u32; 2], shifted: &mu
             "stm r0!, {{r2, r3, r4, r5}}",
             "cmp r0, r1",
             "bne 2b",
+            // The weight, and the sums.
+            "pop {{r0, r1}}",
+            halves!("r9", "r11"),
+            halves!("r10", "r12"),
             "pop {{r6, r7}}",
             inout("r0") range.start => _,
-            in("r1") range.end,
-            out("r2") _, out("r3") _, out("r4") _, out("r5") _, out("r8") _, out("lr") _,
-            inout("r9") evens[0],
-            inout("r10") evens[1],
-            inout("r11") shifted[0],
-            inout("r12") shifted[1],
+            inout("r1") range.end => _,
+            out("r2") _, out("r3") _,
+            inout("r4") sums => _,
+            inout("r5") twice => _,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _, out("r12") _, out("lr") _,
         );
     }
 }
 
-/// Writes `E` and `T` of two words.
+/// [`add_two`].
 ///
 /// # Safety
 /// `starts` isn't empty, and each leads to two words.
 #[cfg(kernel_narrow)]
 #[inline(always)]
-unsafe fn add(starts: &mut [[*const u32; 4]], evens: &mut [u32; 2], shifted: &mut [u32; 2]) {
+unsafe fn add(starts: &mut [[*const u32; 4]], twice: u32, sums: &mut [Halves; 2]) {
     /// Adds the words at the next two pointers.
     macro_rules! two {
         () => {
@@ -107,11 +143,45 @@ unsafe fn add(starts: &mut [[*const u32; 4]], evens: &mut [u32; 2], shifted: &mu
             "
         };
     }
+    /// Adds the bytes of a word, times `r6`, to the sums at `r5`; the mask is in `r7`.
+    macro_rules! halves {
+        ($even:literal, $shifted:literal) => {
+            concat!(
+                "mov r0, ",
+                $even,
+                "\n",
+                "lsrs r2, r0, #8\n",
+                "mov r1, ",
+                $shifted,
+                "\n",
+                "lsls r3, r2, #4\n",
+                "subs r1, r1, r3\n",
+                "lsrs r3, r1, #8\n",
+                "ands r0, r7\n",
+                "ands r1, r7\n",
+                "ands r2, r7\n",
+                "ands r3, r7\n",
+                "muls r0, r6, r0\n",
+                "muls r1, r6, r1\n",
+                "muls r2, r6, r2\n",
+                "muls r3, r6, r3\n",
+                "ldr r4, [r5, #0]\n",
+                "adds r0, r0, r4\n",
+                "ldr r4, [r5, #4]\n",
+                "adds r1, r1, r4\n",
+                "ldr r4, [r5, #8]\n",
+                "adds r2, r2, r4\n",
+                "ldr r4, [r5, #12]\n",
+                "adds r3, r3, r4\n",
+                "stm r5!, {{r0, r1, r2, r3}}\n",
+            )
+        };
+    }
     let range = starts.as_mut_ptr_range();
     // SAFETY: as above.
     unsafe {
         asm!(
-            "push {{r6, r7}}",
+            "push {{r3, r4, r6, r7}}",
             // Only clobbers can be above r7.
             "mov r12, r1",
             "movs r0, #0",
@@ -121,20 +191,24 @@ unsafe fn add(starts: &mut [[*const u32; 4]], evens: &mut [u32; 2], shifted: &mu
             two!(),
             "cmp r5, r12",
             "bne 2b",
-            "mov r0, r8", "mov r1, r9", "mov r3, r10", "mov r4, r11",
+            // The sums, and the weight.
+            "pop {{r5, r6}}",
+            "movs r7, #0xFF", "lsls r0, r7, #16", "orrs r7, r0",
+            halves!("r8", "r10"),
+            halves!("r9", "r11"),
             "pop {{r6, r7}}",
-            out("r0") evens[0],
-            inout("r1") range.end => evens[1],
-            in("r2") NIBBLES,
-            out("r3") shifted[0],
-            out("r4") shifted[1],
+            out("r0") _,
+            inout("r1") range.end => _,
+            inout("r2") NIBBLES => _,
+            inout("r3") sums => _,
+            inout("r4") twice => _,
             inout("r5") range.start => _,
             out("r8") _, out("r9") _, out("r10") _, out("r11") _, out("r12") _,
         );
     }
 }
 
-/// Writes the outputs of a word's rows: `clamp((base + bias + 2 * sum) >> shift, 0, 127)`.
+/// Writes the outputs of a word's rows: `clamp((base + bias + sum) >> shift, 0, 127)`.
 #[inline(always)]
 pub(super) fn finish(
     base: i32,
@@ -176,11 +250,10 @@ unsafe fn finish_rows(
             ldr r5, [r1, #16]
             ldr r4, [r1], #4
             uxth r9, r3
-            lsr r3, r3, #16
             add r5, r8
             add r4, r8
-            add r5, r5, r3, lsl #1
-            add r4, r4, r9, lsl #1
+            add r5, r5, r3, lsr #16
+            add r4, r9
             asr r5, r5, r12
             asr r4, r4, r12
             usat r5, #7, r5
@@ -218,23 +291,27 @@ unsafe fn finish_rows(
     sums: *const u32,
     outputs: *mut u8,
 ) {
-    /// Rounds `r6`, and clamps it.
+    /// Rounds `r6` and stores it, clamped; most rows are silent.
     macro_rules! round {
-        ($more:literal) => {
+        ($to:literal) => {
             concat!(
-                "lsls r6, r6, #1\n",
                 "adds r6, r6, r7\n",
                 "add r6, r8\n",
                 "asrs r6, r4\n",
-                "asrs r7, r6, #31\n",
-                "bics r6, r7\n",
+                "ble 3f\n",
                 "cmp r6, #127\n",
-                "bls ",
-                $more,
-                "f\n",
+                "bls 2f\n",
                 "movs r6, #127\n",
-                $more,
-                ":\n",
+                "2:\n",
+                "strb r6, ",
+                $to,
+                "\n",
+                "b 4f\n",
+                "3:\n",
+                "strb r5, ",
+                $to,
+                "\n",
+                "4:\n",
             )
         };
     }
@@ -245,12 +322,10 @@ unsafe fn finish_rows(
                 "ldm r2!, {{r3}}\n",
                 "ldr r7, [r1, #16]\n",
                 "lsrs r6, r3, #16\n",
-                round!("2"),
-                "strb r6, [r0, #4]\n",
+                round!("[r0, #4]"),
                 "ldm r1!, {{r7}}\n",
                 "uxth r6, r3\n",
-                round!("3"),
-                "strb r6, [r0]\n",
+                round!("[r0]"),
                 "adds r0, #1\n",
             )
         };
@@ -260,6 +335,7 @@ unsafe fn finish_rows(
         asm!(
             "push {{r6, r7}}",
             "mov r8, r5",
+            "movs r5, #0",
             two!(), two!(), two!(), two!(),
             "pop {{r6, r7}}",
             inout("r0") outputs => _,
@@ -267,7 +343,7 @@ unsafe fn finish_rows(
             inout("r2") sums => _,
             out("r3") _,
             in("r4") shift,
-            in("r5") base,
+            inout("r5") base => _,
             out("r8") _,
         );
     }
