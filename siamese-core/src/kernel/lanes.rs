@@ -30,6 +30,8 @@ mod helium;
 mod thumb;
 
 use core::array;
+use core::mem::MaybeUninit;
+use core::slice;
 
 use heapless::Vec;
 
@@ -289,8 +291,9 @@ fn add_lists(
             let _ = parts.push(Part { starts, twice });
         }
     }
-    let mut memory = [[0; 4]; LARGEST];
-    let sums = memory.get_mut(..finish.block.width).unwrap_or_default();
+    let mut memory = Sums::uninit();
+    let sums = slots_of(&mut memory);
+    let sums = sums.get_mut(..finish.block.width).unwrap_or_default();
     // The width is a power of two.
     match adder {
         #[cfg(kernel_helium)]
@@ -303,32 +306,69 @@ fn add_lists(
                 helium::by_words(&sums, words);
             }
         }
-        _ => add_words(&mut parts, sums),
+        _ => sum_words(&mut parts, sums),
     }
-    finish.put_halves(adder, sums, outputs);
+    finish.put_halves(adder, written(sums), outputs);
 }
 
-/// Adds the words of all parts, times twice their weights, to the sums.
-fn add_words(parts: &mut [Part<'_>], sums: &mut [Halves]) {
+/// Room for the sums of a block, which needs not be initialised: on some cores that costs as
+/// much as a fiftieth of an embedding.
+type Sums = MaybeUninit<[Halves; LARGEST]>;
+
+/// The room as slots.
+#[allow(unsafe_code)]
+fn slots_of(memory: &mut Sums) -> &mut [MaybeUninit<Halves>] {
+    // SAFETY: the memory is borrowed, and has so many slots, which may be uninitialised.
+    unsafe { slice::from_raw_parts_mut(memory.as_mut_ptr().cast(), LARGEST) }
+}
+
+/// Slots all of which were written.
+#[inline(always)]
+#[allow(unsafe_code)]
+fn written(slots: &[MaybeUninit<Halves>]) -> &[Halves] {
+    // SAFETY: the words of a block are all summed, some at a time.
+    unsafe { slots.assume_init_ref() }
+}
+
+/// Slots with zeros.
+#[cfg(any(kernel_narrow, kernel_thumb2))]
+#[inline(always)]
+#[allow(unsafe_code)]
+fn zeroed(slots: &mut [MaybeUninit<Halves>; 2]) -> &mut [Halves; 2] {
+    for slot in &mut *slots {
+        slot.write([0; 4]);
+    }
+    // SAFETY: both were written, and are as one.
+    unsafe { &mut *slots.as_mut_ptr().cast() }
+}
+
+/// The sums of the words of all parts, times twice their weights.
+fn sum_words(parts: &mut [Part<'_>], sums: &mut [MaybeUninit<Halves>]) {
     let (several, single) = sums.as_chunks_mut::<AT_A_TIME>();
     for (sums, word) in several.iter_mut().zip((0..).step_by(AT_A_TIME)) {
-        add_some(parts, word, sums);
+        sum_some(parts, word, sums);
     }
     for (sum, word) in single.iter_mut().zip(0..) {
-        add_some(parts, word, array::from_mut(sum));
+        sum_some(parts, word, array::from_mut(sum));
     }
 }
 
-/// [`add_words`] for some words from number `first` on.
+/// [`sum_words`] for some words from number `first` on.
 #[inline(never)]
-fn add_some<const WORDS: usize>(parts: &mut [Part<'_>], first: usize, sums: &mut [Halves; WORDS]) {
+fn sum_some<const WORDS: usize>(
+    parts: &mut [Part<'_>],
+    first: usize,
+    sums: &mut [MaybeUninit<Halves>; WORDS],
+) {
     #[cfg(any(kernel_narrow, kernel_thumb2))]
-    if let Some((sums, [])) = sums.split_first_chunk_mut() {
+    if let Some((sums, [])) = sums.split_first_chunk_mut::<2>() {
+        let sums = zeroed(sums);
         for part in parts {
             thumb::add_two(part.starts, part.twice, sums);
         }
         return;
     }
+    let mut totals = [[0; 4]; WORDS];
     for part in parts {
         // The sums of words as numbers of 32 bits, and of their odd lanes in bytes.
         let mut whole = [0u32; WORDS];
@@ -346,7 +386,7 @@ fn add_some<const WORDS: usize>(parts: &mut [Part<'_>], first: usize, sums: &mut
                 add(c + d);
             }
         }
-        for ((sums, whole), odd) in sums.iter_mut().zip(whole).zip(odd) {
+        for ((sums, whole), odd) in totals.iter_mut().zip(whole).zip(odd) {
             // Without the odd lanes, the even ones are left.
             let even = whole.wrapping_sub(odd << 4);
             sums[0] += (even & BYTES) * part.twice;
@@ -354,6 +394,9 @@ fn add_some<const WORDS: usize>(parts: &mut [Part<'_>], first: usize, sums: &mut
             sums[2] += (even >> 8 & BYTES) * part.twice;
             sums[3] += (odd >> 8 & BYTES) * part.twice;
         }
+    }
+    for (sums, totals) in sums.iter_mut().zip(totals) {
+        sums.write(totals);
     }
 }
 

@@ -5,6 +5,7 @@
 //! then the even ones'.
 
 use core::arch::asm;
+use core::mem::MaybeUninit;
 
 use super::{Halves, ROWS};
 use crate::kernel::Helium;
@@ -102,10 +103,10 @@ unsafe fn add(starts: &mut [[*const u32; 4]], twice: u32, sums: &mut Sums) {
 
 /// The same sums, word by word.
 #[inline]
-pub(super) fn by_words(sums: &Sums, words: &mut [Halves; WORDS]) {
+pub(super) fn by_words(sums: &Sums, words: &mut [MaybeUninit<Halves>; WORDS]) {
     let [a, b, c, d] = sums;
     for ((((word, a), b), c), d) in words.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-        *word = [*a, *b, *c, *d];
+        word.write([*a, *b, *c, *d]);
     }
 }
 

@@ -381,12 +381,13 @@ pub(super) fn list_levels(
     let row = usize::from(input.width);
     let aligned = cfg!(kernel_unaligned) || pixels.as_ptr().addr().is_multiple_of(4);
     let room = LISTED.checked_sub(row)?;
-    let whole = row > 0 && row.is_multiple_of(4) && pixels.len() >= 2 * row;
+    // Whole pairs of rows; an image has as many pixels.
+    let pixels = pixels.get(..usize::from(input.height & !1) * row)?;
+    let whole = !pixels.is_empty() && row.is_multiple_of(4);
     if bits != 2 || input.pooling != Pooling::Checkerboard || !whole || !aligned {
         return None;
     }
-    let rows = pixels.chunks_exact(2 * row);
-    let end = rows.remainder().as_ptr();
+    let end = pixels.as_ptr_range().end;
     let stride = width * size_of::<u32>();
     let [one, two, three, _] = lists;
     let starts = [one.as_mut_ptr(), three.as_mut_ptr(), two.as_mut_ptr()];
