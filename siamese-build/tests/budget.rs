@@ -54,6 +54,34 @@ fn work_is_what_a_kernel_can_not_skip() {
 }
 
 #[test]
+fn words_of_few_bits_count_apart() {
+    let file = OwnedModel::read("../model/swift.siam".as_ref()).unwrap();
+    let model = file.model();
+    let [first, ..] = model.layers();
+    let words = (first.outputs() / 8) as f64;
+    let of = |image: &[u8]| Work::of(&model, [image]).unwrap().unwrap();
+    // Levels of 2 bits are what 64 grey values have in common.
+    let (dark, bright) = (of(&[63; 784]), of(&[64; 784]));
+    assert_eq!((dark.words, bright.words), (0.0, 392.0 * words));
+    assert!(bright.active < 392.0 && bright.outputs < first.outputs() as f64);
+    assert_eq!(Work::most(&model).words, bright.words);
+
+    let core = Core::CortexM4;
+    let measured = core.measured().unwrap();
+    assert!(measured.instructions(&bright) > measured.instructions(&dark) + bright.words);
+    assert!(measured.most_instructions(&bright) > measured.instructions(&bright));
+    let budget = Budget::of(&file, Board::Mps2An386, &bright)
+        .unwrap()
+        .unwrap();
+    assert!(measured.lanes > 0);
+    assert_eq!(
+        budget.embedding.code,
+        measured.embedding.code + measured.lanes
+    );
+    assert_eq!(budget.device.code, measured.device.code + measured.lanes);
+}
+
+#[test]
 fn cycles_follow_from_the_manuals_timings() {
     let mix = Mix {
         memory: 300.0,

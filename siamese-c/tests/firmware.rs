@@ -31,11 +31,17 @@ fn call(command: &mut Command) {
 
 /// The example for a core, built by CMake.
 fn example(core: Core, abi: Abi, model: &str, folder: &Path) -> PathBuf {
-    let siamese = folder.join("siamese");
-    let written = CLibrary::new(core)
-        .abi(abi)
-        .write(&repository(&format!("model/{model}.siam")), &siamese);
+    let written = CLibrary::new(core).abi(abi).write(
+        &repository(&format!("model/{model}.siam")),
+        &folder.join("siamese"),
+    );
     written.unwrap_or_else(|error| panic!("{error}"));
+    built(core, abi, folder)
+}
+
+/// What CMake builds of the example with the library in a folder.
+fn built(core: Core, abi: Abi, folder: &Path) -> PathBuf {
+    let siamese = folder.join("siamese");
     let built = folder.join("build");
     let option = |name: &str, value: &str| format!("-D{name}={value}");
     call(
@@ -81,6 +87,25 @@ fn the_example_finds_all_right_on_emulated_boards() {
             std::fs::read(&elf).map(|elf| sizes(&elf))
         );
     }
+}
+
+#[test]
+fn a_library_without_lanes_refuses_weights_of_few_bits_and_one_with_them_runs_them() {
+    let board = Board::Mps2An386;
+    let folder = tempfile::tempdir().unwrap();
+    let elf = example(board.core(), Abi::Soft, "swift", folder.path());
+    let said = firmware::run(&elf, board, Duration::from_secs(120));
+    let said = said.unwrap_or_else(|error| panic!("{error}"));
+    assert!(said.contains("golden vectors equal: 128"), "{said}");
+
+    let without = CLibrary::new(board.core()).lanes(false).build();
+    let without = without.unwrap_or_else(|error| panic!("{error}"));
+    let library = folder.path().join("siamese").join(CLibrary::ARCHIVE);
+    std::fs::copy(without, library).unwrap();
+    std::fs::remove_dir_all(folder.path().join("build")).unwrap();
+    let elf = built(board.core(), Abi::Soft, folder.path());
+    let error = firmware::run(&elf, board, Duration::from_secs(120)).unwrap_err();
+    assert!(error.to_string().contains("built without code"), "{error}");
 }
 
 /// Bytes of the code and constants of an ELF file, and of its static data.

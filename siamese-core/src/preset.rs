@@ -10,8 +10,8 @@ pub type Medium<'m, const D: usize = 2> = Embedder<'m, D, 784, 256>;
 /// Checkerboard 392-128-64-`D`, 57 KiB of weights: parts with 128 KiB of flash. For
 /// up to 4 coordinates; with more, training makes [`SmallWide`].
 pub type Small<'m, const D: usize = 2> = Embedder<'m, D, 392, 128>;
-/// Checkerboard 392-128-64-`D` with weights of 3 bits in the first layer, 34 KiB of weights:
-/// the fastest, for parts with 64 KiB of flash. The sizes are those of [`Small`].
+/// Checkerboard 392-128-32-`D` with weights of 3 bits in the first layer, 29 KiB of weights:
+/// the fastest, for parts with 64 KiB of flash. The buffers are those of [`Small`].
 pub type Swift<'m, const D: usize = 2> = Small<'m, D>;
 /// 784-128-64-`D`, 107 KiB of weights and more: `small` with 5 coordinates or more.
 pub type SmallWide<'m, const D: usize> = Embedder<'m, D, 784, 128>;

@@ -1,5 +1,6 @@
-//! Layers of low-bit weights: eight rows in a word, added and not multiplied. Plain Rust, and
-//! the same for every core.
+//! Layers of low-bit weights: eight rows in a word, added and not multiplied. One order for all
+//! cores, and plain Rust; the modules `thumb` and `helium` have what assembly does in half of the
+//! instructions: lists of pixels, sums of words, and the rounding of rows.
 //!
 //! `model/lanes.rs` tells where each weight is. A sum `Σ weight * activation` is made of the
 //! levels `u`, which have no sign, as `2 * Σ u * activation - (2^bits - 1) * Σ activation`.
@@ -271,6 +272,7 @@ type Parts<'s> = Vec<Part<'s>, { LISTS * LISTED.div_ceil(36) }>;
 
 /// Adds the words of lists that aren't full, times their weights.
 #[inline(never)]
+#[allow(unsafe_code)]
 fn add_lists(
     adder: Adder,
     finish: &Finish<'_, '_>,
@@ -308,7 +310,9 @@ fn add_lists(
         }
         _ => sum_words(&mut parts, sums),
     }
-    finish.put_halves(adder, written(sums), outputs);
+    // SAFETY: one of the two has written the sums of all words.
+    let sums = unsafe { sums.assume_init_ref() };
+    finish.put_halves(adder, sums, outputs);
 }
 
 /// Room for the sums of a block, which needs not be initialised: on some cores that costs as
@@ -320,14 +324,6 @@ type Sums = MaybeUninit<[Halves; LARGEST]>;
 fn slots_of(memory: &mut Sums) -> &mut [MaybeUninit<Halves>] {
     // SAFETY: the memory is borrowed, and has so many slots, which may be uninitialised.
     unsafe { slice::from_raw_parts_mut(memory.as_mut_ptr().cast(), LARGEST) }
-}
-
-/// Slots all of which were written.
-#[inline(always)]
-#[allow(unsafe_code)]
-fn written(slots: &[MaybeUninit<Halves>]) -> &[Halves] {
-    // SAFETY: the words of a block are all summed, some at a time.
-    unsafe { slots.assume_init_ref() }
 }
 
 /// Slots with zeros.

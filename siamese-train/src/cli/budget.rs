@@ -8,7 +8,6 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Value, json};
 use siamese_build::cost::{Bytes, Work};
 use siamese_build::{Board, Budget, Time};
-use siamese_core::model::Layer;
 use siamese_train::embed::ModelFile;
 use siamese_train::embed::golden::Golden;
 

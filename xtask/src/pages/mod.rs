@@ -6,6 +6,7 @@ mod budget;
 mod cores;
 mod demo;
 mod models;
+mod pareto;
 mod seeds;
 mod table;
 
@@ -110,9 +111,19 @@ const TABLES: [Table; 13] = [
     }),
 ];
 
-/// Makes all tables anew.
+/// The picture of what the models are worth against what they cost.
+const PARETO: &str = "docs/pareto.svg";
+
+/// How it is made.
+fn pareto(reports: &Reports) -> String {
+    pareto::picture(&reports.models, &reports.seeds, &reports.bench)
+}
+
+/// Makes all tables anew, and the picture.
 pub fn write(root: &Path) -> Result<()> {
     let reports = Reports::read(root)?;
+    fs::write(root.join(PARETO), pareto(&reports))
+        .with_context(|| format!("can't write {PARETO}"))?;
     for page in pages() {
         let path = root.join(page);
         let text = fs::read_to_string(&path).with_context(|| format!("can't read {page}"))?;
@@ -204,6 +215,11 @@ mod tests {
     fn the_pages_tables_are_those_of_the_reports() {
         let root = Workspace::find().unwrap().root().to_owned();
         let reports = Reports::read(&root).unwrap();
+        let picture = fs::read_to_string(root.join(PARETO)).unwrap();
+        assert!(
+            picture == pareto(&reports),
+            "{PARETO} is old: run `cargo xtask pages`"
+        );
         for page in pages() {
             let text = fs::read_to_string(root.join(page)).unwrap();
             let made = with_tables(page, &text, &reports).unwrap();

@@ -72,6 +72,16 @@ fn read_one(folder: &Path, name: &'static str) -> Result<Report> {
 }
 
 impl Report {
+    /// The name of the model.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The share of test images that are right, the mean of all seeds.
+    pub fn right(&self, seeds: &[Value]) -> f64 {
+        self.spread(seeds, "/int8/knn25").mean()
+    }
+
     fn figure(&self, pointer: &str) -> f64 {
         let value = self.training.pointer(pointer).and_then(Value::as_f64);
         value.unwrap_or(f64::NAN)
