@@ -41,9 +41,11 @@ use crate::image::Input;
 use crate::model::lanes::{LARGEST, ROWS, block_width, largest_level};
 use crate::model::{CommonRounding, Layer};
 
-/// Inputs that a list has room for. A handwritten digit has 25 of each grey level; what has
-/// more of one is taken by multiplications.
-const LISTED: usize = 128;
+/// Words of 3 bits whose sums fit bytes.
+const ADDED: usize = 36;
+/// Inputs that a list has room for. A handwritten digit has 25 of each grey level, at the most
+/// 112 of one; what has more is taken by multiplications.
+const LISTED: usize = 4 * ADDED;
 /// Lists of a layer, at most.
 const LISTS: usize = 4;
 /// Inputs that are multiplied at a time.
@@ -103,12 +105,11 @@ pub(crate) fn add(
                 [1, 2, 3, 0],
             ),
             Source::Activations(activations) => {
-                block.list_bits(activations, &mut lists);
-                (true, [1, 2, 4, 8])
+                (block.list_bits(activations, &mut lists), [1, 2, 4, 8])
             }
         };
         // The same of every block.
-        if !all || lists.iter().any(Vec::is_full) {
+        if !all {
             return false;
         }
         let counts = weights.iter().zip(&lists);
@@ -214,8 +215,8 @@ fn blocks<'l, 'w>(layer: &'l Layer<'w>, mut run: impl FnMut(Block<'l, 'w>) -> bo
     true
 }
 
-/// The first word of each input of a list, which the others of a block follow. There is room
-/// to fill up the last four.
+/// The first word of each input of a list, which the others of a block follow. A list that isn't
+/// full has room to fill up the last four.
 type Lists = [Vec<*const u32, LISTED>; LISTS];
 
 /// Words that stand for no input.
@@ -240,12 +241,12 @@ impl Block<'_, '_> {
             };
             let _ = list.push(first.wrapping_add(usize::from(column) * self.width));
         });
-        true
+        !lists.iter().any(Vec::is_full)
     }
 
-    /// Lists the inputs that have each of the lowest four bits, as many as there is room for.
+    /// Lists the inputs that have each of the lowest four bits; false if there isn't room for all.
     #[inline(never)]
-    fn list_bits(&self, activations: &[u8], lists: &mut Lists) {
+    fn list_bits(&self, activations: &[u8], lists: &mut Lists) -> bool {
         let mut start = self.words.as_ptr();
         for &activation in activations.iter().take(self.layer.inputs()) {
             as_written();
@@ -258,6 +259,7 @@ impl Block<'_, '_> {
             }
             start = start.wrapping_add(self.width);
         }
+        !lists.iter().any(Vec::is_full)
     }
 }
 
@@ -268,7 +270,7 @@ struct Part<'s> {
     twice: u32,
 }
 
-type Parts<'s> = Vec<Part<'s>, { LISTS * LISTED.div_ceil(36) }>;
+type Parts<'s> = Vec<Part<'s>, { LISTS * LISTED.div_ceil(ADDED) }>;
 
 /// Adds the words of lists that aren't full, times their weights.
 #[inline(never)]
@@ -282,7 +284,7 @@ fn add_lists(
 ) {
     let bits = finish.block.layer.weight_bits();
     // Fours whose sums fit bytes.
-    let most = if bits == 2 { 84 / 4 } else { 36 / 4 };
+    let most = if bits == 2 { 84 / 4 } else { ADDED / 4 };
     let mut parts: Parts<'_> = Vec::new();
     for (weight, list) in weights.into_iter().zip(lists) {
         while !list.len().is_multiple_of(4) {
@@ -475,14 +477,17 @@ impl<'b, 'w> Finish<'b, 'w> {
 
     /// Puts the outputs of all words where they belong.
     fn put_halves(&self, adder: Adder, sums: &[Halves], outputs: &mut Target<'_>) {
-        let mut whole = 0;
+        let mut later = sums;
         if let Target::Activations(outputs, round) = outputs {
             let (biases, outputs) = self.rows(0, outputs);
-            let rows = biases.as_chunks().0.iter().zip(outputs.as_chunks_mut().0);
-            whole = rows.len().min(sums.len());
-            activations(adder, round.less(self.offset), rows.zip(sums));
+            let (biases, outputs) = (biases.as_chunks().0, outputs.as_chunks_mut().0);
+            let whole = biases.len().min(outputs.len()).min(sums.len());
+            let now;
+            (now, later) = sums.split_at_checked(whole).unwrap_or_default();
+            activations(adder, round.less(self.offset), biases, now, outputs);
         }
-        for (word, &sums) in sums.iter().enumerate().skip(whole) {
+        let whole = sums.len() - later.len();
+        for (word, &sums) in (whole..).zip(later) {
             self.put(word, &rows_of(sums), outputs);
         }
     }
@@ -520,28 +525,44 @@ impl<'b, 'w> Finish<'b, 'w> {
     }
 }
 
-/// The outputs of whole words, from biases and sums.
-fn activations<'r>(
+/// The outputs of whole words, from biases and sums, of which there are the fewest.
+fn activations(
     adder: Adder,
     round: CommonRounding,
-    words: impl Iterator<Item = ((&'r [i32; ROWS], &'r mut [u8; ROWS]), &'r Halves)>,
+    biases: &[[i32; ROWS]],
+    sums: &[Halves],
+    outputs: &mut [[u8; ROWS]],
 ) {
-    for ((biases, outputs), sums) in words {
-        #[cfg(any(kernel_narrow, kernel_thumb2))]
-        if let Some((base, shift)) = round.to_7_bits() {
-            match adder {
-                #[cfg(kernel_helium)]
-                Adder::Helium(kernel) => {
-                    helium::finish(kernel, base, shift, biases, sums, outputs);
-                }
-                Adder::Words => thumb::finish(base, shift, biases, sums, outputs),
-            }
-            continue;
-        }
-        let _ = adder;
-        let sums = rows_of(*sums);
-        for ((output, &bias), sum) in outputs.iter_mut().zip(biases).zip(sums) {
+    if let Some((base, shift)) = round.to_7_bits() {
+        return match adder {
+            #[cfg(kernel_helium)]
+            Adder::Helium(kernel) => helium::finish(kernel, base, shift, biases, sums, outputs),
+            #[cfg(any(kernel_narrow, kernel_thumb2))]
+            Adder::Words => thumb::finish(base, shift, biases, sums, outputs),
+            #[cfg(not(any(kernel_narrow, kernel_thumb2)))]
+            Adder::Words => finish(base, shift, biases, sums, outputs),
+        };
+    }
+    for ((biases, outputs), &sums) in biases.iter().zip(outputs).zip(sums) {
+        for ((output, &bias), sum) in outputs.iter_mut().zip(biases).zip(rows_of(sums)) {
             *output = round.apply(plus(bias, sum));
+        }
+    }
+}
+
+/// The outputs, where they have 7 bits: `clamp((base + bias + sum) >> shift, 0, 127)`.
+#[cfg(not(any(kernel_narrow, kernel_thumb2)))]
+fn finish(
+    base: i32,
+    shift: u32,
+    biases: &[[i32; ROWS]],
+    sums: &[Halves],
+    outputs: &mut [[u8; ROWS]],
+) {
+    for ((biases, outputs), &sums) in biases.iter().zip(outputs).zip(sums) {
+        for ((output, &bias), sum) in outputs.iter_mut().zip(biases).zip(rows_of(sums)) {
+            let sum = plus(bias, sum).wrapping_add(base).wrapping_shr(shift);
+            *output = sum.clamp(0, 127) as u8;
         }
     }
 }

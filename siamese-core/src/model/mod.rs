@@ -499,7 +499,6 @@ impl CommonRounding {
     }
 
     /// What is added to round, and the shift, if the activations have 7 bits.
-    #[cfg(any(kernel_narrow, kernel_thumb2))]
     #[inline]
     pub const fn to_7_bits(self) -> Option<(i32, u32)> {
         match self.lost {

@@ -148,7 +148,7 @@ impl Embedded {
         let reference = || Reference::new(fast.model());
         let mut differing = reference().differing(&sent, &answers)?.len();
         let (names, dear): (Vec<String>, Vec<Vec<u8>>) =
-            worst::candidates(&fast.model())?.into_iter().unzip();
+            worst::candidates(&file.model())?.into_iter().unzip();
         let dear_answers = device.embed_all(&dear, |_, _| ())?;
         differing += reference().differing(&dear, &dear_answers)?.len();
         let of_test = (0..).map(|index| format!("test image {}", index * step));
@@ -158,8 +158,9 @@ impl Embedded {
             .map(|(name, (image, answer))| (answer.ticks, name, image))
             .max()
             .context("there are no images")?;
-        let worst_work = Work::of(&fast.model(), [&image[..]])?;
-        let work = Work::of(&fast.model(), sent.iter().map(|image| &image[..]))?;
+        // As the device has the weights, and not as this machine has them.
+        let worst_work = Work::of(&file.model(), [&image[..]])?;
+        let work = Work::of(&file.model(), sent.iter().map(|image| &image[..]))?;
         Ok(Self {
             hz,
             ticks: answers.iter().map(|answer| answer.ticks).collect(),

@@ -110,15 +110,16 @@ pub(super) fn by_words(sums: &Sums, words: &mut [MaybeUninit<Halves>; WORDS]) {
     }
 }
 
-/// Writes the outputs of a word's rows: `clamp((base + bias + sum) >> shift, 0, 127)`.
+/// Writes the outputs of words' rows: `clamp((base + bias + sum) >> shift, 0, 127)`, as many as
+/// there are sums, biases and outputs.
 #[inline(always)]
 pub(super) fn finish(
     _: Helium,
     base: i32,
     shift: u32,
-    biases: &[i32; ROWS],
-    sums: &Halves,
-    outputs: &mut [u8; ROWS],
+    biases: &[[i32; ROWS]],
+    sums: &[Halves],
+    outputs: &mut [[u8; ROWS]],
 ) {
     /// Four rows: to clamp to 7 bits, they are moved to the upper end and back.
     macro_rules! four {
@@ -140,20 +141,22 @@ pub(super) fn finish(
             )
         };
     }
-    // SAFETY: all rows are there, and the instructions, of which the kernel is the proof.
-    unsafe {
-        asm!(
-            ".cpu cortex-m55",
-            "vldrw.u32 q0, [r2]",
-            four!("vmovlb.u16", "0", "0"),
-            four!("vmovlt.u16", "16", "4"),
-            in("r0") outputs,
-            in("r1") biases,
-            in("r2") sums,
-            in("r3") base,
-            in("r4") shift.wrapping_neg(),
-            out("q0") _, out("q1") _, out("q2") _,
-            options(nostack),
-        );
+    for ((biases, sums), outputs) in biases.iter().zip(sums).zip(outputs) {
+        // SAFETY: all rows are there, and the instructions, of which the kernel is the proof.
+        unsafe {
+            asm!(
+                ".cpu cortex-m55",
+                "vldrw.u32 q0, [r2]",
+                four!("vmovlb.u16", "0", "0"),
+                four!("vmovlt.u16", "16", "4"),
+                in("r0") outputs,
+                in("r1") biases,
+                in("r2") sums,
+                in("r3") base,
+                in("r4") shift.wrapping_neg(),
+                out("q0") _, out("q1") _, out("q2") _,
+                options(nostack),
+            );
+        }
     }
 }

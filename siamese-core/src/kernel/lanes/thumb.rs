@@ -208,39 +208,36 @@ unsafe fn add(starts: &mut [[*const u32; 4]], twice: u32, sums: &mut [Halves; 2]
     }
 }
 
-/// Writes the outputs of a word's rows: `clamp((base + bias + sum) >> shift, 0, 127)`.
+/// Writes the outputs of words' rows: `clamp((base + bias + sum) >> shift, 0, 127)`, as many as
+/// there are sums, biases and outputs.
 #[inline(always)]
 pub(super) fn finish(
     base: i32,
     shift: u32,
-    biases: &[i32; ROWS],
-    sums: &Halves,
-    outputs: &mut [u8; ROWS],
+    biases: &[[i32; ROWS]],
+    sums: &[Halves],
+    outputs: &mut [[u8; ROWS]],
 ) {
-    // SAFETY: all rows are there.
-    unsafe {
-        finish_rows(
-            base,
-            shift,
-            biases.as_ptr(),
-            sums.as_ptr(),
-            outputs.as_mut_ptr(),
-        )
+    if let Some(sums) = sums.get(..biases.len().min(outputs.len()).min(sums.len()))
+        && !sums.is_empty()
+    {
+        // SAFETY: as many are there of all.
+        unsafe { finish_rows(base, shift, biases.as_ptr(), sums, outputs.as_mut_ptr()) }
     }
 }
 
 /// [`finish`].
 ///
 /// # Safety
-/// As many numbers have to follow the pointers.
+/// There must be sums, and as many biases and outputs.
 #[cfg(kernel_thumb2)]
 #[inline(always)]
 unsafe fn finish_rows(
     base: i32,
     shift: u32,
-    biases: *const i32,
-    sums: *const u32,
-    outputs: *mut u8,
+    biases: *const [i32; ROWS],
+    sums: &[Halves],
+    outputs: *mut [u8; ROWS],
 ) {
     /// A row of the lower half and one of the upper half.
     macro_rules! two {
@@ -263,13 +260,20 @@ unsafe fn finish_rows(
             "
         };
     }
+    let range = sums.as_ptr_range();
     // SAFETY: the caller vouches for it.
     unsafe {
         asm!(
+            "2:",
             two!(), two!(), two!(), two!(),
+            "add r0, #4",
+            "add r1, #16",
+            "cmp r2, lr",
+            "bne 2b",
             inout("r0") outputs => _,
             inout("r1") biases => _,
-            inout("r2") sums => _,
+            inout("r2") range.start => _,
+            in("lr") range.end,
             in("r8") base,
             in("r12") shift,
             out("r3") _, out("r4") _, out("r5") _, out("r9") _,
@@ -281,15 +285,15 @@ unsafe fn finish_rows(
 /// [`finish`].
 ///
 /// # Safety
-/// As many numbers have to follow the pointers.
+/// There must be sums, and as many biases and outputs.
 #[cfg(kernel_narrow)]
 #[inline(always)]
 unsafe fn finish_rows(
     base: i32,
     shift: u32,
-    biases: *const i32,
-    sums: *const u32,
-    outputs: *mut u8,
+    biases: *const [i32; ROWS],
+    sums: &[Halves],
+    outputs: *mut [u8; ROWS],
 ) {
     /// Rounds `r6` and stores it, clamped; most rows are silent.
     macro_rules! round {
@@ -330,21 +334,28 @@ unsafe fn finish_rows(
             )
         };
     }
+    let range = sums.as_ptr_range();
     // SAFETY: the caller vouches for it. r6 and r7 are restored.
     unsafe {
         asm!(
             "push {{r6, r7}}",
             "mov r8, r5",
+            "mov r12, r3",
             "movs r5, #0",
+            "1:",
             two!(), two!(), two!(), two!(),
+            "adds r0, #4",
+            "adds r1, #16",
+            "cmp r2, r12",
+            "bne 1b",
             "pop {{r6, r7}}",
             inout("r0") outputs => _,
             inout("r1") biases => _,
-            inout("r2") sums => _,
-            out("r3") _,
+            inout("r2") range.start => _,
+            inout("r3") range.end => _,
             in("r4") shift,
             inout("r5") base => _,
-            out("r8") _,
+            out("r8") _, out("r12") _,
         );
     }
 }
@@ -380,7 +391,8 @@ pub(super) fn list_levels(
 ) -> Option<bool> {
     let row = usize::from(input.width);
     let aligned = cfg!(kernel_unaligned) || pixels.as_ptr().addr().is_multiple_of(4);
-    let room = LISTED.checked_sub(row)?;
+    // So that no list becomes full.
+    let room = LISTED.checked_sub(row + 1)?;
     // Whole pairs of rows; an image has as many pixels.
     let pixels = pixels.get(..usize::from(input.height & !1) * row)?;
     let whole = !pixels.is_empty() && row.is_multiple_of(4);
