@@ -114,8 +114,9 @@ impl Input {
                     && width.is_multiple_of(4)
                     && let Ok(words) = bytemuck::try_cast_slice::<_, u32>(pixels)
                 {
-                    for pair in words.chunks_exact(width / 2) {
-                        let (upper, lower) = pair.split_at(width / 4);
+                    let row = (width / 4).max(1);
+                    for pair in words.chunks_exact(2 * row) {
+                        let (upper, lower) = pair.split_at_checked(row).unwrap_or_default();
                         for (upper, lower) in upper.iter().zip(lower) {
                             let upper = u32::from_le(*upper) & masks[0];
                             of_four(upper | u32::from_le(*lower) & masks[1], column, &mut each);

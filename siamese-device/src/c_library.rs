@@ -62,11 +62,12 @@ impl CLibrary {
             ))
         })?;
         let root = root()?;
-        let built = root.join("target").join("c");
-        let features = match self.lanes {
-            true => "lanes,panic-handler",
-            false => "panic-handler",
+        // Each has a place of its own, which no other build writes to.
+        let (features, folder) = match self.lanes {
+            true => ("lanes,panic-handler", "c"),
+            false => ("panic-handler", "c-without-lanes"),
         };
+        let built = root.join("target").join(folder);
         let failed = failed(
             cargo(&root)
                 .args(["rustc", "--locked", "--package=siamese-c", "--lib"])

@@ -20,9 +20,10 @@ fn read(path: &str) -> String {
 }
 
 /// Features that are no board.
-const OTHERS: [&str; 8] = [
+const OTHERS: [&str; 9] = [
     "default",
     "galleries",
+    "lanes",
     "log-rtt",
     "names",
     "panics",

@@ -16,7 +16,8 @@ const INSTRUCTIONS: [f64; 2] = [4e3, 6e5];
 /// The percentages at the lower and the upper end.
 const RIGHT: [f64; 2] = [97.4, 99.6];
 
-/// Right answers against instructions: a point a model and core, a line a core.
+/// Right answers against instructions: a point a model and core, and for each core a line
+/// through those that no cheaper one equals.
 pub fn picture(models: &[Report], seeds: &[Value], bench: &[Value]) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\" \
@@ -38,10 +39,14 @@ pub fn picture(models: &[Report], seeds: &[Value], bench: &[Value]) -> String {
             })
             .collect();
         points.sort_by(|(a, ..), (b, ..)| a.total_cmp(b));
-        let line: Vec<String> = points
-            .iter()
-            .map(|(x, y, _)| format!("{x:.1},{y:.1}"))
-            .collect();
+        // The front: what no cheaper model does as well.
+        let mut highest = f64::INFINITY;
+        let front = points.iter().filter(|(_, y, _)| {
+            let better = *y < highest;
+            highest = highest.min(*y);
+            better
+        });
+        let line: Vec<String> = front.map(|(x, y, _)| format!("{x:.1},{y:.1}")).collect();
         push(
             &mut svg,
             &format!(
