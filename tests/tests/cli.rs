@@ -55,7 +55,8 @@ fn a_repacked_model_gives_the_same_points_and_comes_back() {
         ("cortex-m4", "interleaved"),
         ("cortex-m55", "quads"),
         ("x86-64", "wide-tiles"),
-        ("rv32imac", "rows"),
+        ("rv32imac", "columns"),
+        ("any", "rows"),
     ] {
         assert_eq!(repack(&stored, core, "packed.siam"), layout);
         let packed = ModelFile::read(&path("packed.siam")).unwrap();
@@ -66,10 +67,8 @@ fn a_repacked_model_gives_the_same_points_and_comes_back() {
         let found = layers(&packed.stored().model(), &image);
         assert_eq!(found.embedding, expected.embedding);
         assert_eq!(repack(&path("packed.siam"), "any", "rows.siam"), "rows");
-        assert_eq!(
-            fs::read(path("rows.siam")).unwrap(),
-            fs::read(&stored).unwrap()
-        );
+        let [rows, before] = [&path("rows.siam"), &stored].map(|path| fs::read(path).unwrap());
+        assert!(rows == before, "{core}: other bytes come back");
     }
 }
 
@@ -129,8 +128,9 @@ fn weights_too_large_for_an_order_are_refused_and_stay_in_rows() {
         "{message}"
     );
     assert!(!packed.exists());
-    succeed(&mut repack("rv32imac"));
-    assert_eq!(fs::read(&packed).unwrap(), heavy_model());
+    succeed(&mut repack("any"));
+    let rows = fs::read(&packed).unwrap();
+    assert!(rows == heavy_model(), "rows become other bytes");
 }
 
 #[test]
