@@ -92,7 +92,14 @@ fn integers_are_as_good_as_floats() {
             number(&report, "/int8/knn25"),
         );
         let name = model.model().header().name.to_owned();
-        assert!(int8 > float - 0.0005, "{name}: {float} and {int8}");
+        // Rows of few bits share one unit of their activations, where those of 8 bits have a
+        // multiplier each: that costs a twentieth of a point more.
+        let lost = if model.model().has_lanes() {
+            0.001
+        } else {
+            0.0005
+        };
+        assert!(int8 > float - lost, "{name}: {float} and {int8}");
     }
 }
 

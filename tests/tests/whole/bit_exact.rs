@@ -43,7 +43,9 @@ fn golden_vectors_are_varied() {
         let mut embeddings: Vec<_> = golden.iter().map(|(_, layers)| &layers.embedding).collect();
         embeddings.sort();
         embeddings.dedup();
-        assert!(embeddings.len() * 10 > golden.len() * 9);
+        // Where a single unit of a narrow second layer is active, points lie on a ray, and
+        // some coincide.
+        assert!(embeddings.len() * 8 > golden.len() * 7);
         let used = |layer: fn(&siamese_tests::Layers) -> &Vec<u8>| {
             golden
                 .iter()
