@@ -83,7 +83,8 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
 impl Args {
     /// What the images make a kernel do, in the mean, and how many they are.
     fn work(&self, file: &ModelFile, output: Output) -> Result<(Work, usize)> {
-        let model = file.model();
+        // As devices have the weights, and not as this machine does.
+        let model = file.stored().model();
         let (work, count) = match &self.images {
             Some(path) => {
                 let images = images_of(path, file, &self.pictures, output)?.0;

@@ -94,7 +94,7 @@ fn integers_are_as_good_as_floats() {
         let name = model.model().header().name.to_owned();
         // Rows of few bits share one unit of their activations, where those of 8 bits have a
         // multiplier each: that costs a twentieth of a point more.
-        let lost = if model.model().has_lanes() {
+        let lost = if model.stored().model().has_lanes() {
             0.001
         } else {
             0.0005

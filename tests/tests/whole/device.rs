@@ -216,6 +216,23 @@ fn budget_agrees(board: &str, measured: &Value) {
     }
 }
 
+/// Of the weights as a device has them: this machine may keep a byte for each.
+#[test]
+fn a_budget_counts_words_of_few_bits() {
+    let of = |model: &str| {
+        let mut command = siamese_train();
+        command
+            .args(["budget", "--json", "--board", "mps2-an386", "--model"])
+            .arg(model_path(model));
+        let budget = json(&mut command);
+        let mean = budget["boards"][0]["mean"]["instructions"].as_f64();
+        (budget["work"]["words"].as_f64().unwrap(), mean.unwrap())
+    };
+    let ((words, swift), (none, small)) = (of("swift.siam"), of("small.siam"));
+    assert!(words > 0.0 && none == 0.0);
+    assert!((0.4..0.6).contains(&(swift / small)), "{swift}, {small}");
+}
+
 #[test]
 fn what_can_t_be_done_is_told_in_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
