@@ -540,29 +540,25 @@ fn activations(
             #[cfg(any(kernel_narrow, kernel_thumb2))]
             Adder::Words => thumb::finish(base, shift, biases, sums, outputs),
             #[cfg(not(any(kernel_narrow, kernel_thumb2)))]
-            Adder::Words => finish(base, shift, biases, sums, outputs),
+            Adder::Words => each_row(biases, sums, outputs, |acc| {
+                acc.wrapping_add(base).wrapping_shr(shift).clamp(0, 127) as u8
+            }),
         };
     }
-    for ((biases, outputs), &sums) in biases.iter().zip(outputs).zip(sums) {
-        for ((output, &bias), sum) in outputs.iter_mut().zip(biases).zip(rows_of(sums)) {
-            *output = round.apply(plus(bias, sum));
-        }
-    }
+    each_row(biases, sums, outputs, |acc| round.apply(acc));
 }
 
-/// The outputs, where they have 7 bits: `clamp((base + bias + sum) >> shift, 0, 127)`.
-#[cfg(not(any(kernel_narrow, kernel_thumb2)))]
-fn finish(
-    base: i32,
-    shift: u32,
+/// The outputs of whole words, each from its row's bias and sum.
+#[inline(always)]
+fn each_row(
     biases: &[[i32; ROWS]],
     sums: &[Halves],
     outputs: &mut [[u8; ROWS]],
+    output_of: impl Fn(i32) -> u8,
 ) {
     for ((biases, outputs), &sums) in biases.iter().zip(outputs).zip(sums) {
         for ((output, &bias), sum) in outputs.iter_mut().zip(biases).zip(rows_of(sums)) {
-            let sum = plus(bias, sum).wrapping_add(base).wrapping_shr(shift);
-            *output = sum.clamp(0, 127) as u8;
+            *output = output_of(plus(bias, sum));
         }
     }
 }

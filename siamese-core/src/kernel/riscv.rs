@@ -1,6 +1,6 @@
 //! RISC-V of 32 bits: one product at a time, of what is not zero, in plain Rust.
 //!
-//! A column at a time, as [`thumb`](super) does it: an activation is multiplied with the
+//! A column at a time, as the kernel for Cortex-M0 does it: an activation is multiplied with the
 //! weights of 8 rows, whose sums stay in registers, of which there are enough here. A load, a
 //! multiplication and an addition make a product.
 

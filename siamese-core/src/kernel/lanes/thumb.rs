@@ -1,4 +1,5 @@
-//! Two words of many inputs on Cortex-M: compilers keep a third of the sums in memory.
+//! Lanes by Thumb's instructions: pixels are listed, words summed, rows rounded. Compilers keep a
+//! third of the sums in memory.
 //!
 //! With `s`, the sum of two words of 3 bits a lane, `E = Σ (s & 0x0F0F0F0F)` has the even lanes'
 //! sums in bytes, and `T = Σ (s >> 4)` the odd ones', `O`, between which the even ones stand:
@@ -374,9 +375,9 @@ struct Listing {
     /// The words of the fourth input.
     fourth: *const u32,
     /// Bytes from the words of an input to those of the fourth after it.
-    forth: usize,
+    four_on: usize,
     /// And to those of the one before it.
-    back: usize,
+    one_back: usize,
 }
 
 /// Lists the inputs of each level, 1 to 3, of a checkerboard whose rows are whole words; whether
@@ -409,8 +410,8 @@ pub(super) fn list_levels(
         end,
         row,
         fourth: first.wrapping_add(3 * width),
-        forth: 4 * stride,
-        back: stride.wrapping_neg(),
+        four_on: 4 * stride,
+        one_back: stride.wrapping_neg(),
     };
     // SAFETY: the pixels are whole pairs of rows, at words where the core needs that. A list
     // has room for two rows of pixels, which are one of inputs, wherever it may be before them.
