@@ -74,7 +74,7 @@ impl Input {
                     usize::from(self.width),
                     |upper, lower, row| {
                         if cfg!(target_pointer_width = "64") {
-                            checkerboard_by_long_words(upper, lower, row);
+                            checkerboard_by_vectors(upper, lower, row);
                         } else {
                             checkerboard(upper, lower, row);
                         }
@@ -258,27 +258,33 @@ fn checkerboard(upper: &[u8], lower: &[u8], row: &mut [u8]) {
     }
 }
 
-/// [`checkerboard`] for processors with 64 bits or more.
-fn checkerboard_by_long_words(upper: &[u8], lower: &[u8], row: &mut [u8]) {
-    const WORD: usize = 8;
+/// [`checkerboard`] for processors with 64 bits or more: two words are a vector, if there
+/// are any.
+fn checkerboard_by_vectors(upper: &[u8], lower: &[u8], row: &mut [u8]) {
+    const WIDTH: usize = 16;
     /// The upper row's bytes in a little-endian word, and of each the upper bits.
     const UPPER: u64 = 0x00FE_00FE_00FE_00FE;
-    let word = |upper: &[u8; WORD], lower: &[u8; WORD]| {
-        let upper = u64::from_le_bytes(*upper) & UPPER;
-        let lower = u64::from_le_bytes(*lower) & UPPER << 8;
-        ((upper | lower) >> 1).to_le_bytes()
+    let words = |bytes: &[u8; WIDTH]| -> [u64; 2] { bytemuck::cast(*bytes) };
+    let vector = |upper: &[u8; WIDTH], lower: &[u8; WIDTH]| -> [u8; WIDTH] {
+        let (upper, lower) = (words(upper), words(lower));
+        let [first, second] = [0, 1].map(|word| {
+            let upper = u64::from_le(upper[word]) & UPPER;
+            let lower = u64::from_le(lower[word]) & UPPER << 8;
+            ((upper | lower) >> 1).to_le()
+        });
+        bytemuck::cast([first, second])
     };
-    if row.len() % 2 == 1 || row.len() < WORD {
+    if row.len() % 2 == 1 || row.len() < WIDTH {
         return checkerboard(upper, lower, row);
     }
     let pixels = upper.as_chunks().0.iter().zip(lower.as_chunks().0);
     for (row, (upper, lower)) in row.as_chunks_mut().0.iter_mut().zip(pixels) {
-        *row = word(upper, lower);
+        *row = vector(upper, lower);
     }
-    // The last word ends with the row, and repeats some columns.
+    // The last vector ends with the row, and repeats some columns.
     let pixels = upper.last_chunk().zip(lower.last_chunk());
     if let (Some(row), Some((upper, lower))) = (row.last_chunk_mut(), pixels) {
-        *row = word(upper, lower);
+        *row = vector(upper, lower);
     }
 }
 
@@ -347,7 +353,7 @@ mod tests {
             let pixels: Vec<u8> = (0..2 * width).map(|i| (i * 89 % 256) as u8).collect();
             let (upper, lower) = pixels.split_at(width);
             let (mut row, mut expected) = (vec![99; width], vec![99; width]);
-            checkerboard_by_long_words(upper, lower, &mut row);
+            checkerboard_by_vectors(upper, lower, &mut row);
             checkerboard(upper, lower, &mut expected);
             assert_eq!(row, expected);
         }

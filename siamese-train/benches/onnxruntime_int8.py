@@ -24,7 +24,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = {"small": [392, 128, 64, 2], "reference": [784, 1024, 1024, 2]}
+MODELS = {"swift": [392, 128, 32, 2], "small": [392, 128, 64, 2], "reference": [784, 1024, 1024, 2]}
 BATCHES = [1, 1000]
 ROUNDS = 3
 

@@ -25,7 +25,7 @@ impl Tiles for X86Avx2 {
     #[target_feature(enable = "avx2")]
     unsafe fn fill(index: &mut NonZeros, inputs: &[u8]) {
         let mut count = 0;
-        let offsets = (0..).step_by(TILE);
+        let offsets = (0u32..).step_by(TILE);
         for (pair, offset) in inputs.chunks(COLUMNS).take(CAPACITY).zip(offsets) {
             let pair = match *pair {
                 [first, second] => u16::from_le_bytes([first, second]),
@@ -33,8 +33,7 @@ impl Tiles for X86Avx2 {
                 _ => 0,
             };
             // Without a branch, which could not be foreseen.
-            index.pairs[count].write(pair);
-            index.offsets[count].write(offset);
+            index.entries[count].write(u32::from(pair) << 16 | offset);
             count += usize::from(pair != 0);
         }
         index.end(count);

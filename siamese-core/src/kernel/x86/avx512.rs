@@ -2,11 +2,11 @@
 //! weights and adds up the four products of each row.
 
 use core::arch::x86_64::{
-    __m512i, _mm256_maskz_loadu_epi8, _mm256_storeu_si256, _mm512_add_epi32, _mm512_cvtepi32_epi16,
-    _mm512_cvtepu16_epi32, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_maskz_compress_epi32,
-    _mm512_permutex2var_epi64, _mm512_set1_epi32, _mm512_setr_epi32, _mm512_setr_epi64,
-    _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_si512, _mm512_test_epi32_mask,
-    _mm512_unpackhi_epi16, _mm512_unpacklo_epi16,
+    __m512i, _mm256_maskz_loadu_epi8, _mm512_add_epi32, _mm512_cvtepu16_epi32, _mm512_dpbusd_epi32,
+    _mm512_loadu_si512, _mm512_maskz_compress_epi32, _mm512_or_si512, _mm512_permutex2var_epi64,
+    _mm512_set1_epi32, _mm512_setr_epi32, _mm512_setr_epi64, _mm512_setzero_si512,
+    _mm512_slli_epi32, _mm512_storeu_si512, _mm512_test_epi32_mask, _mm512_unpackhi_epi16,
+    _mm512_unpacklo_epi16,
 };
 
 use core_detect::is_x86_feature_detected;
@@ -18,13 +18,13 @@ use crate::model::{Layer, Layout};
 
 x86_kernel! {
     /// The kernel for AVX-512 with VNNI.
-    X86Vnni, "x86-avx512-vnni", "avx512f,avx512bw,avx512vl,avx512vnni",
-    "avx512f", "avx512bw", "avx512vl", "avx512vnni"
+    X86Vnni, "x86-avx512-vnni", "avx512f,avx512bw,avx512vl,avx512vnni,popcnt",
+    "avx512f", "avx512bw", "avx512vl", "avx512vnni", "popcnt"
 }
 
 impl Tiles for X86Vnni {
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,popcnt")]
     unsafe fn fill(index: &mut NonZeros, inputs: &[u8]) {
         /// Entries of a vector.
         const LANES: usize = 16;
@@ -40,12 +40,10 @@ impl Tiles for X86Vnni {
                 let pairs = _mm256_maskz_loadu_epi8(present, chunk.as_ptr().cast());
                 let pairs = _mm512_cvtepu16_epi32(pairs);
                 let active = _mm512_test_epi32_mask(pairs, pairs);
-                let pairs = _mm512_maskz_compress_epi32(active, pairs);
-                let of_pairs = _mm512_maskz_compress_epi32(active, offsets);
-                let to = index.pairs.as_mut_ptr().add(count);
-                _mm256_storeu_si256(to.cast(), _mm512_cvtepi32_epi16(pairs));
-                let to = index.offsets.as_mut_ptr().add(count);
-                _mm256_storeu_si256(to.cast(), _mm512_cvtepi32_epi16(of_pairs));
+                let entries = _mm512_or_si512(_mm512_slli_epi32::<16>(pairs), offsets);
+                let entries = _mm512_maskz_compress_epi32(active, entries);
+                let to = index.entries.as_mut_ptr().add(count);
+                _mm512_storeu_si512(to.cast(), entries);
                 count += active.count_ones() as usize;
             }
             offsets = _mm512_add_epi32(offsets, step);
@@ -54,7 +52,7 @@ impl Tiles for X86Vnni {
     }
 
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,popcnt")]
     unsafe fn run<const G: usize>(
         index: &NonZeros,
         weights: *const u8,

@@ -128,14 +128,13 @@ const CAPACITY: usize = 512;
 /// What an index has room for: vectors are written whole, and a zero behind all.
 const ROOM: usize = CAPACITY + 16;
 
-/// The index of non-zeros: pairs of activations, not both zero, and the offset of
-/// each one's tile in a group, in bytes.
+/// The index of non-zeros: pairs of activations, not both zero, each in the upper half of
+/// an entry, and the offset of its tile in a group, in bytes, in the lower half.
 ///
-/// The first `count` of both are initialised, and `count` is even. To clear all
-/// would take a tenth of an embedding's time.
+/// The first `count` are initialised, and `count` is even. To clear all would take a tenth
+/// of an embedding's time.
 struct NonZeros {
-    pairs: [MaybeUninit<u16>; ROOM],
-    offsets: [MaybeUninit<u16>; ROOM],
+    entries: [MaybeUninit<u32>; ROOM],
     count: usize,
 }
 
@@ -323,8 +322,7 @@ impl NonZeros {
     /// written, with a zero if it takes one to make their number even.
     #[inline]
     fn end(&mut self, count: usize) {
-        self.pairs[count].write(0);
-        self.offsets[count].write(0);
+        self.entries[count].write(0);
         self.count = count.next_multiple_of(2);
     }
 
@@ -332,17 +330,11 @@ impl NonZeros {
     #[inline]
     fn words(&self) -> impl Iterator<Item = (u32, [usize; 2])> {
         // SAFETY: the first `count` are initialised.
-        let (pairs, offsets) = unsafe {
-            (
-                self.pairs.get_unchecked(..self.count).assume_init_ref(),
-                self.offsets.get_unchecked(..self.count).assume_init_ref(),
-            )
-        };
-        let (pairs, _) = pairs.as_chunks::<2>();
-        let (offsets, _) = offsets.as_chunks::<2>();
-        pairs.iter().zip(offsets).map(|(pairs, offsets)| {
-            let word = u32::from(pairs[0]) | u32::from(pairs[1]) << 16;
-            (word, offsets.map(usize::from))
+        let entries = unsafe { self.entries.get_unchecked(..self.count).assume_init_ref() };
+        let (entries, _) = entries.as_chunks::<2>();
+        entries.iter().map(|&[one, other]| {
+            let word = one >> 16 | other & 0xFFFF_0000;
+            (word, [one, other].map(|entry| entry as u16 as usize))
         })
     }
 }
