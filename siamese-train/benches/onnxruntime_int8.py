@@ -1,8 +1,11 @@
-"""Microseconds an image: onnxruntime's int8 against siamese-core, in one run.
+"""Nanoseconds an image: onnxruntime's int8 against siamese-core, in one run.
 
     pip install onnxruntime onnx numpy
     cargo build --release --package xtask
-    python3 siamese-train/benches/onnxruntime_int8.py
+    python3 siamese-train/benches/onnxruntime_int8.py [--write]
+
+`--write` keeps the figures in docs/onnxruntime.json, from which `cargo xtask pages`
+makes the table of docs/benchmarks.md.
 
 Both on one thread, in turns for some rounds; medians. onnxruntime runs the same
 layers as one graph that is quantised as it likes best (u8 activations, s8
@@ -14,6 +17,7 @@ committed models.
 
 import json
 import subprocess
+import sys
 import time
 from pathlib import Path
 from statistics import median
@@ -82,25 +86,25 @@ def session(sizes: list[int]) -> ort.InferenceSession:
 
 
 def theirs(run: ort.InferenceSession, inputs: int, batch: int) -> float:
-    """Microseconds an image, the median of many calls."""
+    """Nanoseconds an image, the median of many calls."""
     images = np.random.default_rng(2).integers(0, 128, (batch, inputs), np.uint8)
     times = []
     for _ in range(max(20, 2000 // batch)):
         start = time.perf_counter()
         run.run(None, {"input": images})
-        times.append((time.perf_counter() - start) / batch * 1e6)
+        times.append((time.perf_counter() - start) / batch * 1e9)
     return median(times)
 
 
 def ours(model: str) -> dict[int, float]:
-    """Microseconds an image by batch, of the fastest kernel."""
+    """Nanoseconds an image by batch, of the fastest kernel."""
     call = [ROOT / "target/release/xtask", "bench", "--json", "--core", "host", "--model", model]
     rows = json.loads(subprocess.run(call, check=True, capture_output=True, cwd=ROOT).stdout)
-    return {row["batch"]: row["ns_per_image"] / 1000 for row in rows if row["kernel"] != "portable"}
+    return {row["batch"]: row["ns_per_image"] for row in rows if row["kernel"] != "portable"}
 
 
 def main() -> None:
-    print("| model | images at once | onnxruntime int8 | siamese-core | ratio |\n|---|---|---|---|---|")
+    rows = []
     for model, sizes in MODELS.items():
         run = session(sizes)
         times: dict[int, list[tuple[float, float]]] = {batch: [] for batch in BATCHES}
@@ -109,8 +113,13 @@ def main() -> None:
             for batch in BATCHES:
                 times[batch].append((theirs(run, sizes[0], batch), here[batch]))
         for batch, pairs in times.items():
-            a, b = (median(side) for side in zip(*pairs))
-            print(f"| `{model}` | {batch} | {a:.2f} µs | {b:.2f} µs | {a / b:.1f} |", flush=True)
+            a, b = (round(median(side)) for side in zip(*pairs))
+            row = {"model": f"`{model}`", "batch": batch, "onnxruntime_ns": a, "siamese_ns": b, "ratio": f"{a / b:.1f}"}
+            print(row, flush=True)
+            rows.append(row)
+    if "--write" in sys.argv[1:]:
+        (ROOT / "docs/onnxruntime.json").write_text(json.dumps(rows, indent=2) + "\n")
+        subprocess.run([ROOT / "target/release/xtask", "pages"], check=True, cwd=ROOT)
 
 
 if __name__ == "__main__":

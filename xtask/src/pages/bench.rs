@@ -100,6 +100,18 @@ pub fn host(rows: &[Value]) -> String {
     chosen(&columns, rows.iter().filter(|row| is_host(row)))
 }
 
+/// Time of onnxruntime and of this project, in turns on one machine.
+pub fn beside_onnxruntime(rows: &[Value]) -> String {
+    let columns = [
+        ("model", "model"),
+        ("images at once", "batch"),
+        ("onnxruntime, ns an image", "onnxruntime_ns"),
+        ("siamese-core, ns an image", "siamese_ns"),
+        ("ratio", "ratio"),
+    ];
+    chosen(&columns, rows.iter())
+}
+
 fn is_host(row: &Value) -> bool {
     row["core"] == HOST
 }

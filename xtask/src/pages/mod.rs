@@ -21,7 +21,8 @@ use crate::shell;
 /// What `cargo xtask pages --help` says in the end.
 pub const HELP: &str = "\
 The reports: docs/bench.json (`cargo xtask bench --write`), docs/demo.json (`cargo xtask demo
---write`), docs/original/original.json (`siamese-train train --recipe original`),
+--write`), docs/onnxruntime.json (`python3 siamese-train/benches/onnxruntime_int8.py --write`),
+docs/original/original.json (`siamese-train train --recipe original`),
 docs/seeds.json (`cargo xtask seeds`), and the report and the model file of each model in model/
 (`cargo xtask train-all`). The factors of `siamese-train
 budget` in siamese-build/src/cost.rs follow from docs/bench.json in the same way; where they have
@@ -34,6 +35,8 @@ const BENCH: &str = "docs/bench.json";
 const DEMO: &str = "docs/demo.json";
 /// What the kept training by the original's recipe reported.
 const ORIGINAL: &str = "docs/original/original.json";
+/// What onnxruntime and this project took in one run.
+const ONNXRUNTIME: &str = "docs/onnxruntime.json";
 /// What the recipes reach with other seeds.
 const SEEDS: &str = "docs/seeds.json";
 /// The model whose costs are told in full.
@@ -45,6 +48,7 @@ struct Reports {
     bench: Vec<Value>,
     demo: Value,
     original: Value,
+    onnxruntime: Vec<Value>,
     models: Vec<models::Report>,
     seeds: Vec<Value>,
 }
@@ -60,6 +64,7 @@ impl Reports {
             bench: rows(json(BENCH)?),
             demo: json(DEMO)?,
             original: json(ORIGINAL)?,
+            onnxruntime: rows(json(ONNXRUNTIME)?),
             models: models::read(&root.join("model"))?,
             seeds: rows(json(SEEDS)?),
         })
@@ -69,7 +74,7 @@ impl Reports {
 /// A page, the name in a table's marks, and how it is made.
 type Table = (&'static str, &'static str, fn(&Reports) -> String);
 /// All tables.
-const TABLES: [Table; 13] = [
+const TABLES: [Table; 14] = [
     ("README.md", "models", |reports| {
         models::overview(&reports.models, &reports.seeds, &reports.bench)
     }),
@@ -90,6 +95,9 @@ const TABLES: [Table; 13] = [
     }),
     ("docs/benchmarks.md", "host", |reports| {
         bench::host(&reports.bench)
+    }),
+    ("docs/benchmarks.md", "onnxruntime", |reports| {
+        bench::beside_onnxruntime(&reports.onnxruntime)
     }),
     ("docs/study.md", "original", |reports| {
         models::in_steps(&reports.original)
