@@ -37,11 +37,9 @@ macro_rules! layouts {
 macro_rules! backends {
     ($callback:ident) => {
         $callback! {
-            /// Cortex-M0, M0+, M1, M23, M3: one product at a time, of what is not
-            /// zero.
-            Thumb, kernel_thumb, Columns;
-            /// RISC-V of 32 bits: the same.
-            Riscv, kernel_riscv, Columns;
+            /// Cortex-M0, M0+, M1, M23, M3, and RISC-V of 32 bits: one product at a
+            /// time, of what is not zero.
+            OneByOne, kernel_columns, Columns;
             /// Cortex-M4, M7, M33, M35P: four products in three instructions.
             ArmDsp, kernel_dsp, Interleaved;
             /// Cortex-M55, M85: 16 products in one instruction.
@@ -60,8 +58,8 @@ macro_rules! backends {
 #[allow(dead_code, reason = "only build.rs reads it")]
 pub const KERNEL_TARGETS: [(&str, &[&str]); 10] = [
     (
-        "kernel_thumb",
-        &["thumbv6m-", "thumbv7m-", "thumbv8m.base-"],
+        "kernel_columns",
+        &["thumbv6m-", "thumbv7m-", "thumbv8m.base-", "riscv32"],
     ),
     ("kernel_riscv", &["riscv32"]),
     // Of Thumb, the ones with multiply-accumulate.

@@ -59,30 +59,26 @@ use crate::model::{Layer, Layout};
 mod arm_dsp;
 #[cfg(kernel_armv8m)]
 mod armv8m;
+#[cfg(kernel_columns)]
+mod columns;
 #[cfg(kernel_helium)]
 mod helium;
 pub(crate) mod lanes;
 mod portable;
-#[cfg(kernel_riscv)]
-mod riscv;
-#[cfg(any(kernel_thumb, kernel_dsp, kernel_riscv))]
+#[cfg(any(kernel_columns, kernel_dsp))]
 mod sparse;
-#[cfg(kernel_thumb)]
-mod thumb;
 #[cfg(kernel_x86)]
 mod x86;
 
 #[cfg(kernel_dsp)]
 pub use arm_dsp::ArmDsp;
+#[cfg(kernel_columns)]
+pub use columns::OneByOne;
 #[cfg(kernel_helium)]
 pub use helium::Helium;
 #[doc(hidden)]
 pub use lanes::Adder;
 pub use portable::Portable;
-#[cfg(kernel_riscv)]
-pub use riscv::Riscv;
-#[cfg(kernel_thumb)]
-pub use thumb::Thumb;
 #[cfg(kernel_x86)]
 pub use x86::{X86Avx2, X86Vnni};
 

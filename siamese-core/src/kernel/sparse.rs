@@ -114,7 +114,7 @@ impl Groups {
     ///
     /// # Safety
     /// All that the fields lead to must be there.
-    #[cfg(any(kernel_thumb, kernel_helium, kernel_riscv))]
+    #[cfg(any(kernel_columns, kernel_helium))]
     #[inline]
     pub unsafe fn each(mut self, mut run: impl FnMut(*const u8, *const i32, *mut i32)) {
         // SAFETY: the pointers end behind the last group.
