@@ -66,9 +66,14 @@ fn clippy(workspace: &Workspace, torch: Torch) -> Result<()> {
         let call = Torch::Without.select(call).into_iter().chain(strict);
         workspace.cargo(call).run()?;
     }
-    let forms: [&[&str]; 11] = [
+    let forms: [&[&str]; 12] = [
         &["--package=siamese-core", "--all-features", "--all-targets"],
         &["--package=siamese-link", "--all-features", "--all-targets"],
+        &[
+            "--package=siamese-update",
+            "--all-features",
+            "--all-targets",
+        ],
         // Each feature by itself, as a firmware has it.
         &["--package=siamese-core"],
         &["--package=siamese-core", "--no-default-features"],

@@ -8,13 +8,14 @@ use crate::workspace::Workspace;
 
 /// What `cargo xtask package --help` says in the end.
 pub const HELP: &str = "\
-Packs siamese-core, -c, -link, -build, -device and -train into target/package, and builds each from
+Packs siamese-core, -update, -c, -link, -build, -device and -train into target/package, and builds each from
 what was packed, the trainer without libtorch: some minutes. Nothing is published. `cargo xtask
 test` packs, and builds nothing of it.";
 
 /// What is published, dependencies first.
-const CRATES: [&str; 6] = [
+const CRATES: [&str; 7] = [
     "siamese-core",
+    "siamese-update",
     "siamese-c",
     "siamese-link",
     "siamese-build",

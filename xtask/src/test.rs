@@ -71,10 +71,17 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     )?;
     shell::step(
         "Overflow checks",
-        "the arithmetic of core and link must never wrap",
+        "the arithmetic of core, link and update must never wrap",
         || {
-            let packages = ["--package=siamese-core", "--package=siamese-link"];
-            tests(&["test", "--all-features", packages[0], packages[1]])
+            let packages =
+                ["core", "link", "update"].map(|name| format!("--package=siamese-{name}"));
+            let packages = packages.iter().map(String::as_str);
+            tests(
+                &["test", "--all-features"]
+                    .into_iter()
+                    .chain(packages)
+                    .collect::<Vec<_>>(),
+            )
         },
     )?;
 
