@@ -20,6 +20,12 @@ const LOG: &str = "log-rtt";
 const NAMES: &str = "names";
 /// The feature whose link is the chip's own USB.
 const USB: &str = "usb";
+/// The feature that takes updates of the model.
+const UPDATES: &str = "updates";
+/// The variable with their key.
+const KEY: &str = "SIAMESE_UPDATE_KEY";
+/// The variable with the version of the model that is built in.
+const VERSION: &str = "SIAMESE_MODEL_VERSION";
 /// The feature that takes pictures.
 const PICTURES: &str = "pictures";
 /// With pictures, the stack of boards that have so little RAM that it can't be half of it.
@@ -61,7 +67,11 @@ fn run() -> Result<(), Box<dyn Error>> {
     if let Some(misfit) = budget.and_then(|budget| budget.misfit()) {
         println!("cargo::warning={misfit}");
     }
-    fs::write(out.join("board.rs"), constants(board))?;
+    let mut text = constants(board);
+    if has_feature(UPDATES) {
+        text += &updates(board)?;
+    }
+    fs::write(out.join("board.rs"), text)?;
     choose(board);
     link(board, &out)?;
     Ok(())
@@ -194,6 +204,71 @@ fn store(board: Board) -> String {
     text
 }
 
+/// Where updates of the model go, and which are taken.
+fn updates(board: Board) -> Result<String, Box<dyn Error>> {
+    println!("cargo::rerun-if-env-changed={KEY}");
+    println!("cargo::rerun-if-env-changed={VERSION}");
+    let [first, second] = board.update_slots().ok_or_else(|| {
+        format!("{UPDATES} needs two slots in flash that is read in place, and {board} has none")
+    })?;
+    let start = first.origin - board.flash().origin;
+    let named = |name| env::var(name).ok().filter(|value| !value.is_empty());
+    let key = match named(KEY) {
+        Some(key) => Some(key_of(&key)?),
+        None => {
+            println!(
+                "cargo::warning=this firmware takes updates that are signed with the development \
+                 key, which everybody has: name your own key with {KEY}"
+            );
+            None
+        }
+    };
+    let version = named(VERSION).unwrap_or_else(|| "0".into());
+    let version: u32 = version
+        .parse()
+        .map_err(|_| format!("{VERSION} is a number, and not {version}"))?;
+    Ok(format!(
+        "/// The slots for updates of the model: a part of the flash, or a file's bytes.\n\
+         #[allow(dead_code)]\n\
+         pub const SLOTS: core::ops::Range<u32> = {start:#x}..{:#x};\n\
+         /// Bytes of each.\n\
+         pub const SLOT: u32 = {:#x};\n\
+         /// Their address.\n\
+         pub const SLOTS_AT: usize = {:#x};\n\
+         /// The key of updates; none: the development key.\n\
+         pub const UPDATE_KEY: Option<[u8; 32]> = {key:?};\n\
+         /// The version of the model that is built in.\n\
+         pub const MODEL_VERSION: u32 = {version};\n",
+        start + first.bytes + second.bytes,
+        first.bytes,
+        first.origin,
+    ))
+}
+
+/// A key of 64 hexadecimal digits, or of a file that has them.
+fn key_of(named: &str) -> Result<[u8; 32], Box<dyn Error>> {
+    let digits = if Path::new(named).is_file() {
+        println!("cargo::rerun-if-changed={named}");
+        fs::read_to_string(named)?
+    } else {
+        named.to_owned()
+    };
+    let digits = digits.trim();
+    let bytes: Option<Vec<u8>> = (0..digits.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok())
+        .collect();
+    bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| {
+            format!(
+            "{KEY} is neither 64 hexadecimal digits nor a file that has them: `siamese-train key \
+             new` writes one"
+        )
+        .into()
+        })
+}
+
 /// Tells the compiler what the board has:
 ///
 /// - `board_uart`, the kind of its UART;
@@ -270,6 +345,10 @@ fn memory(board: Board) -> String {
     } else {
         (String::new(), "")
     };
+    let slots = match board.update_slots() {
+        Some([first, second]) if has_feature(UPDATES) => first.bytes + second.bytes,
+        _ => 0,
+    };
     let stack = match ram.bytes {
         ..=SMALL_RAM if has_feature(PICTURES) => SMALL_STACK,
         _ => board.stack_bytes(),
@@ -316,7 +395,7 @@ SECTIONS
 }} INSERT AFTER .rodata;
 ",
         vectors,
-        program.bytes + (program.origin - vectors),
+        program.bytes - slots + (program.origin - vectors),
         ram.origin,
         ram.origin + stack,
         ram.bytes - stack,

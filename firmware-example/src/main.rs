@@ -11,6 +11,8 @@
 mod arch;
 mod board;
 mod model;
+#[cfg(feature = "updates")]
+mod update;
 
 use core::panic::PanicInfo;
 
@@ -66,14 +68,22 @@ impl Memory {
 
 /// Answers requests until the host wants a restart.
 fn start(memory: &'static mut Memory) -> ! {
+    let ticks = Ticks::new(arch::start());
+    #[cfg(feature = "updates")]
+    let updates = update::start(&mut memory.network);
+    let network = match &mut memory.network {
+        Some(network) => network,
+        none => none.insert(boot()),
+    };
+    board::log::booted(network.model());
     let board = Board {
-        ticks: Ticks::new(arch::start()),
+        ticks,
         picture: &mut memory.picture,
         #[cfg(feature = "names")]
         names: names(&mut memory.names),
+        #[cfg(feature = "updates")]
+        updates,
     };
-    let network = memory.network.insert(boot());
-    board::log::booted(network.model());
     let (gallery, frame) = (&mut memory.gallery, &mut memory.frame);
     let mut server = match Server::new(network, gallery, frame, store(), board) {
         Ok(server) => server,
@@ -114,6 +124,8 @@ struct Board {
     picture: &'static mut [u8],
     #[cfg(feature = "names")]
     names: Option<KeptNames>,
+    #[cfg(feature = "updates")]
+    updates: Option<update::Updates>,
 }
 
 impl Platform for Board {
@@ -122,6 +134,10 @@ impl Platform for Board {
     }
 
     fn model_crc(&self) -> u32 {
+        #[cfg(feature = "updates")]
+        if let Some(crc) = self.updates.as_ref().and_then(update::Updates::model_crc) {
+            return crc;
+        }
         model::CRC
     }
 
@@ -147,6 +163,11 @@ impl Platform for Board {
     #[cfg(feature = "names")]
     fn names(&mut self) -> Option<&mut dyn siamese_link::NameTable> {
         self.names.as_mut().map(|names| names as _)
+    }
+
+    #[cfg(feature = "updates")]
+    fn updates(&mut self) -> Option<&mut dyn siamese_update::ModelUpdates> {
+        self.updates.as_mut().map(|updates| updates as _)
     }
 }
 

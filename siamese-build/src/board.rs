@@ -738,6 +738,27 @@ impl Board {
         }
     }
 
+    /// The two slots for updates of the model, with the firmware's feature `updates`: the end of
+    /// what is the [program](Self::program)'s otherwise. `None` where there is no room for them,
+    /// or nothing that the processor reads in place and that can be written.
+    #[must_use]
+    pub const fn update_slots(self) -> Option<[Region; 2]> {
+        let kib = match self {
+            // QEMU has RAM where these boards' programs are.
+            Self::Mps2An385 | Self::Mps2An386 | Self::Mps2An500 | Self::Mps2An505 => 256,
+            Self::Pico | Self::Pico2 | Self::Pico2Riscv => 256,
+            Self::Nrf52840dk => 256,
+            Self::MicrobitV2 => 96,
+            _ => return None,
+        };
+        let program = self.program();
+        let end = program.origin + program.bytes;
+        Some([
+            Region::new(end - 2 * kib * 1024, kib),
+            Region::new(end - kib * 1024, kib),
+        ])
+    }
+
     /// How its core waits for its flash; `None` where it doesn't.
     #[must_use]
     pub const fn flash_wait(self) -> Option<FlashWait> {

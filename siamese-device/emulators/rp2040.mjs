@@ -1,11 +1,12 @@
 // A Raspberry Pi Pico on rp2040js. At the standard streams are its UART0, and the serial port that
 // it is on USB, if its program switches USB on.
 //
-//   node rp2040.mjs PACKAGE FIRMWARE STORE_START STORE_BYTES USB_NAME
+//   node rp2040.mjs PACKAGE FIRMWARE STORE_START STORE_BYTES SLOTS_START SLOTS_BYTES USB_NAME
 //
 // PACKAGE is the folder of rp2040js, FIRMWARE an ELF or UF2 file. The part of the flash that begins at
 // STORE_START, counted from the flash's first byte, is kept in the file `gallery.flash` of the
-// working folder: it stays when the power goes. USB_NAME is what the board has to be called on USB:
+// working folder: it stays when the power goes. So is the part for updates of the model, in
+// `model.flash`, once something was written there. USB_NAME is what the board has to be called on USB:
 // vendor and product, four hexadecimal digits each, and words.
 //
 // What rp2040js leaves out, and a program here needs:
@@ -24,7 +25,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
-const [folder, firmware, storeStart, storeBytes, usbName] = process.argv.slice(2);
+const [folder, firmware, storeStart, storeBytes, slotsStart, slotsBytes, usbName] = process.argv.slice(2);
 const { RP2040, LogLevel, ConsoleLogger } = await import(
   pathToFileURL(join(folder, "dist/esm/index.js"))
 );
@@ -39,8 +40,11 @@ const TIMER = 0x40054;
 /** In the clock's unit; and the longest sleep that is timed. */
 const MILLISECOND = 1e6;
 const LONGEST = 3_600_000 * MILLISECOND;
-const STORE_FILE = "gallery.flash";
-const store = { start: Number(storeStart), bytes: Number(storeBytes) };
+/** The parts of the flash that stay when the power goes. */
+const kept = [
+  { file: "gallery.flash", start: Number(storeStart), bytes: Number(storeBytes) },
+  { file: "model.flash", start: Number(slotsStart), bytes: Number(slotsBytes) },
+];
 
 /** Ends with words, which the host shows. */
 function fail(words) {
@@ -120,7 +124,7 @@ function mayChange(at, bytes, unit) {
 function erase(at, bytes) {
   mayChange(at, bytes, SECTOR);
   chip.flash.fill(0xff, at, at + bytes);
-  keep();
+  keep(at, bytes);
 }
 
 function program(at, from, bytes) {
@@ -129,24 +133,31 @@ function program(at, from, bytes) {
     // Writing clears bits, and sets none.
     chip.flash[at + index] &= chip.readUint8(from + index);
   }
-  keep();
+  keep(at, bytes);
 }
 
 function copy(to, from, bytes) {
   for (let index = 0; index < bytes; index++) chip.writeUint8(to + index, chip.readUint8(from + index));
 }
 
-/** Keeps the flash that has to survive. */
-function keep() {
-  writeFileSync(STORE_FILE, chip.flash.subarray(store.start, store.start + store.bytes));
+/** Keeps what has to survive of a change. */
+function keep(at, length) {
+  for (const { file, start, bytes } of kept) {
+    if (at < start + bytes && start < at + length) {
+      writeFileSync(file, chip.flash.subarray(start, start + bytes));
+    }
+  }
 }
 
-/** The flash that has survived, or what is in it after an erasure. */
-function kept() {
-  try {
-    return readFileSync(STORE_FILE).subarray(0, store.bytes);
-  } catch {
-    return new Uint8Array(store.bytes).fill(0xff);
+/** The flash that has survived; the rest is as it is after an erasure. */
+function survived() {
+  chip.flash.fill(0xff);
+  for (const { file, start, bytes } of kept) {
+    try {
+      chip.flash.set(readFileSync(file).subarray(0, bytes), start);
+    } catch {
+      // Nothing was written yet.
+    }
   }
 }
 
@@ -163,7 +174,7 @@ function boot() {
   usb = new UsbHost(chip.usbCtrl, clock);
   chip.logger = new ConsoleLogger(LogLevel.Error, false);
   chip.loadBootrom(bootRom());
-  chip.flash.set(kept(), store.start);
+  survived();
   for (const [address, bytes] of parts) chip.flash.set(bytes, address - FLASH);
   chip.onBreak = call;
   chip.peripherals[0x14000] = { readUint32: () => 0, writeUint32Atomic: () => {} };

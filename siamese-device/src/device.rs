@@ -563,6 +563,7 @@ impl Device {
             | Request::PicturePart { pixels, .. } => pixels.len(),
             Request::Insert { record } | Request::SetThresholds { record } => record.len(),
             Request::Name { name, .. } => name.len(),
+            // A frame without an image has room for the parts of an update.
             _ => 0,
         };
         self.last_id = self.last_id.wrapping_add(1);

@@ -20,6 +20,9 @@ use crate::qemu;
 /// The features of a firmware for a board on a desk: galleries that travel, and names.
 pub const DESK_FEATURES: [&str; 2] = ["galleries", "names"];
 
+/// The feature of `firmware-example` for signed updates of the model.
+pub const UPDATES: &str = "updates";
+
 /// The feature of `firmware-example` and of `siamese-c` for models with weights of 2, 3 or 4 bits.
 const LANES: &str = "lanes";
 
@@ -51,6 +54,8 @@ pub enum Program {
     Sensor,
     /// The same with interrupts, which take the next picture meanwhile.
     Interrupt,
+    /// Says on the emulator's console what verifying an update costs.
+    UpdateCosts,
     /// Everything that may not panic, and nothing else, to see that it can't.
     NoPanic,
 }
@@ -65,6 +70,7 @@ impl Program {
             Self::Unprivileged => "unprivileged",
             Self::Sensor => "sensor",
             Self::Interrupt => "interrupt",
+            Self::UpdateCosts => "update-costs",
             Self::NoPanic => "no-panic",
         }
     }
@@ -87,6 +93,8 @@ pub struct Build<'a> {
     abi: Abi,
     program: Program,
     features: Vec<&'a str>,
+    update_key: Option<String>,
+    model_version: u32,
 }
 
 impl<'a> Build<'a> {
@@ -100,7 +108,19 @@ impl<'a> Build<'a> {
             abi: Abi::Soft,
             program: Program::Link,
             features: Vec::new(),
+            update_key: None,
+            model_version: 0,
         }
+    }
+
+    /// The public key of updates, in place of the development key, and the version of the model
+    /// that is built in: for the feature [`UPDATES`].
+    #[must_use]
+    pub fn updates_signed_by(mut self, key: [u8; 32], model_version: u32) -> Self {
+        let digits = key.iter().map(|byte| format!("{byte:02x}"));
+        self.update_key = Some(digits.collect());
+        self.model_version = model_version;
+        self
     }
 
     /// Another program.
@@ -167,8 +187,16 @@ impl<'a> Build<'a> {
 
         let mut features = [&[board.name()], &self.features[..]].concat();
         features.extend(needed_features(&model));
+        let key = self.update_key.as_deref().unwrap_or_default();
+        let mut cargo = cargo(&folder);
+        // Else those of the environment are what the user wants.
+        if let Some(key) = &self.update_key {
+            cargo
+                .env("SIAMESE_UPDATE_KEY", key)
+                .env("SIAMESE_MODEL_VERSION", self.model_version.to_string());
+        }
         let failed = failed(
-            cargo(&folder)
+            cargo
                 .args(["build", "--release", "--locked", "--no-default-features"])
                 .args(["--bin", program.name(), "--features", &features.join(",")])
                 .args(["--target", target, "--target-dir"])
@@ -191,6 +219,9 @@ impl<'a> Build<'a> {
         }
         for feature in &self.features {
             name = name + "-" + feature;
+        }
+        if let Some(key) = key.get(..8) {
+            name += &format!("-{key}-{}", self.model_version);
         }
         let elf = kept.join(name + ".elf");
         let partial = elf.with_extension("elf.partial");

@@ -35,7 +35,12 @@ pub(crate) fn command(elf: &Path, board: Board) -> Result<Command, Error> {
     let node = board.emulator().ok_or(Error::NotEmulated { board })?;
     let mut command = Command::new(node);
     command.arg(RUNNER).arg(folder).arg(elf);
-    command.args([start, bytes].map(|number| number.to_string()));
+    let (slots, room) = board
+        .update_slots()
+        .map_or((flash.bytes, 0), |[first, second]| {
+            (first.origin - flash.origin, first.bytes + second.bytes)
+        });
+    command.args([start, bytes, slots, room].map(|number| number.to_string()));
     let [vendor, product] = USB_ID;
     command.arg(format!("{vendor:04x}:{product:04x} {USB_PRODUCT}"));
     Ok(command)

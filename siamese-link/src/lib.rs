@@ -7,6 +7,7 @@ mod frame;
 mod message;
 pub mod names;
 pub mod server;
+mod statistics;
 pub mod store;
 
 pub use frame::{
@@ -17,6 +18,9 @@ pub use message::{
     Embedded, Entries, Fault, Identification, Info, Listed, MAX_LISTED, Memory, Notice, Refused,
     Request, Response,
 };
+#[cfg(feature = "updates")]
+pub use message::{UpdateKind, UpdateStep};
 pub use names::NameTable;
 pub use server::{Platform, Server};
+pub use statistics::{BINS, Statistics};
 pub use store::NoStore;

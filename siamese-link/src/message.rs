@@ -8,8 +8,11 @@ use siamese_core::gallery::names::NameError;
 use siamese_core::gallery::{GalleryError, Identified, Label, LoadError, Verified};
 use siamese_core::model::MAX_DIM;
 use siamese_core::preprocess::{Ink, PictureError};
+#[cfg(feature = "updates")]
+use siamese_update::{Status, UpdateError};
 
 use crate::frame::FrameError;
+use crate::statistics::Statistics;
 
 /// The most entries in one [`Response::Entries`]; a longer gallery takes several
 /// requests.
@@ -19,7 +22,8 @@ pub const MAX_LISTED: usize = 32;
 ///
 /// [`Enrol`](Self::Enrol), [`Forget`](Self::Forget), [`Save`](Self::Save),
 /// [`Reset`](Self::Reset), [`Insert`](Self::Insert),
-/// [`SetThresholds`](Self::SetThresholds) and [`Name`](Self::Name) change the device.
+/// [`SetThresholds`](Self::SetThresholds), [`Name`](Self::Name) and the steps of an update change
+/// the device.
 /// They need a session, which [`Open`](Self::Open) begins, and are carried out once,
 /// however often their frame arrives. All others may be asked at any time and any
 /// number of times.
@@ -28,6 +32,8 @@ pub const MAX_LISTED: usize = 32;
 /// [`SetThresholds`](Self::SetThresholds) need the feature `galleries` of this crate,
 /// [`Name`](Self::Name) and [`NameFrom`](Self::NameFrom) the feature `names`: at both
 /// ends, and without it neither they nor their answers can be written or read.
+/// [`Statistics`](Self::Statistics) needs the feature `statistics`, and `Update` is there with the
+/// feature `updates` alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -154,12 +160,69 @@ pub enum Request<'a> {
         /// The first label that may be meant.
         label: Label,
     },
+    /// What has the device done since it started? Answered by [`Response::Statistics`].
+    #[cfg_attr(not(feature = "statistics"), serde(skip_serializing))]
+    Statistics,
+    /// A step of an update of the model. Answered by [`Response::Updated`], or by
+    /// [`Response::UpdateStatus`]. It stays the last: without the feature, no other variant's
+    /// number may change.
+    #[cfg(feature = "updates")]
+    Update(UpdateStep<'a>),
+}
+
+/// A step of an update of the model; see [`siamese_update::ModelUpdates`].
+#[cfg(feature = "updates")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct UpdateStep<'a> {
+    /// Which one.
+    pub kind: UpdateKind,
+    /// The number of the payload's byte that [`bytes`](Self::bytes) begin with.
+    pub from: u32,
+    /// What is to be written.
+    #[serde(serialize_with = "bytes")]
+    pub bytes: &'a [u8],
+}
+
+/// Which step of an update. All are of one form, which takes a device less code.
+#[cfg(feature = "updates")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum UpdateKind {
+    /// Where does the device stand? The only step that changes nothing.
+    Status,
+    /// Begin with the first [`HEADER_LEN`](siamese_update::HEADER_LEN) bytes of the file.
+    Begin,
+    /// Write the next part of the payload.
+    Write,
+    /// Verify, and let the next start try it.
+    Switch,
+    /// Keep the model that is on trial.
+    Confirm,
+}
+
+#[cfg(feature = "updates")]
+impl UpdateStep<'_> {
+    /// A step that writes nothing.
+    #[must_use]
+    pub const fn of(kind: UpdateKind) -> Self {
+        Self {
+            kind,
+            from: 0,
+            bytes: &[],
+        }
+    }
 }
 
 impl Request<'_> {
     /// Whether it changes the device: it needs a session, and is carried out once.
     #[must_use]
     pub const fn is_change(&self) -> bool {
+        #[cfg(feature = "updates")]
+        if let Self::Update(step) = self {
+            return !matches!(step.kind, UpdateKind::Status);
+        }
         matches!(
             self,
             Self::Enrol { .. }
@@ -247,6 +310,18 @@ pub enum Response<'a> {
     #[serde(borrow)]
     #[cfg_attr(not(feature = "names"), serde(skip_serializing))]
     NameOf(Option<(Label, &'a str)>),
+    /// The answer to [`Request::Statistics`].
+    #[cfg_attr(not(feature = "statistics"), serde(skip_serializing))]
+    Statistics(Statistics),
+    /// A step of an update was taken.
+    #[cfg(feature = "updates")]
+    Updated {
+        /// The byte of the payload that comes next.
+        next: u32,
+    },
+    /// Where the device stands with its updates.
+    #[cfg(feature = "updates")]
+    UpdateStatus(Status),
 }
 
 /// What the device says without being asked.
@@ -441,6 +516,9 @@ pub enum Fault {
     /// names.
     #[cfg_attr(not(feature = "names"), serde(skip_serializing))]
     Name(NameError),
+    /// The update, or this step of it, isn't taken.
+    #[cfg(feature = "updates")]
+    Update(UpdateError),
 }
 
 impl fmt::Display for Fault {
@@ -471,6 +549,8 @@ impl fmt::Display for Fault {
             Self::Picture(error) => error.fmt(f),
             Self::Entry(error) => error.fmt(f),
             Self::Name(error) => error.fmt(f),
+            #[cfg(feature = "updates")]
+            Self::Update(error) => error.fmt(f),
         }
     }
 }

@@ -19,13 +19,14 @@
 //! `leave_out` trains shortly without some classes each time, so that thresholds hold for new
 //! ones. `pipeline` goes from the trained network to everything that a run leaves behind,
 //! `study` compares ways to train, and [`record`] reads what is told of a training beside its
-//! model. [`files`] and [`progress`] serve all of them.
+//! model. [`release`] signs a model for devices in the field, and [`drift`] watches them. [`files`] and [`progress`] serve all of them.
 //! The command line around it lives in the program, not here.
 
 #![deny(missing_docs)]
 
 pub mod batch;
 pub mod dataset;
+pub mod drift;
 pub mod embed;
 pub mod evaluate;
 pub mod export;
@@ -40,6 +41,7 @@ pub mod plot;
 pub mod progress;
 pub mod recipe;
 pub mod record;
+pub mod release;
 #[cfg(feature = "torch")]
 pub mod study;
 pub mod train;

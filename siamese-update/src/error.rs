@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Why an update, or a step of it, was refused. The model that ran before still answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Wire", try_from = "Wire")]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum UpdateError {
@@ -151,7 +152,7 @@ impl fmt::Display for UpdateError {
                  gives another number of coordinates"
             }
             Self::Golden => "the update has no whole golden vectors",
-            Self::NothingToConfirm => "no model is on trial",
+            Self::NothingToConfirm => "no model is on trial: there is nothing to confirm",
             Self::Flash => "the flash can't be read or written, or doesn't hold what was written",
         })
     }
@@ -159,8 +160,100 @@ impl fmt::Display for UpdateError {
 
 impl core::error::Error for UpdateError {}
 
-/// Why a model that was switched to doesn't run any more.
+/// An error on its way, as nine bytes: a number of its own, and what it tells. Derived, the code
+/// that writes it would have a branch for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Wire([u8; 9]);
+
+impl From<UpdateError> for Wire {
+    #[inline(never)]
+    fn from(error: UpdateError) -> Self {
+        let (number, one, other) = match error {
+            UpdateError::Slots => (0, 0, 0),
+            UpdateError::NoSlots => (1, 0, 0),
+            UpdateError::NotAnUpdate => (2, 0, 0),
+            UpdateError::FormatVersion { found } => (3, found.into(), 0),
+            UpdateError::Signature => (4, 0, 0),
+            UpdateError::Header => (5, 0, 0),
+            UpdateError::Board => (6, 0, 0),
+            UpdateError::Layout { expected, found } => (7, expected.into(), found.into()),
+            UpdateError::TooLarge { needed, room } => (8, needed, room),
+            UpdateError::Older { found, installed } => (9, found, installed),
+            UpdateError::Running => (10, 0, 0),
+            UpdateError::OnTrial => (11, 0, 0),
+            UpdateError::NotBegun => (12, 0, 0),
+            UpdateError::Order { expected } => (13, expected, 0),
+            UpdateError::Part => (14, 0, 0),
+            UpdateError::Truncated { received, expected } => (15, received, expected),
+            UpdateError::Digest => (16, 0, 0),
+            UpdateError::Model => (17, 0, 0),
+            UpdateError::Size => (18, 0, 0),
+            UpdateError::Golden => (19, 0, 0),
+            UpdateError::NothingToConfirm => (20, 0, 0),
+            UpdateError::Flash => (21, 0, 0),
+        };
+        let ([a, b, c, d], [e, f, g, h]) = (u32::to_le_bytes(one), u32::to_le_bytes(other));
+        Self([number, a, b, c, d, e, f, g, h])
+    }
+}
+
+impl TryFrom<Wire> for UpdateError {
+    type Error = &'static str;
+
+    fn try_from(wire: Wire) -> Result<Self, &'static str> {
+        let [number, a, b, c, d, e, f, g, h] = wire.0;
+        let (one, other) = (
+            u32::from_le_bytes([a, b, c, d]),
+            u32::from_le_bytes([e, f, g, h]),
+        );
+        let error = match number {
+            0 => Self::Slots,
+            1 => Self::NoSlots,
+            2 => Self::NotAnUpdate,
+            3 => Self::FormatVersion { found: a },
+            4 => Self::Signature,
+            5 => Self::Header,
+            6 => Self::Board,
+            7 => Self::Layout {
+                expected: a,
+                found: e,
+            },
+            8 => Self::TooLarge {
+                needed: one,
+                room: other,
+            },
+            9 => Self::Older {
+                found: one,
+                installed: other,
+            },
+            10 => Self::Running,
+            11 => Self::OnTrial,
+            12 => Self::NotBegun,
+            13 => Self::Order { expected: one },
+            14 => Self::Part,
+            15 => Self::Truncated {
+                received: one,
+                expected: other,
+            },
+            16 => Self::Digest,
+            17 => Self::Model,
+            18 => Self::Size,
+            19 => Self::Golden,
+            20 => Self::NothingToConfirm,
+            21 => Self::Flash,
+            _ => return Err("an unknown reason"),
+        };
+        // What tells nothing is 0: an error has one form.
+        if Wire::from(error) == wire {
+            Ok(error)
+        } else {
+            Err("a number where there is none")
+        }
+    }
+}
+
+/// Why a model that was switched to doesn't run any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Rejection {
@@ -197,5 +290,27 @@ impl fmt::Display for Rejection {
             Self::Golden => "the model gave other integers than its golden vectors have",
             Self::Unusable => "the model couldn't be read from flash, or can't be run",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_comes_back_from_its_bytes() {
+        let mut known = 0;
+        for number in 0..=u8::MAX {
+            for tells in [[0; 8], [3, 0, 0, 0, 0, 0, 0, 0], [1, 2, 3, 4, 5, 6, 7, 8]] {
+                let [a, b, c, d, e, f, g, h] = tells;
+                let wire = Wire([number, a, b, c, d, e, f, g, h]);
+                if let Ok(error) = UpdateError::try_from(wire) {
+                    assert_eq!(Wire::from(error), wire);
+                    assert!(std::format!("{error}").len() > 20);
+                    known += usize::from(tells == [0; 8]);
+                }
+            }
+        }
+        assert_eq!(known, 22);
     }
 }

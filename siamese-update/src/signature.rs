@@ -27,13 +27,14 @@ pub const DEVELOPMENT_KEY: PublicKey = [
 /// Of an encoding with a scalar that isn't reduced, and of one with another point than the
 /// equation gives, none is taken: a signature has one form.
 #[must_use]
+#[inline(never)] // Compiled here, for size, and off the stack of whoever calls.
 pub fn is_signed_by(key: &PublicKey, bytes: &[u8], signature: &[u8; 64]) -> bool {
     check(key, bytes, signature).is_some()
 }
 
 fn check(key: &PublicKey, bytes: &[u8], signature: &[u8; 64]) -> Option<()> {
     let (r, s) = signature.split_first_chunk::<32>()?;
-    let s = Option::from(Scalar::from_canonical_bytes(*s.first_chunk()?))?;
+    let s = canonical(s)?;
     let challenge = challenge(r, key, bytes);
     let minus_a = -CompressedEdwardsY(*key).decompress()?;
     let found = times(&challenge, &minus_a) + times(&s, &ED25519_BASEPOINT_POINT);
@@ -44,10 +45,32 @@ fn check(key: &PublicKey, bytes: &[u8], signature: &[u8; 64]) -> Option<()> {
 #[inline(never)] // Off the stack while points are multiplied.
 fn challenge(r: &[u8], key: &PublicKey, bytes: &[u8]) -> Scalar {
     let mut hash = Sha512::new();
-    hash.update(r);
-    hash.update(key);
+    for part in [r, key, bytes] {
+        absorb(&mut hash, part);
+    }
+    reduced(&hash.finalize().into())
+}
+
+/// A scalar that is written in its one form. Reduced like a hash, it stays as it is; the library's
+/// own check would bring a second way to reduce.
+fn canonical(bytes: &[u8]) -> Option<Scalar> {
+    let mut wide = [0; 64];
+    for (to, &byte) in wide.iter_mut().zip(bytes) {
+        *to = byte;
+    }
+    let scalar = reduced(&wide);
+    (scalar.as_bytes() == bytes).then_some(scalar)
+}
+
+#[inline(never)]
+fn reduced(wide: &[u8; 64]) -> Scalar {
+    Scalar::from_bytes_mod_order_wide(wide)
+}
+
+/// One copy of what fills blocks, which is as long as the hash itself.
+#[inline(never)]
+pub(crate) fn absorb(hash: &mut Sha512, bytes: &[u8]) {
     hash.update(bytes);
-    Scalar::from_bytes_mod_order_wide(&hash.finalize().into())
 }
 
 /// One after the other, each with its table of 1.3 KiB on the stack.

@@ -4,6 +4,7 @@
 use core::ops::Range;
 
 use embedded_storage::nor_flash::NorFlash;
+use siamese_core::checksum::checksum;
 use siamese_core::{Embedder, Model};
 
 use crate::error::{Rejection, UpdateError};
@@ -11,7 +12,7 @@ use crate::golden;
 use crate::header::{HEADER_LEN, Header};
 use crate::mark::{Kind, Mark};
 use crate::signature::{DEVELOPMENT_KEY, PublicKey};
-use crate::slots::{Content, Mapped, Slots, State};
+use crate::slots::{Content, Flash, Mapped, Slots, State};
 use crate::status::{Other, Running, Status};
 
 /// Which updates a firmware takes.
@@ -89,7 +90,13 @@ struct Incoming {
 /// Power may go at any time: until the next model is confirmed, a start brings back the one
 /// before, and until the switch it isn't even tried.
 pub struct Updates<F> {
-    slots: Slots<F>,
+    flash: F,
+    device: Device,
+}
+
+/// All but the flash.
+struct Device {
+    slots: Slots,
     policy: Policy,
     chosen: Option<Chosen>,
     incoming: Option<Incoming>,
@@ -102,17 +109,25 @@ impl<'f, F: NorFlash + Mapped<'f>> Updates<F> {
     /// [`UpdateError::Slots`] if they aren't whole erase units apart from each other, or the
     /// flash has units of an unsupported size.
     pub fn new(flash: F, slots: [Range<u32>; 2], policy: Policy) -> Result<Self, UpdateError> {
+        let units = (F::READ_SIZE, F::WRITE_SIZE, F::ERASE_SIZE);
+        let slots = Slots::new(slots, flash.capacity(), units)?;
         Ok(Self {
-            slots: Slots::new(flash, slots)?,
-            policy,
-            chosen: None,
-            incoming: None,
+            flash,
+            device: Device {
+                slots,
+                policy,
+                chosen: None,
+                incoming: None,
+            },
         })
     }
 
-    /// The flash.
-    pub const fn flash(&self) -> &F {
-        self.slots.flash()
+    /// The CRC-32 at the end of the model's file with its weights in rows, as its signer has said;
+    /// `None` if the model that is built in runs.
+    pub fn model_crc(&self) -> Option<u32> {
+        self.device
+            .chosen
+            .map(|chosen| chosen.content.header.rows_crc)
     }
 
     /// Chooses the model after a start, and puts its network in `network`; whether there is
@@ -126,107 +141,106 @@ impl<'f, F: NorFlash + Mapped<'f>> Updates<F> {
         &mut self,
         network: &mut Option<Embedder<'f, D, SHARED, HIDDEN1>>,
     ) -> bool {
-        self.chosen = None;
-        self.incoming = None;
-        let contents = [self.slots.content(0), self.slots.content(1)];
-        let generation = |slot: usize| {
-            let content = contents.get(slot).copied().flatten();
-            content.map_or(0, |content| content.generation)
-        };
-        let order = if generation(1) > generation(0) {
-            [1, 0]
-        } else {
-            [0, 1]
-        };
-        for slot in order {
-            let Some(content) = contents.get(slot).copied().flatten() else {
+        let Self { flash, device } = self;
+        for chosen in device.candidates(flash).into_iter().flatten() {
+            let Some((model, vectors)) = device.prepare(flash, &chosen) else {
                 continue;
             };
-            // A firmware that was flashed since then may bring a later model.
-            if self.policy.version > content.header.floor() {
-                continue;
-            }
-            let runs = match content.state {
-                State::Confirmed => self.load(slot, &content, network).is_some(),
-                State::Waiting => self.try_out(slot, &content, network),
-                State::Tried(_) => false,
-            };
-            if runs {
-                self.chosen = Some(Chosen { slot, content });
+            *network = Embedder::new(model).ok();
+            let holds = network.as_mut().is_some_and(|network| {
+                chosen.content.state == State::Confirmed || golden::hold(network, vectors)
+            });
+            if holds {
+                device.chosen = Some(chosen);
                 return true;
             }
+            device.reject(flash, &chosen, Rejection::Golden);
         }
         *network = None;
         false
     }
+}
 
-    /// Tries an update for the first time.
-    fn try_out<const D: usize, const SHARED: usize, const HIDDEN1: usize>(
-        &mut self,
-        slot: usize,
-        content: &Content,
-        network: &mut Option<Embedder<'f, D, SHARED, HIDDEN1>>,
-    ) -> bool {
-        if self.set(slot, content, Kind::Tried, 0).is_err() {
-            return false;
-        }
-        let vectors = self.load(slot, content, network);
-        let reason = if let Some((vectors, network)) = vectors.zip(network.as_mut()) {
-            if golden::hold(network, vectors) {
-                return true;
-            }
-            Rejection::Golden
+impl Device {
+    /// What may run after a start, the latest first.
+    #[inline(never)]
+    fn candidates(&mut self, flash: &mut dyn Flash<'_>) -> [Option<Chosen>; 2] {
+        self.chosen = None;
+        self.incoming = None;
+        let [first, second] = [0, 1].map(|slot| {
+            let content = self.slots.content(flash, slot)?;
+            // A firmware that was flashed since then may bring a later model.
+            let is_late = self.policy.version <= content.header.floor();
+            is_late.then_some(Chosen { slot, content })
+        });
+        let generation = |chosen: Option<Chosen>| chosen.map(|chosen| chosen.content.generation);
+        if generation(second) > generation(first) {
+            [second, first]
         } else {
-            Rejection::Unusable
+            [first, second]
+        }
+    }
+
+    /// The model and the golden vectors of a slot, if it may run: if it is confirmed, or is to
+    /// be tried, which is noted.
+    #[inline(never)]
+    fn prepare<'f>(
+        &self,
+        flash: &mut dyn Flash<'f>,
+        chosen: &Chosen,
+    ) -> Option<(Model<'f>, &'f [u8])> {
+        let is_new = match chosen.content.state {
+            State::Confirmed => false,
+            State::Waiting => true,
+            State::Tried(_) => return None,
         };
+        if is_new && self.set(flash, chosen, Kind::Tried, 0).is_err() {
+            return None;
+        }
+        let parts = self.parts(flash, chosen.slot, &chosen.content.header);
+        if is_new && parts.is_err() {
+            self.reject(flash, chosen, Rejection::Unusable);
+        }
+        parts.ok()
+    }
+
+    /// Notes why a model that was tried isn't to run.
+    fn reject(&self, flash: &mut dyn Flash<'_>, chosen: &Chosen, reason: Rejection) {
         // It was noted that it was tried: without this mark too, it isn't tried again.
-        let _ = self.set(slot, content, Kind::Rejected, reason.number());
-        false
+        let _ = self.set(flash, chosen, Kind::Rejected, reason.number());
     }
 
     fn set(
-        &mut self,
-        slot: usize,
-        content: &Content,
+        &self,
+        flash: &mut dyn Flash<'_>,
+        chosen: &Chosen,
         kind: Kind,
         reason: u8,
     ) -> Result<(), UpdateError> {
         let mark = Mark {
             kind,
             reason,
-            generation: content.generation,
-            header: content.crc,
+            generation: chosen.content.generation,
+            header: chosen.content.crc,
         };
-        self.slots.set_mark(slot, mark)
-    }
-
-    /// Makes the network of a slot; its golden vectors.
-    #[inline(never)]
-    fn load<const D: usize, const SHARED: usize, const HIDDEN1: usize>(
-        &mut self,
-        slot: usize,
-        content: &Content,
-        network: &mut Option<Embedder<'f, D, SHARED, HIDDEN1>>,
-    ) -> Option<&'f [u8]> {
-        let (model, vectors) = self.parts(slot, &content.header).ok()?;
-        *network = Some(Embedder::new(model).ok()?);
-        Some(vectors)
+        self.slots.set_mark(flash, chosen.slot, mark)
     }
 
     /// The model and the golden vectors of a slot, if the firmware can run the model.
     #[inline(never)]
-    fn parts(
-        &mut self,
+    fn parts<'f>(
+        &self,
+        flash: &mut dyn Flash<'f>,
         slot: usize,
         header: &Header,
     ) -> Result<(Model<'f>, &'f [u8]), UpdateError> {
         if header.payload > self.payload_room() {
             return Err(UpdateError::Header);
         }
-        if !self.slots.is_readable(slot, header.payload) {
+        if !self.slots.is_readable(flash, slot, header.payload) {
             return Err(UpdateError::Flash);
         }
-        let payload = self.slots.mapped(slot, header.payload);
+        let payload = flash.mapped(self.slots.payload(slot, header.payload));
         let payload = payload.ok_or(UpdateError::Flash)?;
         let bytes = payload.get(..header.model as usize);
         let model = Model::parse(bytes.unwrap_or_default()).map_err(|_| UpdateError::Model)?;
@@ -307,11 +321,11 @@ impl<'f, F: NorFlash + Mapped<'f>> Updates<F> {
             })
         }
     }
-}
 
-impl<'f, F: NorFlash + Mapped<'f>> ModelUpdates for Updates<F> {
-    fn status(&mut self) -> Status {
-        let other = match self.slots.content(self.target()) {
+    /// As [`ModelUpdates`] has it, and so are the next ones.
+    #[inline(never)]
+    fn status(&self, flash: &mut dyn Flash<'_>) -> Status {
+        let other = match self.slots.content(flash, self.target()) {
             None => Other::Empty,
             Some(content) => {
                 let version = content.header.version;
@@ -350,19 +364,19 @@ impl<'f, F: NorFlash + Mapped<'f>> ModelUpdates for Updates<F> {
     }
 
     #[inline(never)]
-    fn begin(&mut self, bytes: &[u8]) -> Result<(), UpdateError> {
+    fn begin(&mut self, flash: &mut dyn Flash<'_>, bytes: &[u8]) -> Result<(), UpdateError> {
         if self.is_on_trial() {
             return Err(UpdateError::OnTrial);
         }
         let bytes = bytes.get(..HEADER_LEN).ok_or(UpdateError::NotAnUpdate)?;
         let header = Header::verified(bytes, &self.policy.key)?;
-        let crc = siamese_core::checksum::checksum(bytes);
+        let crc = checksum(bytes);
         self.admit(&header, crc)?;
         let slot = self.target();
         self.incoming = None;
         let length = header.payload.saturating_add(HEADER_LEN as u32);
-        self.slots.erase(slot, length)?;
-        self.slots.write(slot, 0, bytes)?;
+        self.slots.erase(flash, slot, length)?;
+        self.slots.write(flash, slot, 0, bytes)?;
         self.incoming = Some(Incoming {
             slot,
             header,
@@ -374,8 +388,13 @@ impl<'f, F: NorFlash + Mapped<'f>> ModelUpdates for Updates<F> {
     }
 
     #[inline(never)]
-    fn write(&mut self, at: u32, part: &[u8]) -> Result<u32, UpdateError> {
-        let unit = self.slots.unit() as usize;
+    fn write(
+        &mut self,
+        flash: &mut dyn Flash<'_>,
+        at: u32,
+        part: &[u8],
+    ) -> Result<u32, UpdateError> {
+        let unit = self.slots.unit();
         let incoming = self.incoming.as_mut().filter(|incoming| !incoming.is_over);
         let incoming = incoming.ok_or(UpdateError::NotBegun)?;
         if at != incoming.next {
@@ -392,14 +411,14 @@ impl<'f, F: NorFlash + Mapped<'f>> ModelUpdates for Updates<F> {
         // Should it fail, some of it may be written, which can't be written twice.
         incoming.is_over = true;
         self.slots
-            .write(incoming.slot, HEADER_LEN as u32 + at, part)?;
+            .write(flash, incoming.slot, HEADER_LEN as u32 + at, part)?;
         incoming.is_over = false;
         incoming.next = end;
         Ok(end)
     }
 
     #[inline(never)]
-    fn switch(&mut self) -> Result<(), UpdateError> {
+    fn switch(&mut self, flash: &mut dyn Flash<'_>) -> Result<(), UpdateError> {
         let incoming = self.incoming.filter(|incoming| !incoming.is_over);
         let Incoming {
             slot,
@@ -414,12 +433,12 @@ impl<'f, F: NorFlash + Mapped<'f>> ModelUpdates for Updates<F> {
                 expected: header.payload,
             });
         }
-        if self.slots.digest(slot, header.payload)? != header.digest {
+        if self.slots.digest(flash, slot, header.payload)? != header.digest {
             return Err(UpdateError::Digest);
         }
-        self.parts(slot, &header)?;
+        self.parts(flash, slot, &header)?;
         // Also one that can't be run at the moment.
-        let other = self.slots.content(1 - slot.min(1));
+        let other = self.slots.content(flash, 1 - slot.min(1));
         let latest = other.map_or(0, |content| content.generation);
         let mark = Mark {
             kind: Kind::Switched,
@@ -431,15 +450,38 @@ impl<'f, F: NorFlash + Mapped<'f>> ModelUpdates for Updates<F> {
             is_over: true,
             ..incoming.ok_or(UpdateError::NotBegun)?
         });
-        self.slots.set_mark(slot, mark)
+        self.slots.set_mark(flash, slot, mark)
     }
 
-    fn confirm(&mut self) -> Result<(), UpdateError> {
+    #[inline(never)]
+    fn confirm(&mut self, flash: &mut dyn Flash<'_>) -> Result<(), UpdateError> {
         let chosen = self.chosen.filter(|_| self.is_on_trial());
         let mut chosen = chosen.ok_or(UpdateError::NothingToConfirm)?;
-        self.set(chosen.slot, &chosen.content, Kind::Confirmed, 0)?;
+        self.set(flash, &chosen, Kind::Confirmed, 0)?;
         chosen.content.state = State::Confirmed;
         self.chosen = Some(chosen);
         Ok(())
+    }
+}
+
+impl<'f, F: NorFlash + Mapped<'f>> ModelUpdates for Updates<F> {
+    fn status(&mut self) -> Status {
+        self.device.status(&mut self.flash)
+    }
+
+    fn begin(&mut self, header: &[u8]) -> Result<(), UpdateError> {
+        self.device.begin(&mut self.flash, header)
+    }
+
+    fn write(&mut self, at: u32, part: &[u8]) -> Result<u32, UpdateError> {
+        self.device.write(&mut self.flash, at, part)
+    }
+
+    fn switch(&mut self) -> Result<(), UpdateError> {
+        self.device.switch(&mut self.flash)
+    }
+
+    fn confirm(&mut self) -> Result<(), UpdateError> {
+        self.device.confirm(&mut self.flash)
     }
 }

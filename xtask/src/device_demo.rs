@@ -76,6 +76,7 @@ pub fn show(workspace: &Workspace, args: &Args) -> Result<()> {
         BOARD,
         Abi::Soft,
         &[],
+        None,
     )?;
     let folder = workspace.target().join("device-demo");
     if folder.exists() {

@@ -6,9 +6,10 @@ use anyhow::{Context, Result, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use siamese_build::{USB_ID, USB_PRODUCT};
 use siamese_device::firmware::{
-    Abi, Board, Build, DESK_FEATURES, Flashing, Footprint, needed_features,
+    Abi, Board, Build, DESK_FEATURES, Flashing, Footprint, UPDATES, needed_features,
 };
 use siamese_device::uf2;
+use siamese_device::updates::DEVELOPMENT_KEY;
 
 use crate::setup::{self, Need};
 use crate::shell;
@@ -24,6 +25,7 @@ Examples:
   cargo xtask firmware
   cargo xtask firmware --board pico
   cargo xtask firmware --board pico --usb
+  cargo xtask firmware --board pico --updates fleet.pub --model-version 1
   cargo xtask firmware --model target/demo/small.siam --board netduinoplus2 --hard-float";
 
 /// Which model, for which board.
@@ -41,6 +43,13 @@ pub struct Args {
     /// Talk over the chip's own USB and not over the UART: pico, nrf52840dk
     #[arg(long)]
     usb: bool,
+    /// Take updates of the model that are signed with this key: a file of `siamese-train key new`,
+    /// 64 hexadecimal digits, or `development`; and count what the device does
+    #[arg(long, value_name = "KEY.pub")]
+    updates: Option<String>,
+    /// With --updates, the version of the model that is put inside
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "updates")]
+    model_version: u32,
 }
 
 /// The feature that --usb is.
@@ -68,7 +77,23 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     );
     let mut features = DESK_FEATURES.to_vec();
     features.extend(args.usb.then_some(USB));
-    let elf = build(workspace, &model, args.board, abi, &features)?;
+    let trusted = args.updates.as_deref().map(key_of).transpose()?;
+    if let Some(key) = &trusted {
+        ensure!(
+            args.board.update_slots().is_some(),
+            "{} has no room for updates: no two slots in flash that the processor reads in place",
+            args.board
+        );
+        features.extend([UPDATES, "statistics"]);
+        if *key == DEVELOPMENT_KEY {
+            println!(
+                "\nWARNING: this firmware trusts the development key, which everybody has: make one \
+                 of your own with `siamese-train key new` before it leaves your desk."
+            );
+        }
+    }
+    let trusted = trusted.map(|key| (key, args.model_version));
+    let elf = build(workspace, &model, args.board, abi, &features, trusted)?;
     let footprint = Footprint::of_elf(&elf)?;
     println!("\n  {}", elf.display());
     for (name, bytes) in [
@@ -120,13 +145,39 @@ fn onto_the_board(elf: &Path, board: Board) -> Result<String> {
     })
 }
 
-/// Builds the firmware with `model` inside; its ELF file.
+/// The public key of 64 hexadecimal digits, or of a file that has them, or the development key.
+fn key_of(named: &str) -> Result<[u8; 32]> {
+    if named == "development" {
+        return Ok(DEVELOPMENT_KEY);
+    }
+    let digits = if Path::new(named).is_file() {
+        std::fs::read_to_string(named)?
+    } else {
+        named.to_owned()
+    };
+    let digits = digits.trim();
+    let bytes: Option<Vec<u8>> = (0..digits.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok())
+        .collect();
+    let key = bytes.and_then(|bytes| bytes.try_into().ok());
+    key.with_context(|| {
+        format!(
+            "{named} is neither 64 hexadecimal digits nor a file that has them: `siamese-train key \
+             new` writes one, FILE.pub"
+        )
+    })
+}
+
+/// Builds the firmware with `model` inside, which takes updates that are signed with a key, if one
+/// is named, over a model of that version; its ELF file.
 pub fn build(
     workspace: &Workspace,
     model: &Path,
     board: Board,
     abi: Abi,
     features: &[&str],
+    trusted: Option<([u8; 32], u32)>,
 ) -> Result<PathBuf> {
     shell::step("Firmware", "the model goes into its flash section", || {
         let model = model
@@ -137,16 +188,20 @@ pub fn build(
             format!("{board} has no target with hard floats: {core} has no floating-point unit")
         })?;
         let named = [features, needed_features(&model)].concat();
-        workspace
-            .cargo_in(
-                &workspace.firmware(),
-                ["build", "--release", "--features", &named.join(",")]
-                    .into_iter()
-                    .chain(form),
-            )
-            .env("SIAMESE_MODEL", &model)
-            .show()?;
-        let build = Build::new(&model, board).abi(abi);
+        let call = ["build", "--release", "--features", &named.join(",")];
+        let call = call.into_iter().chain(form);
+        let mut cargo = workspace
+            .cargo_in(&workspace.firmware(), call)
+            .env("SIAMESE_MODEL", &model);
+        let mut build = Build::new(&model, board).abi(abi);
+        if let Some((key, version)) = trusted {
+            let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+            cargo = cargo
+                .env("SIAMESE_UPDATE_KEY", digits)
+                .env("SIAMESE_MODEL_VERSION", version.to_string());
+            build = build.updates_signed_by(key, version);
+        }
+        cargo.show()?;
         Ok(build.features(features.iter().copied()).run()?)
     })
 }

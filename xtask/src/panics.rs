@@ -74,7 +74,7 @@ fn of(workspace: &Workspace, board: Board, feature: Option<&str>) -> Result<Vec<
     let mut build = Build::new(&model, board)
         .program(Program::NoPanic)
         .features(DESK_FEATURES)
-        .features(["lanes", "pictures"]);
+        .features(["lanes", "pictures", "statistics", "update-code"]);
     if let Some(feature) = feature {
         build = build.feature(feature);
     }

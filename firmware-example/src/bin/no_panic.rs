@@ -57,6 +57,8 @@ fn round(frame: &mut [u8; frame_capacity(model::PIXELS)]) -> Option<()> {
     let board = Board {
         picture: [0; PICTURE],
         names: KeptNames::load(&mut names, kept, &mut scratch),
+        #[cfg(feature = "update-code")]
+        updates: updates(&mut None),
     };
     let mut server = Server::new(&mut network, &mut gallery, frame, store, board).ok()?;
     black_box(server.run(&mut Line).ok()?);
@@ -107,6 +109,27 @@ fn tables(names: &mut Labels) {
     }
 }
 
+/// A start that chooses a model; the steps of an update are the server's.
+#[cfg(feature = "update-code")]
+#[inline(never)]
+fn updates(network: &mut Option<model::Network>) -> Option<siamese_update::Updates<Ram>> {
+    let policy = siamese_update::Policy {
+        key: black_box(siamese_update::DEVELOPMENT_KEY),
+        board: black_box("none"),
+        layout: black_box(0),
+        version: black_box(0),
+        pixels: black_box(model::PIXELS),
+        dim: black_box(model::DIM),
+        buffers: black_box((model::SHARED, model::HIDDEN1)),
+    };
+    let half = black_box(SIZE as u32 / 2);
+    let slots = [0..half, half..2 * half];
+    let mut updates = siamese_update::Updates::new(Ram([0xFF; SIZE]), slots, policy).ok()?;
+    black_box(updates.boot(network));
+    black_box(updates.model_crc());
+    Some(updates)
+}
+
 /// Can panic, to see that the check finds it.
 #[cfg(feature = "panics")]
 #[inline(never)]
@@ -118,6 +141,8 @@ fn planted() {
 struct Board<'m> {
     picture: [u8; PICTURE],
     names: KeptNames<'m, Ram, 4, 15>,
+    #[cfg(feature = "update-code")]
+    updates: Option<siamese_update::Updates<Ram>>,
 }
 
 impl Platform for Board<'_> {
@@ -150,6 +175,11 @@ impl Platform for Board<'_> {
 
     fn names(&mut self) -> Option<&mut dyn NameTable> {
         black_box(Some(&mut self.names))
+    }
+
+    #[cfg(feature = "update-code")]
+    fn updates(&mut self) -> Option<&mut dyn siamese_update::ModelUpdates> {
+        black_box(self.updates.as_mut().map(|updates| updates as _))
     }
 }
 
@@ -234,6 +264,13 @@ impl NorFlash for Ram {
             .zip(bytes)
             .for_each(|(to, from)| *to &= from);
         Ok(())
+    }
+}
+
+#[cfg(feature = "update-code")]
+impl siamese_update::Mapped<'static> for Ram {
+    fn mapped(&self, range: core::ops::Range<u32>) -> Option<&'static [u8]> {
+        model::bytes().get(range.start as usize..range.end as usize)
     }
 }
 

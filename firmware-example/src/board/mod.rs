@@ -8,6 +8,8 @@
 //! - `reset`, which starts the processor anew;
 //! - `Flash`, with `open`, for what has to survive that, and its parts `GALLERY` and
 //!   `NAMES`; for a chip's own flash `nor` makes it of the chip's `controller`;
+//! - with the feature `updates`: `Slots`, which `open_slots` gives, for updates of the model, at the
+//!   address `SLOTS_AT`;
 //! - `die`, which reports a panic as the board can and never returns;
 //! - `log`, for a debug probe.
 //!
@@ -30,6 +32,8 @@ mod nor;
 mod register;
 #[cfg(board_semihosting)]
 mod semihosting;
+#[cfg(all(feature = "updates", not(board_store)))]
+mod slots;
 #[cfg(any(board_uart = "stm32f4", board_uart = "stm32l4"))]
 mod stm32;
 #[cfg(any(board_uart = "stm32f4", board_uart = "stm32l4"))]
@@ -62,7 +66,11 @@ pub use driver::Uart as Port;
 #[cfg(feature = "names")]
 pub use facts::NAMES;
 pub use facts::{GALLERY, NAME, PICTURE_PIXELS, TICK_HZ};
+#[cfg(feature = "updates")]
+pub use facts::{MODEL_VERSION, SLOT, SLOTS_AT, UPDATE_KEY};
 
+#[cfg(all(feature = "updates", board_store))]
+pub use Flash as Slots;
 #[cfg(board_controller)]
 pub use controller::Flash;
 #[cfg(all(board_store, not(board_controller)))]
@@ -71,10 +79,21 @@ pub use driver::Flash;
 pub use flash::Flash;
 #[cfg(board_semihosting)]
 pub use semihosting::die;
+#[cfg(all(feature = "updates", not(board_store)))]
+pub use slots::Slots;
 #[cfg(all(not(feature = "usb"), not(board_semihosting)))]
 pub use uart::die;
 #[cfg(feature = "usb")]
 pub use usb::{Usb as Port, die};
+
+/// The slots for updates of the model, if the flash can be changed.
+#[cfg(feature = "updates")]
+pub fn open_slots() -> Option<Slots> {
+    #[cfg(board_store)]
+    return Slots::of(facts::SLOTS);
+    #[cfg(not(board_store))]
+    Slots::open()
+}
 
 /// Starts the processor anew.
 pub fn reset() -> ! {

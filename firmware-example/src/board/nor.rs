@@ -2,6 +2,8 @@
 //! stands still: the traits of `embedded-storage`, for all such chips, over what each does in
 //! its own way.
 
+use core::ops::Range;
+
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
 };
@@ -32,20 +34,30 @@ pub trait Controller<const WORDS: usize>: Sized {
     }
 }
 
-/// The store, a part of the flash that programs leave free.
-pub struct Flash<C, const WORDS: usize>(C);
+/// A part of the flash that programs leave free.
+pub struct Flash<C, const WORDS: usize> {
+    controller: C,
+    part: Range<u32>,
+}
 
 impl<C: Controller<WORDS>, const WORDS: usize> Flash<C, WORDS> {
-    /// The flash, if it can be changed.
+    /// The store, if the flash can be changed.
     pub fn open() -> Option<Self> {
-        C::find().map(Self)
+        Self::of(STORE)
+    }
+
+    /// A part of the flash that begins so many bytes behind the flash's beginning, likewise.
+    pub fn of(part: Range<u32>) -> Option<Self> {
+        let controller = C::find()?;
+        Some(Self { controller, part })
     }
 }
 
-/// A word of the store.
-const fn word(offset: u32) -> Register {
-    // SAFETY: no part of the program refers to this part of the flash.
-    unsafe { Register::at(FLASH + (STORE.start + offset) as usize) }
+/// A word of the flash, by what is before it.
+const fn word(at: u32) -> Register {
+    // SAFETY: no part of the program refers to these parts of the flash; of the slots it reads
+    // what isn't written meanwhile.
+    unsafe { Register::at(FLASH + at as usize) }
 }
 
 impl<C, const WORDS: usize> ErrorType for Flash<C, WORDS> {
@@ -58,15 +70,16 @@ impl<C: Controller<WORDS>, const WORDS: usize> ReadNorFlash for Flash<C, WORDS> 
     fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
         check_read(self, offset, bytes.len())?;
         let (words, _) = bytes.as_chunks_mut();
-        self.0.read(|| {
-            for (at, four) in (offset..).step_by(4).zip(words) {
+        let start = self.part.start + offset;
+        self.controller.read(|| {
+            for (at, four) in (start..).step_by(4).zip(words) {
                 *four = word(at).read().to_le_bytes();
             }
         })
     }
 
     fn capacity(&self) -> usize {
-        STORE.len()
+        self.part.len()
     }
 }
 
@@ -78,16 +91,17 @@ impl<C: Controller<WORDS>, const WORDS: usize> NorFlash for Flash<C, WORDS> {
         check_erase(self, from, to)?;
         (from..to)
             .step_by(Self::ERASE_SIZE)
-            .try_for_each(|unit| self.0.erase(STORE.start + unit))
+            .try_for_each(|unit| self.controller.erase(self.part.start + unit))
     }
 
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
         check_write(self, offset, bytes.len())?;
         let (words, _) = bytes.as_chunks();
         let (groups, _) = words.as_chunks::<WORDS>();
-        for (at, group) in (offset..).step_by(Self::WRITE_SIZE).zip(groups) {
+        let start = self.part.start + offset;
+        for (at, group) in (start..).step_by(Self::WRITE_SIZE).zip(groups) {
             let to = core::array::from_fn(|number| word(at + 4 * number as u32));
-            self.0.write(to, group.map(u32::from_le_bytes))?;
+            self.controller.write(to, group.map(u32::from_le_bytes))?;
         }
         Ok(())
     }

@@ -8,6 +8,8 @@
 #[cfg_attr(board_uart = "rp2350", path = "rp2350.rs")]
 mod chip;
 
+use core::ops::Range;
+
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
 };
@@ -152,18 +154,25 @@ pub fn reset() -> ! {
     }
 }
 
-/// The part of the flash that programs leave free, at its end.
+/// A part of the flash that programs leave free.
 pub struct Flash {
     rom: Rom,
+    part: Range<u32>,
 }
 
 /// Bytes that are written at once.
 const PAGE: usize = 256;
 
 impl Flash {
-    /// The flash, if the chip's ROM can write it.
+    /// The store at the flash's end, if the chip's ROM can write it.
     pub fn open() -> Option<Self> {
-        Some(Self { rom: Rom::find()? })
+        Self::of(STORE)
+    }
+
+    /// A part of the flash that begins so many bytes behind the flash's beginning, likewise.
+    pub fn of(part: Range<u32>) -> Option<Self> {
+        let rom = Rom::find()?;
+        Some(Self { rom, part })
     }
 }
 
@@ -246,7 +255,7 @@ impl ReadNorFlash for Flash {
 
     fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
         check_read(self, offset, bytes.len())?;
-        let from = core::ptr::without_provenance::<u8>(FLASH + (STORE.start + offset) as usize);
+        let from = core::ptr::without_provenance::<u8>(FLASH + (self.part.start + offset) as usize);
         for (index, byte) in bytes.iter_mut().enumerate() {
             // SAFETY: this part of the flash is memory that nothing else refers to;
             // the read is volatile because `change` changes it.
@@ -256,7 +265,7 @@ impl ReadNorFlash for Flash {
     }
 
     fn capacity(&self) -> usize {
-        STORE.len()
+        self.part.len()
     }
 }
 
@@ -267,13 +276,13 @@ impl NorFlash for Flash {
     fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
         check_erase(self, from, to)?;
         self.rom
-            .apply(STORE.start + from, &Change::Erase(to - from));
+            .apply(self.part.start + from, &Change::Erase(to - from));
         Ok(())
     }
 
     fn write(&mut self, offset: u32, mut bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
         check_write(self, offset, bytes.len())?;
-        let mut at = STORE.start + offset;
+        let mut at = self.part.start + offset;
         while !bytes.is_empty() {
             // What isn't to be written stays as it is under ones.
             let mut page = [0xFF; PAGE];

@@ -73,7 +73,12 @@ pub fn extreme_model() -> Vec<u8> {
 
 /// A model of small images, for tests of the link.
 pub fn small_image_model() -> Vec<u8> {
-    let mut random = Random::new(21);
+    small_image_model_of(21)
+}
+
+/// One of several such models.
+pub fn small_image_model_of(seed: u64) -> Vec<u8> {
+    let mut random = Random::new(seed);
     let input = Input {
         width: 8,
         height: 8,

@@ -16,4 +16,5 @@ mod pico;
 mod pictures;
 mod sensor;
 mod unprivileged;
+mod updates;
 mod usb;

@@ -14,6 +14,8 @@ mod entry;
 mod name;
 #[cfg(feature = "pictures")]
 mod picture;
+#[cfg(feature = "updates")]
+mod update;
 
 use heapless::Vec;
 use siamese_core::checksum::checksum;
@@ -26,6 +28,8 @@ use crate::message::{
     Request, Response,
 };
 use crate::names::NameTable;
+#[cfg(feature = "statistics")]
+use crate::statistics::Statistics;
 
 #[cfg(feature = "async")]
 pub use asynchronous::AsyncServer;
@@ -70,6 +74,18 @@ pub trait Platform {
     /// The names of labels, always the same table. Without it, labels have none. Nothing
     /// asks for it without the feature `names`.
     fn names(&mut self) -> Option<&mut dyn NameTable> {
+        None
+    }
+
+    /// How often the device has restarted since it got power; 0 if nobody counts. Nothing asks
+    /// for it without the feature `statistics`.
+    fn restarts(&self) -> u32 {
+        0
+    }
+
+    /// The updates of the model, always the same. Without it, the device takes none.
+    #[cfg(feature = "updates")]
+    fn updates(&mut self) -> Option<&mut dyn siamese_update::ModelUpdates> {
         None
     }
 }
@@ -136,6 +152,8 @@ struct Device<'m, 'f, P, const D: usize, const SHARED: usize, const HIDDEN1: usi
     refused: Option<Refused>,
     #[cfg(feature = "pictures")]
     incoming: Incoming,
+    #[cfg(feature = "statistics")]
+    statistics: Statistics,
 }
 
 /// The session that is open.
@@ -166,6 +184,10 @@ enum Done {
     ThresholdsSet,
     #[cfg(feature = "names")]
     Named,
+    #[cfg(feature = "updates")]
+    Updated {
+        next: u32,
+    },
     Fault(Fault),
 }
 
@@ -182,6 +204,8 @@ impl From<Done> for Response<'_> {
             Done::ThresholdsSet => Self::ThresholdsSet,
             #[cfg(feature = "names")]
             Done::Named => Self::Named,
+            #[cfg(feature = "updates")]
+            Done::Updated { next } => Self::Updated { next },
             Done::Fault(fault) => Self::Fault(fault),
         }
     }
@@ -216,6 +240,8 @@ impl<'m, 'f, P: Platform, const D: usize, const SHARED: usize, const HIDDEN1: us
                 refused: None,
                 #[cfg(feature = "pictures")]
                 incoming: Incoming::NONE,
+                #[cfg(feature = "statistics")]
+                statistics: Statistics::NONE,
             },
         })
     }
@@ -358,6 +384,8 @@ impl<'m, 'f, P: Platform, const D: usize, const SHARED: usize, const HIDDEN1: us
                 (tag, outcome)
             }
             Err(error) => {
+                #[cfg(feature = "statistics")]
+                self.device.statistics.count_damaged();
                 self.notify(Notice::Refused(error));
                 return Step::Send;
             }
@@ -367,6 +395,8 @@ impl<'m, 'f, P: Platform, const D: usize, const SHARED: usize, const HIDDEN1: us
             Ok(Outcome::Answer(response)) => response,
             Err(fault) => Response::Fault(fault),
         };
+        #[cfg(feature = "statistics")]
+        self.device.statistics.count_answer(&response);
         self.send(tag, &response);
         if response == Response::Resetting {
             Step::Restart
@@ -422,6 +452,8 @@ impl<'f, P: Platform, const D: usize, const SHARED: usize, const HIDDEN1: usize,
                 let start = self.platform.ticks();
                 let answer = self.gallery.identify(&embedding);
                 let ticks = self.platform.ticks().wrapping_sub(start);
+                #[cfg(feature = "statistics")]
+                self.statistics.count(answer, self.gallery.thresholds());
                 Response::Identified(Identification { answer, ticks })
             }
             Request::Verify { label, pixels } => {
@@ -430,6 +462,15 @@ impl<'f, P: Platform, const D: usize, const SHARED: usize, const HIDDEN1: usize,
                 Response::Verified(verified.map_err(Fault::Gallery)?)
             }
             Request::List { from } => Response::Entries(self.list(from)),
+            #[cfg(feature = "statistics")]
+            Request::Statistics => Response::Statistics(Statistics {
+                stack_peak: self.platform.memory().stack_peak,
+                restarts: self.platform.restarts(),
+                changes: self.changes,
+                ..self.statistics
+            }),
+            #[cfg(feature = "updates")]
+            Request::Update(_) => Response::UpdateStatus(self.update_status()?),
             #[cfg(feature = "pictures")]
             Request::Picture { width, height } => self.begin_picture(width, height)?,
             #[cfg(feature = "pictures")]
@@ -478,6 +519,8 @@ impl<'f, P: Platform, const D: usize, const SHARED: usize, const HIDDEN1: usize,
             Request::SetThresholds { record } => self.set_thresholds(record),
             #[cfg(feature = "names")]
             Request::Name { label, name } => self.name(label, name),
+            #[cfg(feature = "updates")]
+            Request::Update(ref step) => self.update(step),
             _ => Err(Fault::Unsupported),
         };
         let done = done.unwrap_or_else(Done::Fault);
@@ -522,6 +565,8 @@ impl<'f, P: Platform, const D: usize, const SHARED: usize, const HIDDEN1: usize,
             expected: self.embedder.model().header().input.pixels() as u32,
             found: pixels.len() as u32,
         })?;
+        #[cfg(feature = "statistics")]
+        self.statistics.count_embedding(ticks);
         Ok((embedding, ticks))
     }
 

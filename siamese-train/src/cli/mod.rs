@@ -20,10 +20,12 @@ mod inspect;
 mod interrupt;
 #[cfg(feature = "torch")]
 mod job;
+mod key;
 mod labelled;
 mod output;
 mod plot;
 mod repack;
+mod sign;
 #[cfg(feature = "torch")]
 mod study;
 #[cfg(feature = "torch")]
@@ -90,6 +92,8 @@ enum Command {
     Inspect(inspect::Args),
     Plot(plot::Args),
     Repack(repack::Args),
+    Key(key::Args),
+    Sign(sign::Args),
     #[cfg(feature = "torch")]
     Study(study::Args),
 }
@@ -155,6 +159,8 @@ fn dispatch(command: Command, output: Output) -> Result<()> {
         Command::Inspect(args) => inspect::run(&args, output),
         Command::Plot(args) => plot::run(&args, output),
         Command::Repack(args) => repack::run(&args, output),
+        Command::Key(args) => key::run(&args, output),
+        Command::Sign(args) => sign::run(&args, output),
         #[cfg(feature = "torch")]
         Command::Study(args) => study::run(&args, output),
     }

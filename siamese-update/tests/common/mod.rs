@@ -117,6 +117,7 @@ pub fn header(model: &[u8], payload: &[u8], version: u32) -> Header {
         model: model.len() as u32,
         version,
         over: 0,
+        rows_crc: 9,
         board: Header::board_of(BOARD).unwrap(),
         digest: digest(payload),
     }

@@ -201,7 +201,7 @@ impl<'a> Demo<'a> {
     /// Has the emulated board embed every test image.
     fn on_the_board(&self) -> Result<board::Outcome> {
         let model = self.file(&format!("{PRESET}.siam"));
-        let elf = firmware::build(self.workspace, &model, BOARD, Abi::Soft, &[])?;
+        let elf = firmware::build(self.workspace, &model, BOARD, Abi::Soft, &[], None)?;
         let images = self.workspace.root().join(TEST_IMAGES);
         let why = "all 10,000 test images over its UART, each answer compared bit for bit";
         shell::step("Emulated board", why, || {

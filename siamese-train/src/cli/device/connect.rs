@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use siamese_device::firmware::{Board, Build, DESK_FEATURES, Emulation};
+use siamese_device::firmware::{Board, Build, DESK_FEATURES, Emulation, UPDATES};
 use siamese_device::{Device, DeviceInfo, Emulator, SerialPort, ports};
 use siamese_train::dataset::ClassNames;
 use siamese_train::embed::ModelFile;
@@ -18,6 +18,8 @@ use crate::cli::Output;
 const DEFAULT_MODEL: &str = "model/small.siam";
 /// Where the model of a real one is looked for.
 const MODELS: &str = "model";
+/// The file of an emulated board's flash that holds its updates.
+const UPDATED: &str = "model.flash";
 
 /// Which board.
 #[derive(Debug, clap::Args)]
@@ -62,8 +64,9 @@ pub struct Connected {
 }
 
 impl Connected {
-    /// Connects, and asks the board who it is.
-    pub fn open(connection: &Connection, output: Output) -> Result<Self> {
+    /// Connects, and asks the board who it is. If `fleet`, an emulated one takes updates and counts
+    /// what it does, and so does one whose flash has held an update.
+    pub fn open(connection: &Connection, fleet: bool, output: Output) -> Result<Self> {
         ensure!(
             connection.timeout > 0.0 && connection.timeout <= 3600.0,
             "--timeout is a number of seconds, more than 0 and at most 3600"
@@ -83,7 +86,9 @@ impl Connected {
                     path.display()
                 );
                 let file = read(path)?;
-                let elf = built(path, board, output)?;
+                let updated = |folder: &PathBuf| folder.join(UPDATED).is_file();
+                let fleet = fleet || connection.flash.as_ref().is_some_and(updated);
+                let elf = built(path, board, fleet, output)?;
                 let running = match &connection.flash {
                     Some(folder) => {
                         fs::create_dir_all(folder)
@@ -115,6 +120,9 @@ impl Connected {
                 connection.baud
             )
         })?;
+        // An emulated board may run an update in place of the model that was put in.
+        let named =
+            named.filter(|file| emulated.is_none() || crc(file.bytes()) == Some(info.model_crc));
         if let Some(file) = &named {
             ensure!(
                 crc(file.bytes()) == Some(info.model_crc),
@@ -194,9 +202,16 @@ fn crc(bytes: &[u8]) -> Option<u32> {
 }
 
 /// The firmware of a board with a model inside.
-fn built(model: &Path, board: Board, output: Output) -> Result<PathBuf> {
+fn built(model: &Path, board: Board, fleet: bool, output: Output) -> Result<PathBuf> {
     let bar = output.progress().waiting("firmware", "is being built");
-    let elf = Build::new(model, board).features(DESK_FEATURES).run();
+    let mut build = Build::new(model, board).features(DESK_FEATURES);
+    if fleet {
+        build = build.feature("statistics");
+        if board.update_slots().is_some() {
+            build = build.feature(UPDATES);
+        }
+    }
+    let elf = build.run();
     bar.finish_and_clear();
     Ok(elf?)
 }

@@ -4,6 +4,8 @@ mod connect;
 mod gallery;
 mod judge;
 mod learn;
+mod update;
+mod watch;
 
 use anyhow::Result;
 use serde_json::json;
@@ -25,6 +27,7 @@ Examples:
   siamese-train device identify unknown
   siamese-train device gallery pull my.gallery
   siamese-train device regress --emulate pico
+  siamese-train device update small-2.upd
   siamese-train device --emulate mps2-an386 --model m.siam --flash board measure")]
 pub struct Args {
     #[command(flatten)]
@@ -53,10 +56,22 @@ enum Command {
     Regress(judge::ImagesArgs),
     /// Measure time and memory
     Measure(judge::ImagesArgs),
+    /// Give it a new model, signed, or say which one it runs
+    Update(update::Args),
+    /// Watch what it does, and say when what it sees has changed
+    Watch(watch::Args),
+}
+
+impl Command {
+    /// Whether an emulated board has to have what a fleet's have: updates and statistics.
+    const fn is_of_a_fleet(&self) -> bool {
+        matches!(self, Self::Update(_) | Self::Watch(_))
+    }
 }
 
 pub fn run(args: &Args, output: Output) -> Result<()> {
-    let mut connected = Connected::open(&args.connection, output)?;
+    let fleet = args.command.is_of_a_fleet();
+    let mut connected = Connected::open(&args.connection, fleet, output)?;
     match &args.command {
         Command::Info => info(&mut connected, output),
         Command::SelfTest => judge::self_test(&mut connected, output),
@@ -67,6 +82,8 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         Command::Gallery(args) => gallery::run(&mut connected, args, output),
         Command::Regress(args) => judge::regress(&mut connected, args, output),
         Command::Measure(args) => judge::measure(&mut connected, args, output),
+        Command::Update(args) => update::run(&mut connected, args, output),
+        Command::Watch(args) => watch::run(&mut connected, args, output),
     }
 }
 
