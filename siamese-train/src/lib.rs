@@ -13,7 +13,7 @@
 //! 5. [`embed`] maps images to points, through the integer path of the core and
 //!    nothing else.
 //! 6. [`evaluate`] says how good the points are, [`gallery`] enrols and identifies
-//!    with them, and [`plot`] draws them.
+//!    with them, [`plot`] draws them, and [`explore`] makes a page of them.
 //!
 //! [`import`] takes networks that were trained elsewhere to the same place.
 //! `leave_out` trains shortly without some classes each time, so that thresholds hold for new
@@ -29,6 +29,7 @@ pub mod dataset;
 pub mod drift;
 pub mod embed;
 pub mod evaluate;
+pub mod explore;
 pub mod export;
 pub mod files;
 pub mod gallery;

@@ -82,6 +82,8 @@ fn clippy(workspace: &Workspace, torch: Torch) -> Result<()> {
         &["--package=siamese-link", "--features=storage-async"],
         &["--package=siamese-link", "--features=galleries"],
         &["--package=siamese-link", "--features=names"],
+        // As the module of a page.
+        &["--package=siamese-web", "--target=wasm32-unknown-unknown"],
         // As the static library, and for a firmware with a panic handler of its own.
         &["--package=siamese-c", "--target=thumbv6m-none-eabi"],
         &[

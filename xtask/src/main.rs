@@ -13,6 +13,7 @@
 //! | [`firmware`] | the firmware, built for a board with a model inside |
 //! | [`c_library`] | the library for C, with a model |
 //! | [`mod@bench`] | what an embedding costs on every core and here |
+//! | [`mod@page`] | the page of `siamese-train explore`, built from `siamese-web` |
 //! | [`mod@pages`] | the tables of README.md and docs/, from the reports |
 //! | [`train_all`], [`seeds`] | the committed models, trained anew, and with other seeds |
 //! | [`demo`] | the whole way, from MNIST to the answers of an emulated board |
@@ -28,6 +29,7 @@ mod firmware;
 mod images;
 mod lint;
 mod package;
+mod page;
 mod pages;
 mod panics;
 mod seeds;
@@ -98,6 +100,9 @@ enum Command {
     /// Make the tables of README.md and docs/ anew from the reports
     #[command(after_help = pages::HELP)]
     Pages,
+    /// Build the page that `siamese-train explore` fills
+    #[command(after_help = page::HELP)]
+    Page(page::Args),
     /// Train the models of model/ anew
     #[command(after_help = train_all::HELP)]
     TrainAll(train_all::Args),
@@ -135,6 +140,7 @@ fn run(command: Command) -> Result<()> {
         Command::Firmware(args) => firmware::run(&workspace, &args),
         Command::CLibrary(args) => c_library::run(&workspace, &args),
         Command::Pages => pages::write(workspace.root()),
+        Command::Page(args) => page::run(&workspace, &args),
         Command::TrainAll(args) => train_all::run(&workspace, &args),
         Command::Seeds(args) => seeds::run(&workspace, &args),
     }

@@ -6,12 +6,13 @@ use anyhow::{Result, ensure};
 
 use crate::setup::{self, Need};
 use crate::workspace::Workspace;
-use crate::{device_demo, lint, package, panics, shell};
+use crate::{device_demo, lint, package, page, panics, shell};
 
 /// What `cargo xtask test --help` says in the end.
 pub const HELP: &str = "\
 In this order, and the first failure ends it: set-up; formatting, clippy and rustdoc; a search for
-what can panic in a firmware; packages of the library crates; the trainer, the tests and MNIST;
+what can panic in a firmware; packages of the library crates; the page of `siamese-train explore`,
+which must be what is committed; the trainer, the tests and MNIST;
 all tests on this machine, among them the firmware's in QEMU; the core's once more with overflow
 checks; a short `cargo xtask device-demo`. The first run takes most of its time to compile
 libtorch's binding; --without-libtorch leaves out that and what needs it: the command `train`, and
@@ -42,6 +43,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     lint::run(workspace, &judged)?;
     panics::check(workspace)?;
     package::check(workspace)?;
+    page::check(workspace)?;
     shell::step(
         "Trainer, tests and data",
         "the tests call the trainer, and embed MNIST's test images",

@@ -71,6 +71,11 @@ impl Workspace {
         self.root.join("examples/embassy-pico")
     }
 
+    /// The folder of the page of `siamese-train explore`.
+    pub fn page(&self) -> PathBuf {
+        self.root.join("siamese-web/page")
+    }
+
     /// A call of cargo in the root, as if typed by the user.
     pub fn cargo<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Run {
         self.cargo_in(&self.root, args)

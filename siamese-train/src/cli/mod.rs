@@ -10,6 +10,7 @@ mod data;
 mod device;
 mod embed;
 mod eval;
+mod explore;
 mod few_shot;
 mod gallery;
 mod identify;
@@ -56,6 +57,7 @@ Examples, from nothing to a picture:
   siamese-train train --preset small --out mine
   siamese-train eval --model mine/small.siam
   siamese-train plot --model mine/small.siam --out-dir pictures
+  siamese-train explore --model mine/small.siam --out page.html
 
 A model that somebody else trained needs no `train`, and no libtorch."
 )]
@@ -91,6 +93,7 @@ enum Command {
     Budget(budget::Args),
     Inspect(inspect::Args),
     Plot(plot::Args),
+    Explore(explore::Args),
     Repack(repack::Args),
     Key(key::Args),
     Sign(sign::Args),
@@ -158,6 +161,7 @@ fn dispatch(command: Command, output: Output) -> Result<()> {
         Command::Budget(args) => budget::run(&args, output),
         Command::Inspect(args) => inspect::run(&args, output),
         Command::Plot(args) => plot::run(&args, output),
+        Command::Explore(args) => explore::run(&args, output),
         Command::Repack(args) => repack::run(&args, output),
         Command::Key(args) => key::run(&args, output),
         Command::Sign(args) => sign::run(&args, output),

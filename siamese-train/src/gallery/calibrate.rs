@@ -164,11 +164,56 @@ pub fn calibrate(
     Ok((calibration, rates))
 }
 
-/// What thresholds judge, between what is the same and between what isn't.
-#[derive(Debug, Default)]
-struct Distances {
-    same: Vec<i64>,
-    different: Vec<i64>,
+/// What thresholds would judge of images and the prototypes of their classes: each image with
+/// its own, and, as every class takes its turn as the one that nobody has enrolled, with the
+/// nearest of the others. `shots` examples of a class are drawn `draws` times from every other
+/// image, and compared with the rest, with the allowance of a model.
+///
+/// # Errors
+/// If there are fewer than two classes with at least `2 * shots` and 4 images each.
+pub fn judged(
+    embeddings: &IntEmbeddings,
+    labels: &[Class],
+    (shots, draws, seed): (usize, usize, u64),
+    allowance: u8,
+) -> Result<Distances> {
+    let classes: Vec<Vec<usize>> = by_class(labels)
+        .into_iter()
+        .filter(|members| !members.is_empty())
+        .collect();
+    let least = (2 * shots).max(4);
+    ensure!(
+        classes.len() >= 2 && classes.iter().all(|members| members.len() >= least),
+        "thresholds need at least two classes with {least} images each"
+    );
+    let half = |odd: usize| -> Vec<Vec<usize>> {
+        let part = |members: &Vec<usize>| members[odd..].iter().copied().step_by(2).collect();
+        classes.iter().map(part).collect()
+    };
+    let (examples, others) = (half(0), half(1));
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    let galleries: Vec<Vec<Vec<i16>>> = (0..draws.max(1))
+        .map(|_| {
+            let enrol =
+                |members: &Vec<usize>| prototype(embeddings, &draw(members, shots, &mut generator));
+            examples.iter().map(enrol).collect()
+        })
+        .collect();
+    let comparison = Comparison {
+        embeddings,
+        unseen: &vec![false; classes.len()],
+        allowance,
+    };
+    Ok(comparison.to_prototypes(&others, &galleries))
+}
+
+/// What thresholds judge, between what is the same and between what isn't, in squared steps.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Distances {
+    /// Of the same.
+    pub same: Vec<i64>,
+    /// Of the different.
+    pub different: Vec<i64>,
 }
 
 impl Distances {

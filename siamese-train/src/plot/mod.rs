@@ -14,9 +14,9 @@ mod film;
 mod labels;
 mod map;
 mod neighbourhood;
-mod palette;
+pub(crate) mod palette;
 mod panels;
-mod plane;
+pub(crate) mod plane;
 mod preview;
 mod svg;
 

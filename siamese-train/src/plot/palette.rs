@@ -18,6 +18,21 @@ const COLOURS: [[u8; 3]; 10] = [
     [0x40, 0x00, 0x40],
 ];
 
+/// The same for dark ground: each is at least 3.2 times as light as that (as WCAG counts
+/// contrast), and resembles its light ground's colour as far as that goes.
+const COLOURS_ON_DARK: [[u8; 3]; 10] = [
+    [0x60, 0xa0, 0xc0],
+    [0xff, 0xa0, 0x00],
+    [0xa0, 0x80, 0x20],
+    [0xc0, 0xc0, 0xff],
+    [0xff, 0xe0, 0x80],
+    [0xff, 0x60, 0x80],
+    [0x60, 0x40, 0xff],
+    [0x80, 0x60, 0x20],
+    [0xe0, 0xff, 0xff],
+    [0xc0, 0x00, 0xa0],
+];
+
 use crate::dataset::Class;
 
 /// Lightness of the colours beyond the ten, one after the other, in OKLab.
@@ -31,7 +46,7 @@ const TURN: f64 = 137.507_764;
 /// The colour of a class. Beyond the ten, colours differ by hue and lightness
 /// but can no longer be told apart by everybody, and the names at the clusters
 /// must help.
-pub(super) fn colour(class: Class) -> [u8; 3] {
+pub(crate) fn colour(class: Class) -> [u8; 3] {
     let class = usize::from(class);
     if let Some(&colour) = COLOURS.get(class) {
         return colour;
@@ -39,6 +54,12 @@ pub(super) fn colour(class: Class) -> [u8; 3] {
     let beyond = class - COLOURS.len();
     let lightness = LIGHTNESS[beyond % LIGHTNESS.len()];
     from_oklab(lightness, CHROMA, (beyond as f64 * TURN).to_radians())
+}
+
+/// The colour of a class on dark ground. Those beyond the ten are light enough for both.
+pub(crate) fn colour_on_dark(class: Class) -> [u8; 3] {
+    let known = COLOURS_ON_DARK.get(usize::from(class)).copied();
+    known.unwrap_or_else(|| colour(class))
 }
 
 /// The sRGB colour of a lightness, chroma and hue (radians) in OKLab (Ottosson,
@@ -65,7 +86,7 @@ fn from_oklab(lightness: f64, chroma: f64, hue: f64) -> [u8; 3] {
 }
 
 /// The colour for SVG.
-pub(super) fn hex(colour: [u8; 3]) -> String {
+pub(crate) fn hex(colour: [u8; 3]) -> String {
     let [red, green, blue] = colour;
     format!("#{red:02x}{green:02x}{blue:02x}")
 }
@@ -137,8 +158,15 @@ mod tests {
 
     #[test]
     fn all_kinds_of_vision_tell_the_colours_apart() {
+        // On dark ground there is less room.
+        for (colours, least) in [(COLOURS, 0.13), (COLOURS_ON_DARK, 0.1)] {
+            apart(colours, least);
+        }
+    }
+
+    fn apart(colours: [[u8; 3]; 10], least: f64) {
         for vision in VISION {
-            let seen = COLOURS.map(|colour| {
+            let seen = colours.map(|colour| {
                 oklab(apply(
                     vision,
                     colour.map(|v| {
@@ -159,7 +187,7 @@ mod tests {
                         .map(|(a, b)| (a - b).powi(2))
                         .sum::<f64>()
                         .sqrt();
-                    assert!(difference > 0.13, "{i} and {j} differ by {difference}");
+                    assert!(difference > least, "{i} and {j} differ by {difference}");
                 }
             }
         }

@@ -44,41 +44,8 @@ impl Plane {
     }
 
     fn principal(points: &Points, unit: f64, dim: usize) -> Self {
-        let count = points.len().max(1) as f64;
-        let mut mean = vec![0.0; dim];
-        for point in points {
-            for (mean, &coord) in mean.iter_mut().zip(point) {
-                *mean += f64::from(coord) / count;
-            }
-        }
-        let centred = |point: &[f32]| -> Vec<f64> {
-            point
-                .iter()
-                .zip(&mean)
-                .map(|(&coord, mean)| f64::from(coord) - mean)
-                .collect()
-        };
-        let mut covariance = vec![vec![0.0; dim]; dim];
-        for point in points {
-            let point = centred(point);
-            for (row, &a) in covariance.iter_mut().zip(&point) {
-                for (cell, &b) in row.iter_mut().zip(&point) {
-                    *cell += a * b / count;
-                }
-            }
-        }
-        let total: f64 = (0..dim).map(|axis| covariance[axis][axis]).sum();
-        let components = largest_two(covariance);
-        let onto = |point: &[f64], axis: &[f64]| -> f64 {
-            point.iter().zip(axis).map(|(a, b)| a * b).sum::<f64>() * unit
-        };
-        let share = |rank: usize| {
-            if total > 0.0 {
-                100.0 * components[rank].0 / total
-            } else {
-                0.0
-            }
-        };
+        let Principal { middle, directions } = Principal::of(points, 2);
+        let share = |rank: usize| 100.0 * directions[rank].share;
         let shown = share(0) + share(1);
         let name = |rank: usize| {
             let share = share(rank);
@@ -91,11 +58,8 @@ impl Plane {
             points: points
                 .iter()
                 .map(|point| {
-                    let point = centred(point);
-                    (
-                        onto(&point, &components[0].1),
-                        onto(&point, &components[1].1),
-                    )
+                    let along = |rank: usize| directions[rank].place(point, &middle) * unit;
+                    (along(0), along(1))
                 })
                 .collect(),
             axes: [name(0), name(1)],
@@ -108,9 +72,72 @@ impl Plane {
     }
 }
 
-/// The two largest eigenvalues of a symmetric matrix, with their unit vectors
+/// The directions in which points spread most.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Principal {
+    /// The mean of the points, in their own units.
+    pub middle: Vec<f64>,
+    /// The widest first.
+    pub directions: Vec<Direction>,
+}
+
+/// A direction in which points spread.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Direction {
+    /// The share of the variance along it; 0 if there is none.
+    pub share: f64,
+    /// A unit vector, with its largest entry positive.
+    pub vector: Vec<f64>,
+}
+
+impl Principal {
+    /// The widest directions, `count` of them at most.
+    pub(crate) fn of(points: &Points, count: usize) -> Self {
+        let (dim, number) = (points.dim(), points.len().max(1) as f64);
+        let mut middle = vec![0.0; dim];
+        for point in points {
+            for (middle, &coord) in middle.iter_mut().zip(point) {
+                *middle += f64::from(coord) / number;
+            }
+        }
+        let mut covariance = vec![vec![0.0; dim]; dim];
+        let mut centred = vec![0.0; dim];
+        for point in points {
+            for (axis, &coord) in point.iter().enumerate() {
+                centred[axis] = f64::from(coord) - middle[axis];
+            }
+            for (row, a) in covariance.iter_mut().zip(&centred) {
+                for (cell, b) in row.iter_mut().zip(&centred) {
+                    *cell += a * b / number;
+                }
+            }
+        }
+        let total: f64 = (0..dim).map(|axis| covariance[axis][axis]).sum();
+        let found = eigenvectors(covariance).into_iter().take(count);
+        let directions = found.map(|(variance, vector)| Direction {
+            share: if total > 0.0 { variance / total } else { 0.0 },
+            vector,
+        });
+        Self {
+            directions: directions.collect(),
+            middle,
+        }
+    }
+}
+
+impl Direction {
+    /// How far along it a point is, from the middle.
+    fn place(&self, point: &[f32], middle: &[f64]) -> f64 {
+        let steps = point.iter().zip(middle).zip(&self.vector);
+        steps
+            .map(|((&coord, middle), part)| (f64::from(coord) - middle) * part)
+            .sum()
+    }
+}
+
+/// The eigenvalues of a symmetric matrix, the largest first, with their unit vectors
 /// (each with its largest entry positive), by Jacobi's rotations.
-fn largest_two(mut matrix: Vec<Vec<f64>>) -> [(f64, Vec<f64>); 2] {
+fn eigenvectors(mut matrix: Vec<Vec<f64>>) -> Vec<(f64, Vec<f64>)> {
     let size = matrix.len();
     let mut vectors = vec![vec![0.0; size]; size];
     for (index, vector) in vectors.iter_mut().enumerate() {
@@ -133,7 +160,7 @@ fn largest_two(mut matrix: Vec<Vec<f64>>) -> [(f64, Vec<f64>); 2] {
     }
     let mut order: Vec<usize> = (0..size).collect();
     order.sort_by(|&a, &b| matrix[b][b].total_cmp(&matrix[a][a]));
-    [order[0], order[1]].map(|axis| {
+    let ordered = order.into_iter().map(|axis| {
         let mut vector = vectors[axis].clone();
         let largest = vector
             .iter()
@@ -143,7 +170,8 @@ fn largest_two(mut matrix: Vec<Vec<f64>>) -> [(f64, Vec<f64>); 2] {
             vector.iter_mut().for_each(|entry| *entry = -*entry);
         }
         (matrix[axis][axis], vector)
-    })
+    });
+    ordered.collect()
 }
 
 /// One rotation, which makes the entry (p, q) zero. `vectors` holds one

@@ -22,7 +22,8 @@ pub const HELP: &str = "\
 Sets up what is missing, fetches MNIST, trains the network `small` on its 60,000 training images,
 quantises it, builds the firmware with the new model inside, boots that on an emulated Cortex-M4,
 sends it all 10,000 test images over its UART and compares each answer, bit for bit, with this
-machine's. Everything is left in target/demo/: the model, the pictures, report.json.
+machine's. Everything is left in target/demo/: the model, the pictures, report.json, and
+explore.html, a page for any browser in which the new network learns what you draw.
 
 A second run trains no more: it goes on with the model that is there. Ctrl-C while it trains
 loses nothing: the same command goes on from there.";
@@ -40,6 +41,8 @@ pub struct Args {
 
 const BOARD: Board = Board::Mps2An386;
 const PRESET: &str = "small";
+/// The page to look at in a browser.
+const PAGE: &str = "explore.html";
 
 /// Shows the whole way.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
@@ -193,6 +196,10 @@ impl<'a> Demo<'a> {
                     .run()?;
                 self.workspace
                     .trainer(["plot", "--model", &model, "--out-dir", &folder])
+                    .run()?;
+                let page = self.shown(PAGE);
+                self.workspace
+                    .trainer(["explore", "--model", &model, "--out", &page])
                     .run()
             },
         )
@@ -258,6 +265,10 @@ impl<'a> Demo<'a> {
         ] {
             println!("  {name:<24}{}", self.shown(file));
         }
+        println!(
+            "\n  To draw, and to teach it, open {} in a browser",
+            self.shown(PAGE)
+        );
         println!();
         Ok(report)
     }

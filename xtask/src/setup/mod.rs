@@ -6,6 +6,7 @@
 mod c;
 mod debian;
 mod libtorch;
+mod page;
 mod qemu;
 mod rp2040js;
 mod rust;
@@ -23,6 +24,9 @@ Every other command does this by itself, as far as it needs it. In this order:
              firmware without a board
   rp2040js   version 1.4.1 by npm, and Node.js if it is missing: to run the firmware of
              the Raspberry Pi Pico; `setup` and `test` alone need it
+  Page       for the page of `siamese-train explore`: esbuild, TypeScript and the test's programs
+             by npm, of the versions in siamese-web/page/package-lock.json, and the Debian package
+             chromium; `setup` and `test` alone need them
   C          the Debian packages gcc-arm-none-eabi, cmake and make, to build the example in C
              of siamese-c; `setup` and `test` alone need them
   libtorch   version 2.13, for training: the folder that LIBTORCH names; else what an
@@ -41,6 +45,8 @@ pub enum Need {
     Qemu,
     /// The one of the Raspberry Pi Pico.
     Rp2040js,
+    /// What builds the page of `siamese-train explore`, and the browser that tests it.
+    Page,
     /// The compiler for C on bare metal, and CMake.
     C,
     /// libtorch and a C++ compiler, for everything that compiles `tch`.
@@ -53,6 +59,7 @@ impl Need {
         Self::Rust,
         Self::Qemu,
         Self::Rp2040js,
+        Self::Page,
         Self::C,
         Self::Libtorch,
     ];
@@ -66,7 +73,13 @@ pub fn run(workspace: &Workspace, needs: &[Need]) -> Result<()> {
         Need::Rust => rust::prepare(workspace),
         Need::Qemu => qemu::prepare(),
         Need::Rp2040js => rp2040js::prepare(workspace),
+        Need::Page => page::prepare(workspace),
         Need::C => c::prepare(),
         Need::Libtorch => libtorch::prepare(workspace),
     })
+}
+
+/// Prepares what builds the page: without the browser.
+pub fn programs_of_the_page(workspace: &Workspace) -> Result<()> {
+    page::programs(workspace)
 }

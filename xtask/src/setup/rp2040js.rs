@@ -44,7 +44,7 @@ pub fn prepare(workspace: &Workspace) -> Result<()> {
 }
 
 /// The major version of Node.js.
-fn node() -> Option<u32> {
+pub(super) fn node() -> Option<u32> {
     let said = Run::new("node").arg("--version").ask()?;
     said.strip_prefix('v')?.split('.').next()?.parse().ok()
 }

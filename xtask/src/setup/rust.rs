@@ -8,9 +8,13 @@ use siamese_device::firmware::Board;
 use crate::shell::{self, Run, has_program};
 use crate::workspace::Workspace;
 
-/// The firmware's targets: of all boards, with both float ABIs.
+/// The target of the page's module.
+const WEB: &str = "wasm32-unknown-unknown";
+
+/// The firmware's targets, of all boards, with both float ABIs; and the page's.
 fn targets() -> Vec<&'static str> {
-    let mut targets: Vec<&str> = Board::builds().map(|(.., target)| target).collect();
+    let boards = Board::builds().map(|(.., target)| target);
+    let mut targets: Vec<&str> = boards.chain([WEB]).collect();
     targets.sort_unstable();
     targets.dedup();
     targets
@@ -25,7 +29,7 @@ pub fn prepare(workspace: &Workspace) -> Result<()> {
     };
     let add: Vec<&str> = ["target", "add"].into_iter().chain(missing()).collect();
     if missing().next().is_some() {
-        let why = "the firmware is compiled for bare metal";
+        let why = "the firmware is compiled for bare metal, and the page for browsers";
         shell::step("Rust", why, || rustup(workspace, &add))?;
         if let Some(target) = missing().next() {
             bail!(
