@@ -14,6 +14,7 @@ use crate::dataset::{Class, Dataset, Images};
 use crate::embed::points::Points;
 use crate::embed::{IntEmbeddings, ModelFile, embed_images};
 use crate::evaluate::{Labelled, Metrics, evaluate};
+use crate::explore::FILM;
 use crate::export::arrange::arrange;
 use crate::export::golden::{GoldenVectors, TorchModel, adversarial_images, write_golden};
 use crate::export::quantise::{FloatOutputs, IntegerNetwork, quantise, units_of_levels};
@@ -358,6 +359,7 @@ fn draw(
     if trained.film.frames.is_empty() {
         return Ok(());
     }
+    trained.film.write(&folder.join(FILM))?;
     write_film(&folder.join("film.gif"), &trained.film, names)
 }
 

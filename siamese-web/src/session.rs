@@ -8,7 +8,7 @@ use std::fmt::Display;
 use siamese_core::embedder::{Buffers, embed_into};
 use siamese_core::embedding::{distance_squared, norm_squared};
 use siamese_core::gallery::names::{self, Names};
-use siamese_core::gallery::{Decision, Label, Thresholds, excess};
+use siamese_core::gallery::{Decision, Label, Thresholds, allowed};
 use siamese_core::model::{ALIGNMENT, Model};
 use siamese_core::preprocess::{Grey, Ink, fit};
 
@@ -246,8 +246,10 @@ impl Session {
     ///  6      2      0
     ///  8      8      squared distance to the nearest, in squared steps: f64
     /// 16      8      the same to the other: f64
-    /// 24      8      what the threshold judges: f64
-    /// 32      8      the threshold, below 0 if there is none: f64
+    /// 24      8      the squared distance up to which it would be the nearest's, with what the
+    ///                model allows for its distance from the origin: f64; below 0 if there is no
+    ///                threshold
+    /// 32      8      the threshold alone, below 0 if there is none: f64
     /// ```
     ///
     /// # Errors
@@ -262,12 +264,9 @@ impl Session {
         let other = found.runner_up;
         let calibration = loaded.model.header().calibration;
         let allowance = calibration.map_or(0, |found| found.allowance);
-        let judged = excess(
-            nearest.distance_squared,
-            norm_squared(&embedding),
-            allowance,
-        );
         let threshold = loaded.gallery.thresholds().prototype;
+        let allowed = allowed(norm_squared(&embedding), allowance);
+        let limit = threshold.map(|threshold| threshold.saturating_add(allowed));
         let decision = match found.decision {
             Decision::Accepted => 0,
             Decision::Rejected => 1,
@@ -279,7 +278,7 @@ impl Session {
         answer.extend([0; 2]);
         answer.extend(exact(nearest.distance_squared));
         answer.extend(exact(other.map_or(0, |other| other.distance_squared)));
-        answer.extend(exact(judged));
+        answer.extend(limit.map_or((-1.0f64).to_le_bytes(), exact));
         answer.extend(threshold.map_or((-1.0f64).to_le_bytes(), exact));
         Ok(self.answer(&answer))
     }

@@ -16,14 +16,17 @@ use siamese_tests::{
     fail, layers, model_path, root, siamese_train, succeed, test_images, write_dataset,
 };
 use siamese_train::dataset::{Dataset, Images, Source, Split};
-use siamese_train::embed::ModelFile;
+use siamese_train::embed::{ModelFile, embed_images};
 use siamese_train::gallery::file::NamedGallery;
+use siamese_train::train::history::Film;
 use siamese_web::Pad;
 
 /// The model of the page: it learns best what it was not trained on.
 const MODEL: &str = "small-fewshot.siam";
 /// Points of the large map.
 const LARGE: usize = 70_000;
+/// Points of its film.
+const FILMED: usize = 500;
 
 /// What the script found, and where it left files.
 struct Found {
@@ -83,6 +86,9 @@ fn use_pages() -> Option<Found> {
         .arg(images)
         .arg("--labels")
         .arg(labels);
+    let film = folder.join("film.safetensors");
+    growing_film().write(&film).unwrap();
+    command.arg("--film").arg(film);
     succeed(command.arg("--out").arg(&large));
     let [images, _] = write_dataset(&folder, "test", &test_images());
     let mut drive = Command::new("node");
@@ -124,6 +130,25 @@ fn all_images() -> Dataset {
     let pixels = [train.images.pixels(), test.images.pixels()].concat();
     let labels = [train.labels, test.labels].concat();
     Dataset::new(Images::new(28, 28, pixels).unwrap(), labels).unwrap()
+}
+
+/// A film of three pictures, in which some test images grow from the middle to their points.
+fn growing_film() -> Film {
+    let (file, test) = (
+        ModelFile::read(&model_path("small.siam")).unwrap(),
+        test_images(),
+    );
+    let some = test.images.subset(&(0..FILMED).collect::<Vec<_>>());
+    let embeddings = embed_images(&file.model(), &some).unwrap();
+    let steps = embeddings.steps.iter();
+    let points: Vec<f32> = steps
+        .map(|&step| f32::from(step) * embeddings.scale)
+        .collect();
+    let grown = |share: f32| points.iter().map(|coordinate| coordinate * share).collect();
+    Film {
+        labels: test.labels[..FILMED].to_vec(),
+        frames: [0.25, 0.5, 1.0].map(grown).to_vec(),
+    }
 }
 
 fn integers(value: &Value) -> Vec<i64> {
@@ -251,21 +276,25 @@ fn five_drawings_each_teach_it_three_symbols() {
 #[test]
 fn digits_are_unknown_to_a_gallery_of_symbols_and_the_slider_says_how_many() {
     let Some(found) = found() else { return };
-    let strangers = found.list("stranger");
-    let accepted = strangers.iter().filter(|one| *one == "known").count();
+    let known = |value: &Value| value.as_u64().unwrap();
+    let [strict, start, generous] = [
+        known(&found.json["strictest"]["strangers"]),
+        known(&found.json["strangers"]),
+        known(&found.json["mostGenerous"]["strangers"]),
+    ];
     assert!(
-        accepted * 10 < strangers.len(),
-        "{accepted} of {} digits are taken for symbols",
-        strangers.len()
+        strict < start && start < generous,
+        "{strict}, {start}, {generous} of 1000"
     );
+    assert!(start < 50, "{start} of 1000 digits are taken for symbols");
     let rates = found.text("rates");
     assert!(
         rates.starts_with("It takes 2.0 %") && rates.contains("It refuses"),
         "{rates}"
     );
-    let number = |key: &str| found.json[key].as_u64().unwrap();
-    assert!(number("strictest") < number("mostGenerous"));
-    assert_eq!(number("mostGenerous"), 15);
+    let said = |key: &str| found.json[key]["rates"].as_str().unwrap().to_owned();
+    assert!(said("strictest").starts_with("It takes 0.1 %"));
+    assert!(said("mostGenerous").starts_with("It takes 10 %"));
 }
 
 #[test]
@@ -316,7 +345,10 @@ fn hands_keys_and_files_draw() {
     let Some(found) = found() else { return };
     for key in ["byMouse", "byKeys", "byFile"] {
         let said = found.text(key);
-        assert!(said.contains("nearest pictures are “1”"), "{key}: {said}");
+        assert!(
+            said.contains("nearest pictures on the map are “1”"),
+            "{key}: {said}"
+        );
     }
     assert_eq!(found.text("wiped"), "");
 }
@@ -348,6 +380,24 @@ fn keys_reach_the_map_and_mistakes_are_shown() {
         "{}",
         found.text("mistake")
     );
+}
+
+#[test]
+fn the_film_goes_from_step_to_step() {
+    let Some(found) = found() else { return };
+    let film = found.list("film");
+    let said: Vec<&str> = film.iter().filter_map(|one| one["said"].as_str()).collect();
+    assert_eq!(
+        said,
+        ["trained", "picture 1 of 3", "picture 2 of 3", "trained"]
+    );
+    let points: Vec<u64> = film
+        .iter()
+        .filter_map(|one| one["points"].as_u64())
+        .collect();
+    assert_eq!(points, [0, FILMED as u64, FILMED as u64, 0]);
+    let far = |step: usize| film[step]["farthest"].as_f64().unwrap();
+    assert!((far(2) / far(1) - 2.0).abs() < 0.01, "{film:?}");
 }
 
 #[test]

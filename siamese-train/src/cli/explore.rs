@@ -6,8 +6,9 @@ use anyhow::Result;
 use serde_json::json;
 use siamese_train::dataset::Split;
 use siamese_train::embed::ModelFile;
-use siamese_train::explore::page;
+use siamese_train::explore::{FILM, page};
 use siamese_train::files::write_atomic;
+use siamese_train::train::history::Film;
 
 use super::Output;
 use super::labelled::OneSet;
@@ -39,6 +40,10 @@ pub struct Args {
     /// The page to write
     #[arg(long, value_name = "FILE.html", default_value = "explore.html")]
     out: PathBuf,
+    /// The map while it formed, as `train` wrote it [default: film.safetensors in the folder of the
+    /// model's pictures, if it is there]
+    #[arg(long, value_name = "FILE")]
+    film: Option<PathBuf>,
     /// What the images are, for the page's text [default: the name of the set]
     #[arg(long, value_name = "TEXT")]
     subject: Option<String>,
@@ -58,7 +63,21 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
             |source| format!("{}'s test images", source.title()),
         )
     });
-    let page = page(&file, &set, &subject, args.most_bytes, output.progress())?;
+    let beside = args.model.with_extension("").join(FILM);
+    let film = match &args.film {
+        Some(path) => Some(Film::read(path)?),
+        None if beside.is_file() => Some(Film::read(&beside)?),
+        None => None,
+    };
+    let most = args.most_bytes;
+    let page = page(
+        &file,
+        &set,
+        &subject,
+        film.as_ref(),
+        most,
+        output.progress(),
+    )?;
     write_atomic(&args.out, |out| Ok(out.write_all(page.html.as_bytes())?))?;
     let bytes = page.html.len();
     let human = format!(
@@ -74,6 +93,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         "points": page.points,
         "mistakes": page.mistakes,
         "grey_levels": page.grey_levels,
+        "film": film.map_or(0, |film| film.frames.len()),
     });
     output.report(&human, &json)
 }

@@ -24,7 +24,8 @@ Writes, for the preset small, into the folder OUT:
   small.golden.safetensors  images and every layer's integers, computed by libtorch
   small.json                the report
   small/                    embed.txt, the maps of the test images, curves.png, and film.gif,
-                            which shows the map of the held-out images while it forms
+                            which shows the map of the held-out images while it forms, as
+                            film.safetensors does on the page of `explore`
 
 Ctrl-C saves the run; the same command goes on from there. A finished model is replaced only with
 --fresh. The recipe's knobs can be changed one by one with the options under Recipe.

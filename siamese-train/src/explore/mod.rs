@@ -21,6 +21,7 @@ use crate::gallery::measured::Measured;
 use crate::plot::palette::{colour, colour_on_dark, hex};
 use crate::plot::plane::Principal;
 use crate::progress::Progress;
+use crate::train::history::Film;
 use costs::{CoreCost, LayerShape, input_columns};
 use rates::Rates;
 
@@ -36,6 +37,10 @@ const DATA: &str = "<!-- siamese:data -->";
 const DIRECTIONS: usize = 4;
 /// The nearest points that say where a point lies.
 const VOTERS: usize = 25;
+/// The name of a film's file in the folder of a model's pictures.
+pub const FILM: &str = "film.safetensors";
+/// Steps from the middle of a film's pictures to the farthest point.
+const FARTHEST: f32 = 32_000.0;
 /// Grey levels of thumbnails, the best first.
 const LEVELS: [u8; 4] = [16, 8, 4, 2];
 /// Images whose size tells that of all.
@@ -54,7 +59,7 @@ struct Meta<'a> {
     thumb_levels: u8,
     rates: Option<Rates>,
     cores: Vec<CoreCost>,
-    film: Option<()>,
+    film: Option<AboutFilm>,
 }
 
 /// The model.
@@ -71,6 +76,15 @@ struct About<'a> {
     flash: usize,
     ram: usize,
     calibrated: Option<f32>,
+}
+
+/// The film.
+#[derive(Debug, Serialize)]
+struct AboutFilm {
+    frames: usize,
+    points: usize,
+    /// Real units in a step.
+    scale: f32,
 }
 
 /// A class, and its colours on light and dark ground.
@@ -109,15 +123,16 @@ pub struct Page {
 }
 
 /// Makes the page of a model and of images that training has not seen; `subject` says what these
-/// are, such as "MNIST's test images". The images get as many grey levels as make it no larger
+/// are, such as "MNIST's test images", and `film` is the map while it formed. The images get as many grey levels as make it no larger
 /// than `most_bytes`, 16, 8, 4 or 2 of them.
 ///
 /// # Errors
-/// If the images are not of the model's size or there are none.
+/// If the images are not of the model's size or there are none, or the film is of other classes.
 pub fn page(
     file: &ModelFile,
     set: &Dataset,
     subject: &str,
+    film: Option<&Film>,
     most_bytes: usize,
     progress: Progress,
 ) -> Result<Page> {
@@ -145,6 +160,11 @@ pub fn page(
         section("votes", &places(&votes))?,
     ];
     let mut meta = meta(file, &model, set, &labels, (&embeddings, &points), subject)?;
+    if let Some(film) = film {
+        let (about, numbers) = filmed(film, &labels)?;
+        meta.film = Some(about);
+        sections.push(section("film", &numbers)?);
+    }
     let before = PAGE.len() + serde_json::to_string(&meta)?.len();
     let before = before + sections.iter().map(String::len).sum::<usize>();
     let (levels, thumbs) = thumbs(&set.images, most_bytes.saturating_sub(before))?;
@@ -180,6 +200,37 @@ fn thumbs(images: &Images, room: usize) -> Result<(u8, String)> {
         }
     }
     Ok((least, section("thumbs", &pack::thumbs(images, least))?))
+}
+
+/// A film, and its numbers: the place of each point's class, and for each picture the first
+/// coordinates of all points and then the second.
+fn filmed(film: &Film, labels: &[Class]) -> Result<(AboutFilm, Vec<u8>)> {
+    let places = film.labels.iter().map(|class| labels.binary_search(class));
+    let places: Result<Vec<usize>, _> = places.collect();
+    let places = places
+        .ok()
+        .context("the film has classes that the images have not")?;
+    let coordinates = film.frames.iter().flatten();
+    let farthest = coordinates.fold(0.0f32, |most, coordinate| most.max(coordinate.abs()));
+    let scale = farthest.max(f32::MIN_POSITIVE) / FARTHEST;
+    let step = |coordinate: &f32| (coordinate / scale).round() as i16;
+    let axis = |frame: &Vec<f32>, axis: usize| -> Vec<i16> {
+        frame[axis..].iter().step_by(2).map(step).collect()
+    };
+    let frames = film.frames.iter();
+    let steps: Vec<i16> = frames
+        .flat_map(|frame| [axis(frame, 0), axis(frame, 1)].concat())
+        .collect();
+    let places = places.into_iter().map(|place| place as u16);
+    let numbers: Vec<u16> = places
+        .chain(steps.into_iter().map(i16::cast_unsigned))
+        .collect();
+    let about = AboutFilm {
+        frames: film.frames.len(),
+        points: film.labels.len(),
+        scale,
+    };
+    Ok((about, pack::halves(numbers.into_iter())))
 }
 
 fn meta<'a>(

@@ -111,7 +111,7 @@ impl Rates {
             new_classes: reach.is_some(),
             start: steps
                 .iter()
-                .position(|step| step.accept >= START)
+                .position(|step| step.accept >= 0.99 * START)
                 .unwrap_or(0),
             steps,
             refused,

@@ -18,19 +18,19 @@ const COLOURS: [[u8; 3]; 10] = [
     [0x40, 0x00, 0x40],
 ];
 
-/// The same for dark ground: each is at least 3.2 times as light as that (as WCAG counts
-/// contrast), and resembles its light ground's colour as far as that goes.
+/// The same for dark ground, found in the same way: each is at least 2.1 times as light as that
+/// (as WCAG counts contrast), and resembles its light ground's colour as far as that goes.
 const COLOURS_ON_DARK: [[u8; 3]; 10] = [
-    [0x60, 0xa0, 0xc0],
-    [0xff, 0xa0, 0x00],
-    [0xa0, 0x80, 0x20],
-    [0xc0, 0xc0, 0xff],
-    [0xff, 0xe0, 0x80],
-    [0xff, 0x60, 0x80],
-    [0x60, 0x40, 0xff],
-    [0x80, 0x60, 0x20],
-    [0xe0, 0xff, 0xff],
-    [0xc0, 0x00, 0xa0],
+    [0x20, 0x00, 0xff],
+    [0xff, 0xa0, 0x80],
+    [0xa0, 0xc0, 0xff],
+    [0x80, 0x20, 0xa0],
+    [0xff, 0xe0, 0x20],
+    [0xa0, 0x00, 0x00],
+    [0x60, 0x80, 0xff],
+    [0xe0, 0x40, 0x20],
+    [0x60, 0xff, 0xe0],
+    [0xa0, 0x80, 0xa0],
 ];
 
 use crate::dataset::Class;
@@ -158,13 +158,11 @@ mod tests {
 
     #[test]
     fn all_kinds_of_vision_tell_the_colours_apart() {
-        // On dark ground there is less room.
-        for (colours, least) in [(COLOURS, 0.13), (COLOURS_ON_DARK, 0.1)] {
-            apart(colours, least);
-        }
+        apart(COLOURS);
+        apart(COLOURS_ON_DARK);
     }
 
-    fn apart(colours: [[u8; 3]; 10], least: f64) {
+    fn apart(colours: [[u8; 3]; 10]) {
         for vision in VISION {
             let seen = colours.map(|colour| {
                 oklab(apply(
@@ -187,7 +185,7 @@ mod tests {
                         .map(|(a, b)| (a - b).powi(2))
                         .sum::<f64>()
                         .sqrt();
-                    assert!(difference > least, "{i} and {j} differ by {difference}");
+                    assert!(difference > 0.13, "{i} and {j} differ by {difference}");
                 }
             }
         }

@@ -25,9 +25,8 @@ export interface Identified {
   /** In squared steps. */
   squared: number;
   other: { label: number; squared: number } | null;
-  /** What the threshold judges, and the threshold if there is one. */
-  judged: number;
-  threshold: number | null;
+  /** The squared distance up to which it would be known, if there is a threshold. */
+  limit: number | null;
 }
 
 /** An entry of the gallery. */
@@ -98,7 +97,6 @@ export class Core {
 
   /** Microseconds that an embedding of this frame takes here: the median of some. */
   time(frame: Uint8Array): number {
-    this.put(frame);
     const bytes = frame.slice();
     const address = this.exports.siamese_mailbox(frame.length);
     const times = [];
@@ -163,8 +161,7 @@ export class Core {
       decision: (["known", "unknown", "undecided"] as const)[view.getUint8(2)],
       squared: real(8),
       other: view.getUint8(3) ? { label: view.getUint16(4, true), squared: real(16) } : null,
-      judged: real(24),
-      threshold: real(32) < 0 ? null : real(32),
+      limit: real(24) < 0 ? null : real(24),
     };
   }
 

@@ -42,6 +42,11 @@ export function instructions(core: CoreCost, work: Work): number {
   );
 }
 
+/** Columns of about as many rows. */
+function square(count: number): number {
+  return Math.ceil(Math.sqrt(count));
+}
+
 const number = new Intl.NumberFormat("en");
 
 export class Layers {
@@ -66,8 +71,8 @@ export class Layers {
     const work = embedded === null ? null : workOf(embedded, layers);
     const parts: [string, Uint8Array, number][] = [
       ["inputs", embedded?.inputs ?? new Uint8Array(layers[0].inputs), inputColumns],
-      ["first", embedded?.hidden[0] ?? new Uint8Array(layers[0].outputs), 16],
-      ["second", embedded?.hidden[1] ?? new Uint8Array(layers[1].outputs), 16],
+      ["first", embedded?.hidden[0] ?? new Uint8Array(layers[0].outputs), square(layers[0].outputs)],
+      ["second", embedded?.hidden[1] ?? new Uint8Array(layers[1].outputs), square(layers[1].outputs)],
     ];
     for (const [name, activations, columns] of parts) {
       paint(this.find(`[data-layer=${name}]`) as HTMLCanvasElement, activations, columns);

@@ -1,6 +1,6 @@
 // The page: what is drawn goes to the core, and what the core says is shown.
 
-import { Core, type Embedded, type Near } from "./core";
+import { Core, type Embedded } from "./core";
 import { type Data, Thumbs, read, section } from "./data";
 import { Film } from "./film";
 import { Layers, instructions, workOf } from "./layers";
@@ -47,7 +47,7 @@ class Page {
     this.describe();
     this.listen();
     this.showGallery();
-    this.showStep();
+    this.showDrawing();
   }
 
   /** The thumbnails come after the map. */
@@ -306,7 +306,6 @@ class Page {
     const { width, height } = this.data.meta.model;
     const empty = new Uint8Array(width * height);
     drawThumb($<HTMLCanvasElement>("frame"), this.frame ?? empty, width, height);
-    $("looks").textContent = this.now === null ? "" : this.looks(this.core.nearest(this.now.point, VOTERS));
     this.showAnswer();
     this.layers.show(this.now, this.microseconds);
     this.showStep();
@@ -319,8 +318,9 @@ class Page {
     }, 250);
   }
 
-  /** What the map says of a drawing. */
-  private looks(near: Near[]): string {
+  /** What the map says of a drawing: a name, and how sure that is. */
+  private looks(point: Int16Array): { name: string; text: string } {
+    const near = this.core.nearest(point, VOTERS);
     const votes = new Map<number, number>();
     for (const { index } of near) {
       const place = this.data.classes[index];
@@ -328,7 +328,7 @@ class Page {
     }
     const [[place, count]] = [...votes].sort((a, b) => b[1] - a[1]);
     const name = this.data.meta.classes[place].name;
-    return `On the map, ${count} of its ${near.length} nearest pictures are “${name}”.`;
+    return { name, text: `${count} of its ${near.length} nearest pictures on the map are “${name}”.` };
   }
 
   private remember(): void {
@@ -368,36 +368,43 @@ class Page {
   private showAnswer(): void {
     const box = $("answer");
     const [verdict, why] = box.querySelectorAll("p");
-    const found = this.now === null || this.isOld ? null : this.teacher.identify(this.now.point);
+    const found = this.now === null ? null : this.teacher.identify(this.now.point);
+    const looks = this.now === null ? null : this.looks(this.now.point);
     box.className = "answer";
     box.querySelector(".meter")?.remove();
-    const taught = this.teacher.entries().length > 0;
     this.map.setDrawn(this.now?.point ?? null, this.label());
     this.showStrictness();
-    if (found === null) {
-      verdict.textContent = taught ? "Draw on the pad: it tells what it is." : "Teach it something, and draw it once more.";
+    $("looks").textContent = looks?.text ?? "";
+    if (looks === null) {
+      verdict.textContent = this.teacher.entries().length > 0 ? "Draw, and it tells what it is." : "Draw, and it tells what it looks like.";
       why.textContent = "";
       return;
     }
+    if (found === null || this.isOld) {
+      verdict.textContent = this.isOld ? "Remembered" : `Looks like “${looks.name}”`;
+      why.textContent = this.isOld ? "Draw it again: the pad wipes itself." : "That is all it knows so far. Teach it what this is.";
+      return;
+    }
     const { scale } = this.data.meta.model;
-    const distance = Math.sqrt(found.squared) * scale;
-    const far = (squared: number) => Math.sqrt(squared) * scale - distance;
-    const margin = found.other === null ? "" : `, and “${found.otherName}” is ${far(found.other.squared).toFixed(2)} farther`;
+    const real = (squared: number) => Math.sqrt(squared) * scale;
+    const distance = real(found.squared);
+    const margin = found.other === null ? "" : `; “${found.otherName}” is ${(real(found.other.squared) - distance).toFixed(2)} farther`;
     const unknown = found.decision === "unknown";
     box.classList.add(unknown ? "unknown" : "known");
     verdict.textContent = unknown ? "Unknown" : found.name;
     why.textContent = unknown
-      ? `The nearest thing it was taught is “${found.name}”, at a distance of ${distance.toFixed(2)}: too far to be that.`
-      : `At a distance of ${distance.toFixed(2)} from what it was taught${margin}.`;
-    if (found.threshold !== null && found.threshold > 0) {
+      ? `Nearest is “${found.name}”, at ${distance.toFixed(2)}: too far to be that.`
+      : `${distance.toFixed(2)} away from what it was taught${margin}.`;
+    if (found.limit !== null) {
       const meter = document.createElement("div");
       meter.className = "meter";
       meter.setAttribute("aria-hidden", "true");
-      const share = Math.min(Math.sqrt(found.judged / found.threshold) / 2, 1);
-      meter.innerHTML = `<i style="width:${(100 * share).toFixed(1)}%"></i><b style="left:50%"></b>`;
+      // The mark stands at two thirds.
+      const share = Math.min((distance / Math.max(real(found.limit), 1e-9)) * (2 / 3), 1);
+      meter.innerHTML = `<i style="width:${(100 * share).toFixed(1)}%"></i><b></b>`;
       box.append(meter);
     }
-    if (!unknown && taught) this.markDone("know");
+    if (!unknown) this.markDone("know");
   }
 
   private showStrictness(): void {

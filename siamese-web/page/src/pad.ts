@@ -133,6 +133,12 @@ export class Pad {
       image.data[4 * i + 3] = 255;
     }
     this.canvas.putImageData(image, 0, 0);
+    if (this.strokes.length === 0 && !this.pen.shown) {
+      this.canvas.fillStyle = "#8b93a0";
+      this.canvas.font = "11px system-ui, sans-serif";
+      this.canvas.textAlign = "center";
+      this.canvas.fillText("draw here", PAD / 2, PAD / 2 + 4);
+    }
     if (this.pen.shown) {
       this.canvas.strokeStyle = this.pen.down ? "#ff9f1c" : "#7fd1ff";
       this.canvas.lineWidth = 1.5;

@@ -130,30 +130,25 @@ found.twice = await (async () => {
 })();
 found.recognised = await ask(page);
 found.rates = await page.textContent("#strict-say");
-// A digit is none of these.
-found.stranger = await page.evaluate((text) => {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const answers = [];
-  for (let at = 0; at < bytes.length; at += 784) {
-    const { point } = window.siamese.embed(bytes.slice(at, at + 784));
-    answers.push(window.siamese.teacher.identify(Int16Array.from(point)).decision);
-  }
-  return answers;
-}, pixels.toString("base64"));
-
-// The threshold, by its keys: nothing is known at the strictest that isn't at the most generous.
-const known = async () => (await ask(page)).filter((one) => one.kind === "known").length;
+// A digit is none of these; the more generous, the more it is taken for one. By the slider's keys.
+const strangers = () =>
+  page.evaluate((text) => {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    let known = 0;
+    for (let at = 0; at < bytes.length; at += 784) {
+      const { point } = window.siamese.embed(bytes.slice(at, at + 784));
+      if (window.siamese.teacher.identify(Int16Array.from(point)).decision === "known") known++;
+    }
+    return known;
+  }, pixels.toString("base64"));
+found.strangers = await strangers();
 await page.focus("#strict");
-const middle = await page.inputValue("#strict");
+const start = await page.inputValue("#strict");
 await page.keyboard.press("Home");
-found.strictest = await known();
+found.strictest = { strangers: await strangers(), rates: await page.textContent("#strict-say") };
 await page.keyboard.press("End");
-found.mostGenerous = await known();
-await page.evaluate((value) => {
-  const strict = document.querySelector("#strict");
-  strict.value = value;
-  strict.dispatchEvent(new Event("input"));
-}, middle);
+found.mostGenerous = { strangers: await strangers(), rates: await page.textContent("#strict-say") };
+while ((await page.inputValue("#strict")) !== start) await page.keyboard.press("ArrowLeft");
 
 // Out, and in again after the page was opened anew.
 await page.click("summary");
@@ -228,7 +223,7 @@ for (const [width, height] of [[360, 740], [1280, 860], [2560, 1400]]) {
     await draw(shot, strokes.star[7]);
     await shot.evaluate(() => document.activeElement?.blur());
     await shot.waitForTimeout(500);
-    await shot.screenshot({ path: join(folder, `${width}-${theme}.png`), fullPage: width === 360 });
+    await shot.screenshot({ path: join(folder, `${width}-${theme}.jpg`), type: "jpeg", quality: 62, fullPage: width === 360 });
     await shot.context().close();
   }
 }
@@ -237,6 +232,19 @@ for (const [width, height] of [[360, 740], [1280, 860], [2560, 1400]]) {
 const large = await open(largeFile);
 found.large = await large.evaluate(() => window.siamese.data.meta.points);
 found.frames = await large.evaluate(() => window.siamese.pan(60));
+
+// The film, by its keys.
+await large.focus("#film");
+const film = async () => ({
+  said: await large.textContent("#film-say"),
+  points: await large.evaluate(() => window.siamese.map.film?.xs.length ?? 0),
+  farthest: await large.evaluate(() => Math.max(...(window.siamese.map.film?.xs ?? [0]))),
+});
+found.film = [await film()];
+for (const key of ["Home", "ArrowRight", "End"]) {
+  await large.keyboard.press(key);
+  found.film.push(await film());
+}
 
 await browser.close();
 writeFileSync(join(folder, "found.json"), JSON.stringify(found));
