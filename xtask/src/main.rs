@@ -14,6 +14,7 @@
 //! | [`c_library`] | the library for C, with a model |
 //! | [`mod@bench`] | what an embedding costs on every core and here |
 //! | [`mod@page`] | the page of `siamese-train explore`, built from `siamese-web` |
+//! | [`peers`] | what the same layers cost with other libraries |
 //! | [`mod@pages`] | the tables of README.md and docs/, from the reports |
 //! | [`train_all`], [`seeds`] | the committed models, trained anew, and with other seeds |
 //! | [`demo`] | the whole way, from MNIST to the answers of an emulated board |
@@ -32,6 +33,7 @@ mod package;
 mod page;
 mod pages;
 mod panics;
+mod peers;
 mod seeds;
 mod setup;
 mod shell;
@@ -91,6 +93,9 @@ enum Command {
     /// What an embedding costs on every core, in QEMU, and on this machine
     #[command(after_help = bench::HELP)]
     Bench(bench::Args),
+    /// What the same layers cost with other libraries, on the same cores
+    #[command(after_help = peers::HELP)]
+    BenchPeers(peers::Args),
     /// Build the firmware with a model inside
     #[command(after_help = firmware::HELP)]
     Firmware(firmware::Args),
@@ -137,6 +142,7 @@ fn run(command: Command) -> Result<()> {
         Command::Panics => panics::run(&workspace),
         Command::Package => package::run(&workspace),
         Command::Bench(args) => bench::run(&workspace, &args),
+        Command::BenchPeers(args) => peers::run(&workspace, &args),
         Command::Firmware(args) => firmware::run(&workspace, &args),
         Command::CLibrary(args) => c_library::run(&workspace, &args),
         Command::Pages => pages::write(workspace.root()),

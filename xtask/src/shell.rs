@@ -212,6 +212,20 @@ impl Run {
         output.status.success().then_some(text)
     }
 
+    /// Runs it without a word if it succeeds; else shows the call and what it printed.
+    pub fn quietly(mut self) -> Result<()> {
+        let output = match self.command.output() {
+            Ok(output) => output,
+            Err(error) => return self.judge(Err(error)),
+        };
+        if !output.status.success() {
+            self.announce()?;
+            // What it printed says why; that nobody reads stderr is no other error.
+            let _ = io::stderr().write_all(&output.stderr);
+        }
+        self.judge(Ok(output.status))
+    }
+
     /// Only shows the call, for one that a library makes.
     pub fn show(self) -> Result<()> {
         self.announce()

@@ -5,8 +5,10 @@ pub mod bench;
 mod budget;
 mod cores;
 mod demo;
+mod marks;
 mod models;
 mod pareto;
+pub mod peers;
 mod seeds;
 mod table;
 
@@ -23,7 +25,8 @@ pub const HELP: &str = "\
 The reports: docs/bench.json (`cargo xtask bench --write`), docs/demo.json (`cargo xtask demo
 --write`), docs/onnxruntime.json (`python3 siamese-train/benches/onnxruntime_int8.py --write`),
 docs/original/original.json (`siamese-train train --recipe original`),
-docs/seeds.json (`cargo xtask seeds`), and the report and the model file of each model in model/
+docs/seeds.json (`cargo xtask seeds`), docs/peers.json (`cargo xtask bench-peers --write`), and the
+report and the model file of each model in model/
 (`cargo xtask train-all`). The factors of `siamese-train
 budget` in siamese-build/src/cost.rs follow from docs/bench.json in the same way; where they have
 changed, a second call makes the tables that follow from them. A table stands between `<!-- table: NAME -->` and `<!-- end -->`. A test fails if a page and
@@ -39,6 +42,8 @@ const ORIGINAL: &str = "docs/original/original.json";
 const ONNXRUNTIME: &str = "docs/onnxruntime.json";
 /// What the recipes reach with other seeds.
 const SEEDS: &str = "docs/seeds.json";
+/// What other libraries took for the same layers last.
+const PEERS: &str = "docs/peers.json";
 /// The model whose costs are told in full.
 const MODEL: &str = "small";
 
@@ -51,6 +56,7 @@ struct Reports {
     onnxruntime: Vec<Value>,
     models: Vec<models::Report>,
     seeds: Vec<Value>,
+    peers: Vec<Value>,
 }
 
 impl Reports {
@@ -67,6 +73,7 @@ impl Reports {
             onnxruntime: rows(json(ONNXRUNTIME)?),
             models: models::read(&root.join("model"))?,
             seeds: rows(json(SEEDS)?),
+            peers: rows(json(PEERS)?),
         })
     }
 }
@@ -74,7 +81,7 @@ impl Reports {
 /// A page, the name in a table's marks, and how it is made.
 type Table = (&'static str, &'static str, fn(&Reports) -> String);
 /// All tables.
-const TABLES: [Table; 14] = [
+const TABLES: [Table; 15] = [
     ("README.md", "models", |reports| {
         models::overview(&reports.models, &reports.seeds, &reports.bench)
     }),
@@ -86,6 +93,9 @@ const TABLES: [Table; 14] = [
     }),
     ("docs/benchmarks.md", "instructions", |reports| {
         bench::instructions(&reports.bench)
+    }),
+    ("docs/benchmarks.md", "peers", |reports| {
+        peers::table(&reports.peers, &reports.bench)
     }),
     ("docs/benchmarks.md", "costs", |reports| {
         bench::costs(&reports.bench, MODEL)
@@ -124,7 +134,14 @@ const PARETO: &str = "docs/pareto.svg";
 
 /// How it is made.
 fn pareto(reports: &Reports) -> String {
-    pareto::picture(&reports.models, &reports.seeds, &reports.bench)
+    let Reports {
+        models,
+        seeds,
+        bench,
+        peers,
+        ..
+    } = reports;
+    pareto::picture(models, seeds, bench, peers)
 }
 
 /// Makes all tables anew, and the picture.
@@ -155,6 +172,12 @@ pub fn write_bench(root: &Path, rows: &[Value]) -> Result<()> {
 pub fn write_seeds(root: &Path, rows: &[Value]) -> Result<()> {
     let before = kept(root, SEEDS)?;
     store(root, SEEDS, &Value::Array(seeds::merged(before, rows)))
+}
+
+/// Does the same with what other libraries take.
+pub fn write_peers(root: &Path, rows: &[Value]) -> Result<()> {
+    let before = kept(root, PEERS)?;
+    store(root, PEERS, &Value::Array(peers::merged(before, rows)))
 }
 
 /// The rows of a report, none if there is none.
@@ -252,6 +275,7 @@ mod tests {
             reports.bench = vec![json!({"core": "M4", "model": "small"})];
         }));
         assert!(changed(|reports| reports.demo["int8_knn25"] = json!(0.5)));
+        assert!(changed(|reports| drop(reports.peers.pop())));
         assert!(changed(|reports| drop(reports.models.pop())));
         assert!(changed(|reports| {
             let row = reports.seeds.iter_mut().find(|row| row["model"] == "small");

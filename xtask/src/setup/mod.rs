@@ -7,6 +7,7 @@ mod c;
 mod debian;
 mod libtorch;
 mod page;
+mod peers;
 mod qemu;
 mod rp2040js;
 mod rust;
@@ -28,7 +29,8 @@ Every other command does this by itself, as far as it needs it. In this order:
              by npm, of the versions in siamese-web/page/package-lock.json, and the Debian package
              chromium; `setup` and `test` alone need them
   C          the Debian packages gcc-arm-none-eabi, cmake and make, to build the example in C
-             of siamese-c; `setup` and `test` alone need them
+             of siamese-c; `setup` and `test` alone need them. `bench-peers` takes clang,
+             libnewlib-arm-none-eabi, gcc-riscv64-unknown-elf and picolibc-riscv64-unknown-elf, too
   libtorch   version 2.13, for training: the folder that LIBTORCH names; else what an
              earlier run left in target/libtorch; else 540 MB from PyPI, which need
              510 MB in target/libtorch, and as much again while they are unpacked
@@ -49,12 +51,14 @@ pub enum Need {
     Page,
     /// The compiler for C on bare metal, and CMake.
     C,
+    /// What other libraries are built with, besides that.
+    Peers,
     /// libtorch and a C++ compiler, for everything that compiles `tch`.
     Libtorch,
 }
 
 impl Need {
-    /// All of it.
+    /// All of it, but for what `bench-peers` alone needs.
     pub const ALL: &[Self] = &[
         Self::Rust,
         Self::Qemu,
@@ -75,6 +79,7 @@ pub fn run(workspace: &Workspace, needs: &[Need]) -> Result<()> {
         Need::Rp2040js => rp2040js::prepare(workspace),
         Need::Page => page::prepare(workspace),
         Need::C => c::prepare(),
+        Need::Peers => peers::prepare(),
         Need::Libtorch => libtorch::prepare(workspace),
     })
 }
