@@ -49,7 +49,12 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 
 fn formatting(workspace: &Workspace) -> Result<()> {
     workspace.cargo(["fmt", "--all", "--check"]).run()?;
-    for folder in [workspace.firmware(), workspace.embassy_example()] {
+    let folders = [
+        workspace.firmware(),
+        workspace.embassy_example(),
+        workspace.peers(),
+    ];
+    for folder in folders {
         workspace.cargo_in(&folder, ["fmt", "--check"]).run()?;
     }
     Ok(())

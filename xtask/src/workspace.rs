@@ -76,6 +76,11 @@ impl Workspace {
         self.root.join("siamese-web/page")
     }
 
+    /// The folder of the programs that embed with other crates, another one.
+    pub fn peers(&self) -> PathBuf {
+        self.root.join("xtask/peers/crates")
+    }
+
     /// A call of cargo in the root, as if typed by the user.
     pub fn cargo<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Run {
         self.cargo_in(&self.root, args)

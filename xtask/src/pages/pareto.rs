@@ -158,7 +158,8 @@ fn legend(picture: &mut Picture) {
         .collect();
     let lines = all.len() as f64;
     let corner = [cores - 16.0, SIZE[1] - MARGINS[3] - LINE * lines];
-    picture.clear(corner, [COLUMNS[0] + 10.0, LINE * lines - 1.0]);
+    let width = SIZE[0] - MARGINS[1] - corner[0];
+    picture.clear(corner, [width, LINE * lines]);
     let line = |number: usize, lines: usize| {
         SIZE[1] - MARGINS[3] - LINE * (lines - number) as f64 + LINE / 2.0
     };

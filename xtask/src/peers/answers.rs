@@ -75,7 +75,7 @@ impl Centroids {
 pub struct Compared {
     /// The images whose nearest class is ours.
     pub agree: usize,
-    /// The most that a coordinate differs, in the library's steps.
+    /// The most that a coordinate differs, in our steps.
     pub farthest: f64,
 }
 
@@ -104,7 +104,7 @@ impl Compared {
                 .collect();
             compared.agree += usize::from(centroids.nearest(&ours) == centroids.nearest(&theirs));
             for (a, b) in ours.iter().zip(&theirs) {
-                compared.farthest = compared.farthest.max((a - b).abs() / step);
+                compared.farthest = compared.farthest.max((a - b).abs());
             }
         }
         Ok(compared)
@@ -123,10 +123,10 @@ mod tests {
         };
         let centroids = Centroids::new(&ours, &[0, 0, 1]);
         assert_eq!(centroids.0, [[5.0, 0.0], [100.0, 0.0]]);
-        // The second point is on the other side of the middle, 60 = 6 steps off.
+        // The second point is on the other side of the middle, 60 off.
         let theirs = [vec![0, 0], vec![7, 0], vec![10, 0]];
         let compared = Compared::new(&ours, &theirs, 10.0, &centroids).unwrap();
-        assert_eq!((compared.agree, compared.farthest), (2, 6.0));
+        assert_eq!((compared.agree, compared.farthest), (2, 60.0));
         assert!(Compared::new(&ours, &theirs[1..], 10.0, &centroids).is_err());
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use siamese_build::OwnedModel;
+use siamese_core::checksum::checksum;
 use siamese_device::firmware::{Abi, Board, Core};
 
 use super::network::Numbers;
@@ -18,6 +19,19 @@ const CMSIS_NN: [&str; 2] = [
     "https://github.com/ARM-software/CMSIS-NN",
     "99f736a63036613032f9b70de36b493bcd7802d4",
 ];
+
+/// What is compiled of it.
+const CMSIS_NN_SOURCES: [&str; 5] = [
+    "Source/FullyConnectedFunctions/arm_fully_connected_per_channel_s8.c",
+    "Source/FullyConnectedFunctions/arm_fully_connected_s4.c",
+    "Source/FullyConnectedFunctions/arm_vector_sum_s8.c",
+    "Source/NNSupportFunctions/arm_nn_vec_mat_mult_t_per_ch_s8.c",
+    "Source/NNSupportFunctions/arm_nn_vec_mat_mult_t_s4.c",
+];
+/// The header with the rounding and the functions that are inlined.
+const CMSIS_NN_HEADER: &str = "Include/arm_nnsupportfunctions.h";
+/// The CRC-32 of these files, one after the other: a folder of the user's may hold anything.
+const CMSIS_NN_CHECKSUM: u32 = 0xb49e_6d76;
 
 /// emlearn's version on PyPI.
 const EMLEARN: &str = "0.23.2";
@@ -138,25 +152,20 @@ fn cmsis_nn(
         Some(folder) => folder.to_owned(),
         None => cloned(workspace)?,
     };
-    let source = root.join("Source");
+    let sources = CMSIS_NN_SOURCES.map(|file| root.join(file));
+    let mut all = Vec::new();
+    for file in sources.iter().chain([&root.join(CMSIS_NN_HEADER)]) {
+        all.extend(fs::read(file).with_context(|| format!("can't read {}", file.display()))?);
+    }
     ensure!(
-        source.is_dir(),
-        "{} holds no CMSIS-NN: it has no folder Source",
-        root.display()
+        checksum(&all) == CMSIS_NN_CHECKSUM,
+        "{} holds another version of CMSIS-NN than the commit that is measured, {}",
+        root.display(),
+        CMSIS_NN[1]
     );
-    let dense = [
-        "FullyConnectedFunctions/arm_fully_connected_per_channel_s8.c",
-        "FullyConnectedFunctions/arm_fully_connected_s4.c",
-        "FullyConnectedFunctions/arm_vector_sum_s8.c",
-        "NNSupportFunctions/arm_nn_vec_mat_mult_t_per_ch_s8.c",
-        "NNSupportFunctions/arm_nn_vec_mat_mult_t_s4.c",
-    ];
     let own = folder_of_programs().join("cmsis_nn/dense.c");
     Ok(Parts {
-        sources: [own]
-            .into_iter()
-            .chain(dense.map(|file| source.join(file)))
-            .collect(),
+        sources: [own].into_iter().chain(sources).collect(),
         includes: vec![root.join("Include")],
         options: OPTIONS.into_iter().chain(option).collect(),
         ..Parts::default()
@@ -249,10 +258,7 @@ fn of_crate(
     let mut variants = Vec::new();
     for level in ["3", "s"] {
         workspace
-            .cargo_in(
-                &folder_of_programs().join("crates"),
-                args.into_iter().chain(more),
-            )
+            .cargo_in(&workspace.peers(), args.into_iter().chain(more))
             .env("RUSTFLAGS", &cpu)
             .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", level)
             .quiet_env("NETWORK", network)

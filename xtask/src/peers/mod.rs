@@ -41,7 +41,7 @@ The libraries, each of one version:
   emlearn       the wheel from PyPI, floating point
 
 --json prints a list of objects: library version model core machine compiler images agree farthest
-(the most that a coordinate differs, in the library's steps) instructions_per_image flash ram.
+(the most that a coordinate differs, in 127ths of the largest) instructions_per_image flash ram.
 --write puts what was measured into docs/peers.json, and what follows from it into the pages.
 
 Examples:
@@ -232,7 +232,7 @@ impl Bench {
             measured.instructions,
             compared.agree,
             images.len(),
-            compared.farthest
+            compared.farthest / network.step
         ));
         ensure!(
             compared.agree * 100 >= images.len() * AGREE,
@@ -249,7 +249,7 @@ impl Bench {
             "compiler": compiler,
             "images": images.len(),
             "agree": compared.agree,
-            "farthest": (compared.farthest * 10.0).round() / 10.0,
+            "farthest": (compared.farthest / network.step * 10.0).round() / 10.0,
             "instructions_per_image": measured.instructions.round() as u64,
             "flash": measured.flash,
             "ram": measured.ram,

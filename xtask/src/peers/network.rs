@@ -85,78 +85,101 @@ impl Network<'_> {
         let model = self.model.model();
         for (number, layer) in (1..).zip(model.layers()) {
             // The last layer's outputs are coordinates.
-            let step = if number == LAYERS {
-                self.step_of(numbers)
-            } else {
-                1.0
+            let is_last = number == LAYERS;
+            let dense = Dense::new(layer, if is_last { self.step_of(numbers) } else { 1.0 })?;
+            let mut arrays = match numbers {
+                Numbers::Rows | Numbers::Nibbles => dense.by_rows(),
+                Numbers::Floats => dense.floats(),
+                Numbers::OneScale => dense.with_one_scale(),
             };
-            let factors = factors(layer, step)?;
-            let mut add = |name: &str, kind, values: &[f64]| {
-                source.array(&format!("{name}{number}"), kind, values);
-            };
-            let weights: Vec<f64> = (0..layer.outputs())
-                .flat_map(|row| layer.row(row))
-                .map(f64::from)
-                .collect();
-            let biases: Vec<f64> = (0..layer.outputs())
-                .map(|row| layer.bias(row).into())
-                .collect();
-            match numbers {
-                Numbers::Rows | Numbers::Nibbles => {
-                    if numbers == Numbers::Nibbles && number == 1 {
-                        ensure!(
-                            layer.weight_bits() < 8,
-                            "the first layer's weights have 8 bits"
-                        );
-                        add("nibbles", Kind::I8, &nibbles(&weights));
-                    }
-                    add("weights", Kind::I8, &weights);
-                    add("biases", Kind::I32, &biases);
-                    let rounding: Vec<[f64; 2]> = factors.into_iter().map(fixed_point).collect();
-                    let part = |index: usize| -> Vec<f64> {
-                        rounding.iter().map(|parts| parts[index]).collect()
-                    };
-                    add("multipliers", Kind::I32, &part(0));
-                    add("shifts", Kind::I32, &part(1));
-                }
-                Numbers::Floats => {
-                    let inputs = layer.inputs();
-                    let by_input = (0..inputs).flat_map(|input| {
-                        let (weights, factors) = (&weights, &factors);
-                        (0..layer.outputs())
-                            .map(move |row| weights[row * inputs + input] * factors[row])
-                    });
-                    add("weights", Kind::F32, &by_input.collect::<Vec<_>>());
-                    let biases = biases
-                        .iter()
-                        .zip(&factors)
-                        .map(|(bias, factor)| bias * factor);
-                    add("biases", Kind::F32, &biases.collect::<Vec<_>>());
-                }
-                Numbers::OneScale => {
-                    let scaled: Vec<f64> = weights
-                        .chunks(layer.inputs())
-                        .zip(&factors)
-                        .flat_map(|(row, factor)| row.iter().map(move |weight| weight * factor))
-                        .collect();
-                    let largest = scaled
-                        .iter()
-                        .fold(0.0, |most: f64, weight| most.max(weight.abs()));
-                    let factor = largest / LARGEST;
-                    let rounded = |value: f64| (value / factor).round();
-                    let weights: Vec<f64> = scaled.iter().copied().map(rounded).collect();
-                    add("weights", Kind::I8, &weights);
-                    let biases = biases.iter().zip(&factors).map(|(bias, row)| bias * row);
-                    add("biases", Kind::F32, &biases.collect::<Vec<_>>());
-                    add("factor", Kind::F32, &[factor]);
-                }
+            if numbers == Numbers::Nibbles && number == 1 {
+                let bits = layer.weight_bits();
+                ensure!(bits < 8, "the first layer's weights have 8 bits");
+                arrays.push(("nibbles", Kind::I8, nibbles(&dense.weights)));
+            }
+            for (name, kind, values) in arrays {
+                source.array(&format!("{name}{number}"), kind, &values);
             }
         }
         Ok(source)
     }
 }
 
-/// What a sum of each row is multiplied by to become an output, in `step`s.
+/// A name, the type of its numbers, and these.
+type Array = (&'static str, Kind, Vec<f64>);
+
+/// A dense layer: row by row, as we have it.
+struct Dense {
+    inputs: usize,
+    weights: Vec<f64>,
+    biases: Vec<f64>,
+    /// What a sum of each row is multiplied by to become an output.
+    factors: Vec<f64>,
+}
+
+impl Dense {
+    /// A layer whose outputs are in steps of so many of ours.
+    fn new(layer: &Layer<'_>, step: f64) -> Result<Self> {
+        let rows = 0..layer.outputs();
+        let weights = rows.clone().flat_map(|row| layer.row(row));
+        Ok(Self {
+            inputs: layer.inputs(),
+            weights: weights.map(f64::from).collect(),
+            biases: rows.map(|row| layer.bias(row).into()).collect(),
+            factors: factors(layer, step)?,
+        })
+    }
+
+    /// Integers, and a rounding for each row.
+    fn by_rows(&self) -> Vec<Array> {
+        let rounding = self.factors.iter().copied().map(fixed_point);
+        let (multipliers, shifts) = rounding.map(|[factor, shift]| (factor, shift)).unzip();
+        vec![
+            ("weights", Kind::I8, self.weights.clone()),
+            ("biases", Kind::I32, self.biases.clone()),
+            ("multipliers", Kind::I32, multipliers),
+            ("shifts", Kind::I32, shifts),
+        ]
+    }
+
+    /// The weights of an input follow each other.
+    fn floats(&self) -> Vec<Array> {
+        let scaled = self.scaled();
+        let by_input = (0..self.inputs)
+            .flat_map(|input| scaled.iter().skip(input).step_by(self.inputs).copied());
+        vec![
+            ("weights", Kind::F32, by_input.collect()),
+            ("biases", Kind::F32, self.scaled_biases()),
+        ]
+    }
+
+    /// Integers whose largest is 127, the same factor for all rows, and biases in outputs' steps.
+    fn with_one_scale(&self) -> Vec<Array> {
+        let scaled = self.scaled();
+        let largest = scaled.iter().map(|weight| weight.abs()).fold(0.0, f64::max);
+        let factor = largest / LARGEST;
+        let weights = scaled.iter().map(|weight| (weight / factor).round());
+        vec![
+            ("weights", Kind::I8, weights.collect()),
+            ("biases", Kind::F32, self.scaled_biases()),
+            ("factor", Kind::F32, vec![factor]),
+        ]
+    }
+
+    /// The weights in steps of the outputs.
+    fn scaled(&self) -> Vec<f64> {
+        let rows = self.weights.chunks(self.inputs).zip(&self.factors);
+        rows.flat_map(|(row, factor)| row.iter().map(move |weight| weight * factor))
+            .collect()
+    }
+
+    fn scaled_biases(&self) -> Vec<f64> {
+        let biases = self.biases.iter().zip(&self.factors);
+        biases.map(|(bias, factor)| bias * factor).collect()
+    }
+}
+
+/// What a sum of each row is multiplied by to become an output, in steps of so many of ours.
 fn factors(layer: &Layer<'_>, step: f64) -> Result<Vec<f64>> {
     let factor = |row: usize| {
         let requantise = layer.requantise(row).context("a layer has too few rows")?;
@@ -199,6 +222,31 @@ mod tests {
             assert_eq!(fixed * 2f64.powf(power - 31.0), factor);
             assert!((2f64.powi(30)..2f64.powi(31)).contains(&fixed), "{fixed}");
         }
+    }
+
+    #[test]
+    fn a_layer_is_the_same_in_all_numbers() {
+        let dense = Dense {
+            inputs: 2,
+            weights: vec![127.0, -64.0, 1.0, 100.0],
+            biases: vec![3.0, -8.0],
+            factors: vec![0.5, 0.25],
+        };
+        let [(_, _, weights), (_, _, biases)] = &dense.floats()[..] else {
+            panic!("other arrays");
+        };
+        assert_eq!(weights, &[63.5, 0.25, -32.0, 25.0]);
+        assert_eq!(biases, &[1.5, -2.0]);
+        let [(_, _, weights), _, (_, _, factor)] = &dense.with_one_scale()[..] else {
+            panic!("other arrays");
+        };
+        assert_eq!(weights, &[127.0, -64.0, 1.0, 50.0]);
+        assert_eq!(factor, &[0.5]);
+        let [_, _, (_, _, multipliers), (_, _, shifts)] = &dense.by_rows()[..] else {
+            panic!("other arrays");
+        };
+        assert_eq!(multipliers, &[2f64.powi(30); 2]);
+        assert_eq!(shifts, &[0.0, -1.0]);
     }
 
     #[test]

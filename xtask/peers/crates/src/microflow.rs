@@ -19,9 +19,7 @@ macro_rules! weights {
             buffer: SMatrix::from_array_storage(ArrayStorage(
                 // SAFETY: an array of arrays of bytes is as one of all the bytes.
                 unsafe {
-                    core::mem::transmute::<[i8; $inputs * $outputs], [[i8; $inputs]; $outputs]>(
-                        $of,
-                    )
+                    core::mem::transmute::<[i8; $inputs * $outputs], [[i8; $inputs]; $outputs]>($of)
                 },
             )),
             scale: [1.0],
