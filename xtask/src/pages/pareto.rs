@@ -18,27 +18,32 @@ const MARGINS: [f64; 4] = [64.0, 116.0, 24.0, 56.0];
 const INSTRUCTIONS: [f64; 2] = [4e3, 1.2e7];
 /// The percentages at the lower and the upper end.
 const RIGHT: [f64; 2] = [97.4, 99.6];
+/// So much higher or lower than the line of their model are other libraries' marks on the first
+/// and the last core, so that they don't cover each other.
+const SPREAD: f64 = 10.0;
 /// From line to line of the legend, and from its columns to the right end.
 const LINE: f64 = 18.0;
 const COLUMNS: [f64; 2] = [320.0, 170.0];
 
 /// Right answers against instructions: a point a model and core, and for each core a line
-/// through those that no cheaper one equals; a hollow one for each other library, as high as the
-/// model whose layers it runs.
+/// through those that no cheaper one equals; hollow ones for other libraries, beside the line of
+/// the model whose layers they run.
 pub fn picture(models: &[Report], seeds: &[Value], bench: &[Value], peers: &[Value]) -> String {
     let mut picture = Picture::new(SIZE, "Right answers against instructions an image");
     axes(&mut picture);
     for model in models.iter().filter(|model| MODELS.contains(&model.name())) {
         same_layers(&mut picture, model, y(100.0 * model.right(seeds)));
     }
-    for (core, colour) in CORES {
+    for (number, (core, colour)) in CORES.into_iter().enumerate() {
+        let aside = SPREAD * (number as f64 - (CORES.len() - 1) as f64 / 2.0);
         for model in models {
-            let rows = peers.iter().filter(|row| row["model"] == model.name());
-            let rows = rows.filter(|row| row["core"] == core);
+            let y = y(100.0 * model.right(seeds)) + aside;
+            let is_of = |row: &&Value| row["model"] == model.name() && row["core"] == core;
             for (library, shape) in libraries().into_iter().zip(Shape::HOLLOW) {
-                let of_library = rows.clone().filter(|row| row["library"] == library);
-                for count in of_library.filter_map(instructions) {
-                    picture.mark(shape, [x(count), y(100.0 * model.right(seeds))], colour);
+                let rows = peers.iter().filter(is_of);
+                let rows = rows.filter(|row| row["library"] == library);
+                for count in rows.filter_map(instructions) {
+                    picture.mark(shape, [x(count), y], colour);
                 }
             }
         }
