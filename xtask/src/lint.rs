@@ -71,7 +71,7 @@ fn clippy(workspace: &Workspace, torch: Torch) -> Result<()> {
         let call = Torch::Without.select(call).into_iter().chain(strict);
         workspace.cargo(call).run()?;
     }
-    let forms: [&[&str]; 12] = [
+    let forms: [&[&str]; 13] = [
         &["--package=siamese-core", "--all-features", "--all-targets"],
         &["--package=siamese-link", "--all-features", "--all-targets"],
         &[
