@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(column, 12);
         assert_eq!((at(&pad, 34, 69), at(&pad, 32, 69)), (255, 0));
         // The corner of the end is round.
-        assert_eq!(at(&pad, 35, 65), 0);
+        assert_eq!((at(&pad, 34, 64), at(&pad, 40, 64)), (0, 255));
         pad.clear();
         assert!(pad.pixels().iter().all(|&pixel| pixel == 0));
     }

@@ -176,11 +176,14 @@ fn the_nearest_points_come_first_and_of_equals_the_first() {
     assert_eq!(found, [(1, 25.0), (2, 25.0), (3, 81.0)]);
 }
 
+/// A call of the session.
+type Call = fn(&mut Session) -> Result<usize, String>;
+
 #[test]
 fn nothing_goes_without_a_model_and_errors_are_sentences() {
     let mut session = Session::default();
     put(&mut session, &[0; 200]);
-    let calls: [fn(&mut Session) -> Result<usize, String>; 6] = [
+    let calls: [Call; 6] = [
         Session::embed,
         Session::identify,
         Session::save,

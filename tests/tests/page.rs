@@ -3,6 +3,7 @@
 
 use std::env;
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -60,9 +61,11 @@ fn use_pages() -> Option<Found> {
             env::var_os("SIAMESE_FULL").is_none(),
             "there is no Chromium, or no playwright-core: run `cargo xtask setup`"
         );
-        eprintln!(
-            "SKIPPED: the page is not tested, as there is no Chromium, or no playwright-core; \
-             `cargo xtask setup` installs both"
+        // Not by a macro, whose words the test's harness would keep to itself.
+        let _ = writeln!(
+            io::stderr(),
+            "\nSKIPPED: the page is not tested, as there is no Chromium, or no playwright-core; \
+             `cargo xtask setup` installs both\n"
         );
         return None;
     }
@@ -476,4 +479,18 @@ fn no_page_is_made_of_a_damaged_model() {
         "{said}"
     );
     assert!(!Path::new(&page).exists());
+}
+
+#[test]
+fn the_page_in_the_docs_is_the_one_that_is_built() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let built = read("siamese-train/explore/page.html");
+    let (before, after) = built.split_once("<!-- siamese:data -->").unwrap();
+    let (_, before) = before.split_once("<!-- siamese:title -->").unwrap();
+    let shown = read("docs/explore/index.html");
+    assert!(
+        shown.contains(before) && shown.ends_with(after),
+        "docs/explore/index.html is old: run `siamese-train explore --model model/{MODEL} --out \
+         docs/explore/index.html`"
+    );
 }

@@ -31,7 +31,7 @@ pub fn halves(numbers: impl Iterator<Item = u16> + Clone) -> Vec<u8> {
 pub fn thumbs(images: &Images, levels: u8) -> Vec<u8> {
     let bits = match levels {
         ..=2 => 1,
-        ..=4 => 2,
+        3..=4 => 2,
         _ => 4,
     };
     let most = f32::from(levels - 1);

@@ -131,7 +131,7 @@ mod tests {
         };
         film.write(&path).unwrap();
         assert_eq!(Film::read(&path).unwrap(), film);
-        std::fs::write(&path, b"no film").unwrap();
+        fs::write(&path, b"no film").unwrap();
         let error = format!("{:#}", Film::read(&path).unwrap_err());
         assert!(error.contains("film.safetensors is no film"), "{error}");
         let error = Film::read(Path::new("no/film")).unwrap_err().to_string();

@@ -418,7 +418,7 @@ class Page {
     const accept = rates.accept === null
       ? "The loaded file brought a threshold of its own."
       : `It takes ${percent(rates.accept)} of ${strangers} for one that it knows.`;
-    const text = `${accept} It refuses ${percent(rates.refuse)} of pictures of what it was taught.`;
+    const text = `${accept} It refuses ${percent(rates.refuse)} of pictures of what it was taught, by many hands; of your own, fewer.`;
     $("strict-say").textContent = text;
     $("strict").setAttribute("aria-valuetext", text);
   }

@@ -223,7 +223,7 @@ for (const [width, height] of [[360, 740], [1280, 860], [2560, 1400]]) {
     await draw(shot, strokes.star[7]);
     await shot.evaluate(() => document.activeElement?.blur());
     await shot.waitForTimeout(500);
-    await shot.screenshot({ path: join(folder, `${width}-${theme}.jpg`), type: "jpeg", quality: 62, fullPage: width === 360 });
+    await shot.screenshot({ path: join(folder, `${width}-${theme}.jpg`), type: "jpeg", quality: 45, fullPage: width === 360 });
     await shot.context().close();
   }
 }
