@@ -11,6 +11,8 @@
 mod arch;
 mod board;
 mod model;
+#[cfg(feature = "statistics")]
+mod restarts;
 #[cfg(feature = "updates")]
 mod update;
 
@@ -69,6 +71,8 @@ impl Memory {
 /// Answers requests until the host wants a restart.
 fn start(memory: &'static mut Memory) -> ! {
     let ticks = Ticks::new(arch::start());
+    #[cfg(feature = "statistics")]
+    restarts::count();
     #[cfg(feature = "updates")]
     let updates = update::start(&mut memory.network);
     let network = match &mut memory.network {
@@ -163,6 +167,11 @@ impl Platform for Board {
     #[cfg(feature = "names")]
     fn names(&mut self) -> Option<&mut dyn siamese_link::NameTable> {
         self.names.as_mut().map(|names| names as _)
+    }
+
+    #[cfg(feature = "statistics")]
+    fn restarts(&self) -> u32 {
+        restarts::number()
     }
 
     #[cfg(feature = "updates")]

@@ -1466,3 +1466,190 @@ mod names {
         assert!(no_room.to_string().contains("25 bytes"));
     }
 }
+
+#[cfg(feature = "statistics")]
+#[test]
+fn a_server_counts_what_it_does() {
+    let mut parts = parts();
+    let mut core = core(&mut parts);
+    let counted = |core: &mut TestCore<'_>, id| {
+        let Response::Statistics(counted) = ask(core, tag(id), &Request::Statistics) else {
+            panic!("no statistics");
+        };
+        counted
+    };
+    assert_eq!(counted(&mut core, 1), siamese_link::Statistics::NONE);
+    ask(&mut core, tag(2), &Request::Open);
+    ask(&mut core, tag(3), &ENROL);
+    let identify = Request::Identify { pixels: &IMAGE };
+    ask(&mut core, tag(4), &identify);
+    // The same request again is an embedding again, and a change isn't.
+    ask(&mut core, tag(4), &identify);
+    ask(&mut core, tag(3), &ENROL);
+    let small = Request::Embed { pixels: &[0; 3] };
+    let refused = ask(&mut core, tag(5), &small);
+    assert!(matches!(refused, Response::Fault(_)));
+    let forget = Request::Forget { label: 9 };
+    let stranger = Tag {
+        session: 0xB,
+        id: 6,
+    };
+    let refused = ask(&mut core, stranger, &forget);
+    assert_eq!(refused, Response::Fault(Fault::OtherSession));
+    let mut frame = framed(tag(7), &identify);
+    frame[9] ^= 1;
+    assert_eq!(feed(&mut core, &frame), Step::Send);
+    let found = counted(&mut core, 8);
+    assert_eq!((found.embeddings, found.identified), (3, 2));
+    assert_eq!((found.faults, found.damaged, found.changes), (2, 1, 1));
+    // Without thresholds, nothing is accepted, and nothing unknown.
+    assert_eq!((found.unknown, found.accepted), (0, [0; 16]));
+    assert_eq!(found.slowest, 5);
+}
+
+#[cfg(feature = "updates")]
+mod updates {
+    use siamese_link::{UpdateKind, UpdateStep};
+    use siamese_update::{ModelUpdates, Status, UpdateError};
+
+    use super::*;
+
+    /// Updates that note what they are asked.
+    #[derive(Default)]
+    struct Noted(Vec<String>);
+
+    impl ModelUpdates for Noted {
+        fn status(&mut self) -> Status {
+            unreachable!("nobody asks for it here")
+        }
+
+        fn begin(&mut self, header: &[u8]) -> Result<(), UpdateError> {
+            self.0.push(format!("begin {}", header.len()));
+            Ok(())
+        }
+
+        fn write(&mut self, at: u32, part: &[u8]) -> Result<u32, UpdateError> {
+            self.0.push(format!("write {at} {}", part.len()));
+            Ok(at + part.len() as u32)
+        }
+
+        fn switch(&mut self) -> Result<(), UpdateError> {
+            self.0.push("switch".into());
+            Err(UpdateError::Digest)
+        }
+
+        fn confirm(&mut self) -> Result<(), UpdateError> {
+            self.0.push("confirm".into());
+            Ok(())
+        }
+    }
+
+    struct Board(Option<Noted>);
+
+    impl Platform for &mut Board {
+        fn board(&self) -> &'static str {
+            "updated"
+        }
+
+        fn model_crc(&self) -> u32 {
+            0
+        }
+
+        fn tick_hz(&self) -> u32 {
+            1
+        }
+
+        fn ticks(&mut self) -> u32 {
+            0
+        }
+
+        fn updates(&mut self) -> Option<&mut dyn ModelUpdates> {
+            self.0.as_mut().map(|updates| updates as _)
+        }
+    }
+
+    /// The answers of a board to requests of one session, each sent twice.
+    fn answers(board: &mut Board, requests: &[Request<'_>]) -> Vec<Response<'static>> {
+        let mut parts = parts();
+        let Parts {
+            embedder,
+            gallery,
+            buffer,
+        } = &mut parts;
+        let mut core = Core::new(embedder, gallery, buffer, board).unwrap();
+        let twice = (1..).zip(requests).flat_map(|request| [request; 2]);
+        let answers = twice.map(|(id, request)| {
+            for byte in framed(tag(id), request) {
+                let _ = core.push(byte);
+            }
+            let (answered, answer) = read_frame(core.outgoing(), vec![0; 500].leak()).unwrap();
+            assert_eq!(answered, tag(id));
+            answer
+        });
+        answers.collect()
+    }
+
+    fn step(kind: UpdateKind, from: u32, bytes: &[u8]) -> Request<'_> {
+        Request::Update(UpdateStep { kind, from, bytes })
+    }
+
+    #[test]
+    fn each_step_is_taken_once_and_needs_a_session() {
+        let mut board = Board(Some(Noted::default()));
+        let begin = step(UpdateKind::Begin, 0, &[7; 192]);
+        let refused = answers(&mut board, std::slice::from_ref(&begin));
+        let no_session = Response::Fault(Fault::NoSession);
+        assert_eq!(refused, [no_session.clone(), no_session]);
+        let steps = [
+            Request::Open,
+            begin,
+            step(UpdateKind::Write, 0, &[1; 192]),
+            step(UpdateKind::Write, 192, &[2; 8]),
+            step(UpdateKind::Switch, 0, &[]),
+            step(UpdateKind::Confirm, 0, &[]),
+        ];
+        let found = answers(&mut board, &steps);
+        let updated = |next| Response::Updated { next };
+        let expected = [
+            Response::Opened,
+            updated(0),
+            updated(192),
+            updated(200),
+            Response::Fault(Fault::Update(UpdateError::Digest)),
+            updated(0),
+        ];
+        let expected = expected
+            .into_iter()
+            .flat_map(|answer| [answer.clone(), answer]);
+        assert!(found.into_iter().eq(expected));
+        let noted = board.0.unwrap().0;
+        let expected = [
+            "begin 192",
+            "write 0 192",
+            "write 192 8",
+            "switch",
+            "confirm",
+        ];
+        assert_eq!(noted, expected);
+    }
+
+    #[test]
+    fn a_board_without_slots_says_that_it_does_not_know_updates() {
+        let mut board = Board(None);
+        let steps = [
+            Request::Open,
+            step(UpdateKind::Status, 0, &[]),
+            step(UpdateKind::Confirm, 0, &[]),
+        ];
+        let found = answers(&mut board, &steps);
+        let unsupported = Response::Fault(Fault::Unsupported);
+        assert!(found[2..].iter().all(|answer| *answer == unsupported));
+    }
+
+    #[test]
+    fn the_longest_step_fits_the_smallest_frame() {
+        let step = step(UpdateKind::Write, u32::MAX, &[0xFF; 192]);
+        let frame = framed(tag(u32::MAX), &step);
+        assert!(frame.len() <= frame_capacity(0), "{}", frame.len());
+    }
+}

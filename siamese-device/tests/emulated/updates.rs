@@ -3,14 +3,17 @@
 //! power cut in between brings back the old one.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use siamese_build::OwnedModel;
-use siamese_device::firmware::{Board, Build, Footprint, UPDATES};
+use siamese_device::firmware::{self, Board, Build, Footprint, Program, UPDATES};
 use siamese_device::updates::{
-    HEADER_LEN, Other, Rejection, Running, SIGNED_LEN, UpdateError, digest,
+    DEVELOPMENT_SEED, HEADER_LEN, Other, Rejection, Running, SIGNED_LEN, UpdateError, digest,
 };
-use siamese_device::{Device, Emulator, Error, Fault, GoldenVector, Reference, Release, seal};
+use siamese_device::{
+    Device, Emulator, Error, Fault, GoldenVector, INSTRUCTIONS_PER_SECOND, Reference, Release, seal,
+};
 
 use crate::common::{random_images, random_model, small_image_model_of};
 
@@ -316,12 +319,93 @@ fn without_the_feature_there_is_nothing_of_it() {
     let (without, with) = (build(&[]), build(&[UPDATES]));
     assert_eq!(holds(&without), [false; 4]);
     assert_eq!(holds(&with), [true; 4]);
-    let bytes = |elf: &Path| Footprint::of_elf(elf).unwrap();
-    let (without, with) = (bytes(&without), bytes(&with));
-    let (flash, ram) = (
+}
+
+/// The bytes of flash and of static RAM that a firmware takes with the feature, beyond what it
+/// takes without; and of stack, if the board is emulated as it is here.
+fn added(board: Board) -> (u64, u64, u32) {
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tiny.siam");
+    let [(without, shallow), (with, deep)] = [&[][..], &[UPDATES]].map(|features| {
+        let build = Build::new(&model, board).features(features.iter().copied());
+        let elf = build.run().unwrap_or_else(|error| panic!("{error}"));
+        let mut device = Device::new(Emulator::start(&elf, board).unwrap()).unwrap();
+        let image = &random_images(1, 784, 3)[0];
+        device.embed(image).unwrap();
+        device.enrol(1, false, image).unwrap();
+        device.save().unwrap();
+        let mut deepest = 0;
+        if !features.is_empty() {
+            let model = OwnedModel::read(&model).unwrap();
+            let mut reference = Reference::new(model.model());
+            let (coordinates, hidden_crc) = reference.embed(image).unwrap();
+            let vector = GoldenVector {
+                pixels: image.clone(),
+                coordinates: coordinates.to_vec(),
+                hidden_crc,
+            };
+            let release = Release {
+                board: None,
+                layout: board.core().layout(),
+                version: 1,
+                over: 0,
+            };
+            let key = SigningKey::from_bytes(&DEVELOPMENT_SEED);
+            let file = seal(&model, &[vector], &release, &key).unwrap();
+            device.send_update(&file, |_| ()).unwrap();
+            device.switch_update().unwrap();
+            // A restart begins to count anew.
+            deepest = device.memory().unwrap().stack_peak;
+            device.reset().unwrap();
+            device.confirm_update().unwrap();
+            assert!(device.update_status().unwrap().development_key);
+            let later = device.send_update(&file, |_| ());
+            refused(later, UpdateError::Running);
+        }
+        (
+            Footprint::of_elf(&elf).unwrap(),
+            device.memory().unwrap().stack_peak.max(deepest),
+        )
+    });
+    (
         with.flash_bytes - without.flash_bytes,
         with.ram_static - without.ram_static,
-    );
-    println!("updates take {flash} bytes of flash and {ram} of static RAM on a Cortex-M4");
-    assert!(flash <= 24 * 1024, "{flash}");
+        deep.saturating_sub(shallow),
+    )
+}
+
+/// What updates cost. This prints the figures of `docs/updates.md`.
+#[test]
+fn updates_cost_at_most_24_kib_of_flash_and_4_of_ram() {
+    for (board, core) in [(Board::Mps2An386, "M4"), (Board::Pico, "M0+")] {
+        let (flash, statics, stack) = added(board);
+        println!(
+            "{core} ({board}): {flash} bytes of flash, {statics} of static RAM, {stack} of stack"
+        );
+        if board == Board::Mps2An386 {
+            assert!(flash <= 24 * 1024, "{flash}");
+            assert!(statics + u64::from(stack) <= 4 * 1024, "{statics}, {stack}");
+        }
+    }
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/small.siam");
+    for (board, core) in [(Board::Mps2An386, "M4"), (Board::Microbit, "M0")] {
+        let build = Build::new(&model, board).program(Program::UpdateCosts);
+        let elf = build.feature("update-code").run();
+        let elf = elf.unwrap_or_else(|error| panic!("{error}"));
+        let said = firmware::run(&elf, board, Duration::from_secs(120)).unwrap();
+        let number = |name: &str| -> f64 {
+            let mut lines = said.lines().filter_map(|line| line.split_once(' '));
+            let (_, number) = lines.find(|(found, _)| *found == name).unwrap();
+            number.parse().unwrap()
+        };
+        let per_tick = INSTRUCTIONS_PER_SECOND as f64 / f64::from(board.clock_hz());
+        let [signature, hash] = ["signature", "digest"].map(|name| number(name) * per_tick / 1e6);
+        println!(
+            "{core} ({board}): {signature:.2} million instructions for a signature, {hash:.2} for \
+             the digest of {} bytes; {} bytes of stack",
+            number("bytes"),
+            number("stack")
+        );
+        // Counted, not timed.
+        assert!(signature > 1.0 && signature + hash < 40.0);
+    }
 }
