@@ -36,7 +36,7 @@ impl Pad {
         self.pixels.fill(0);
     }
 
-    /// Draws a straight line with round ends, between places in [`PARTS`] of a pixel. What lies
+    /// Draws a straight line with round ends, between places in 16ths of a pixel. What lies
     /// outside is left out.
     pub fn line(&mut self, from: (i32, i32), to: (i32, i32)) {
         let near = |(x, y): (i32, i32)| {
