@@ -20,7 +20,7 @@ fn read(path: &str) -> String {
 }
 
 /// Features that are no board.
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 12] = [
     "default",
     "galleries",
     "lanes",
@@ -29,6 +29,9 @@ const OTHERS: [&str; 9] = [
     "panics",
     "pictures",
     "semihosting",
+    "statistics",
+    "update-code",
+    "updates",
     "usb",
 ];
 

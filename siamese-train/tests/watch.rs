@@ -33,11 +33,11 @@ fn shifted_images_are_drift_and_others_are_not() {
         .run()
         .unwrap();
     let mut device = Device::new(Emulator::start(&elf, board).unwrap()).unwrap();
-    for digit in 0..10u8 {
+    for digit in 0..10 {
         let of_digit = (0..test.labels.len()).filter(|&image| test.labels[image] == digit);
         for image in of_digit.take(8) {
             let pixels = test.images.get(image);
-            device.enrol(digit.into(), false, pixels).unwrap();
+            device.enrol(digit, false, pixels).unwrap();
         }
     }
     // A restart is counted, and takes the other counts and what wasn't saved.

@@ -71,7 +71,7 @@ fn clippy(workspace: &Workspace, torch: Torch) -> Result<()> {
         let call = Torch::Without.select(call).into_iter().chain(strict);
         workspace.cargo(call).run()?;
     }
-    let forms: [&[&str]; 13] = [
+    let forms: &[&[&str]] = &[
         &["--package=siamese-core", "--all-features", "--all-targets"],
         &["--package=siamese-link", "--all-features", "--all-targets"],
         &[
@@ -89,6 +89,8 @@ fn clippy(workspace: &Workspace, torch: Torch) -> Result<()> {
         &["--package=siamese-link", "--features=names"],
         // As the module of a page.
         &["--package=siamese-web", "--target=wasm32-unknown-unknown"],
+        &["--package=siamese-link", "--features=statistics"],
+        &["--package=siamese-link", "--features=updates"],
         // As the static library, and for a firmware with a panic handler of its own.
         &["--package=siamese-c", "--target=thumbv6m-none-eabi"],
         &[
@@ -98,7 +100,7 @@ fn clippy(workspace: &Workspace, torch: Torch) -> Result<()> {
         ],
     ];
     for form in forms {
-        let call = ["clippy", "--release"].iter().chain(form).chain(&strict);
+        let call = ["clippy", "--release"].iter().chain(*form).chain(&strict);
         workspace.cargo(call.copied()).run()?;
     }
     let firmware = workspace.firmware();
@@ -117,12 +119,21 @@ fn clippy(workspace: &Workspace, torch: Torch) -> Result<()> {
     Ok(())
 }
 
-/// The firmware of each board that can be on USB, and the example for embassy.
+/// The firmware of each board that can be on USB, that of a fleet, and the example for embassy.
 fn clippy_of_the_rest(workspace: &Workspace) -> Result<()> {
     for board in Board::ALL.into_iter().filter(|board| board.has_usb()) {
         let form = form(board, Abi::Soft).unwrap_or_default();
         let call = ["clippy", "--release"].iter().chain(&form);
         let call = call.chain(&["--features", "usb", "--", "-D", "warnings"]);
+        workspace
+            .cargo_in(&workspace.firmware(), call.copied())
+            .run()?;
+    }
+    // One whose slots are in a file, and one whose are in flash.
+    for board in [Board::Mps2An386, Board::Pico] {
+        let form = form(board, Abi::Soft).unwrap_or_default();
+        let call = ["clippy", "--release"].iter().chain(&form);
+        let call = call.chain(&["--features", "updates,statistics", "--", "-D", "warnings"]);
         workspace
             .cargo_in(&workspace.firmware(), call.copied())
             .run()?;
