@@ -117,6 +117,36 @@ fn records_of_any_number_of_coordinates_are_read() {
     assert_eq!(Record::read(&sealed(none)).err(), Some(LoadError::Contents));
 }
 
+/// As many prototypes as there are labels, and many exemplars: looking for twins one by one
+/// would take minutes.
+#[test]
+fn the_largest_records_are_read_at_once() {
+    let entries = 65_536 + 200_000;
+    let mut bytes = b"SGAL\x02".to_vec();
+    bytes.extend((48 + 8 * entries as u32 + 4).to_le_bytes());
+    bytes.push(0);
+    bytes.extend(1u16.to_le_bytes());
+    bytes.extend([0; 28]);
+    bytes.extend((entries as u32).to_le_bytes());
+    bytes.extend(0u32.to_le_bytes());
+    for number in 0..entries {
+        bytes.extend((number as u16).to_le_bytes());
+        bytes.extend(u16::from(number < 65_536).to_le_bytes());
+        bytes.extend([0; 4]);
+    }
+    bytes.extend([0; 4]);
+    let good = sealed(bytes.clone());
+    let record = Record::read(&good).unwrap();
+    assert_eq!(record.listed().count(), entries);
+    // The last one becomes a prototype, and so a twin.
+    let at = bytes.len() - 4 - 6;
+    bytes[at] = 1;
+    assert_eq!(
+        Record::read(&sealed(bytes)).err(),
+        Some(LoadError::Contents)
+    );
+}
+
 #[test]
 fn what_is_inserted_is_merged() {
     let here = gallery();

@@ -19,7 +19,8 @@
 //! `leave_out` trains shortly without some classes each time, so that thresholds hold for new
 //! ones. `pipeline` goes from the trained network to everything that a run leaves behind,
 //! `study` compares ways to train, and [`record`] reads what is told of a training beside its
-//! model. [`release`] signs a model for devices in the field, and [`drift`] watches them. [`files`] and [`progress`] serve all of them.
+//! model. [`release`] signs a model for devices in the field, and [`drift`] watches them. [`files`],
+//! [`limit`] and [`progress`] serve all of them.
 //! The command line around it lives in the program, not here.
 
 #![deny(missing_docs)]
@@ -36,6 +37,7 @@ pub mod gallery;
 pub mod import;
 #[cfg(feature = "torch")]
 pub mod leave_out;
+pub mod limit;
 #[cfg(feature = "torch")]
 pub mod pipeline;
 pub mod plot;

@@ -1,7 +1,6 @@
 //! What is recorded beside a model about its training.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -9,6 +8,7 @@ use siamese_core::Model;
 
 use crate::dataset::{Class, ClassNames};
 use crate::files::hex;
+use crate::limit;
 use crate::recipe::Plan;
 use crate::train::checkpoint::Checkpoint;
 
@@ -44,7 +44,7 @@ impl Record {
     pub fn beside(path: &Path, model: &Model<'_>) -> Option<Self> {
         let digest = model.header().training_digest;
         let in_report = || -> Option<Self> {
-            let bytes = fs::read(path.with_extension("json")).ok()?;
+            let bytes = limit::read_json(&path.with_extension("json")).ok()?;
             let report: Report = serde_json::from_slice(&bytes).ok()?;
             let left_out = LeftOut::deserialize(&report.plan).unwrap_or_default();
             let plan = Plan::deserialize(&report.plan).ok();

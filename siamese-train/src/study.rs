@@ -19,6 +19,7 @@ use crate::dataset::Dataset;
 use crate::embed::points::Points;
 use crate::evaluate::{Labelled, evaluate};
 use crate::files::{hex, write_atomic};
+use crate::limit;
 use crate::pipeline::embed_float;
 use crate::recipe::Plan;
 use crate::recipe::Preset;
@@ -240,7 +241,7 @@ fn read_run(path: &Path) -> Result<Option<Run>> {
     if !path.exists() {
         return Ok(None);
     }
-    let text = std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    let text = limit::read_json(path).with_context(|| format!("can't read {}", path.display()))?;
     let run = serde_json::from_slice(&text)
         .with_context(|| format!("{} is no run of a study; delete it", path.display()))?;
     Ok(Some(run))

@@ -16,7 +16,11 @@
 //! | [`mod@page`] | the page of `siamese-train explore`, built from `siamese-web` |
 //! | [`peers`] | what the same layers cost with other libraries |
 //! | [`mod@pages`] | the tables of README.md and docs/, from the reports |
+//! | [`fuzz`] | hostile bytes for every reader, flipped bits, coverage |
 //! | [`train_all`], [`seeds`] | the committed models, trained anew, and with other seeds |
+//! | [`noise`] | a noisy line, for long |
+//! | [`power`] | power cuts at every step of a save |
+//! | [`sanitise`] | the tests by Miri, on other hosts, with AddressSanitizer |
 //! | [`demo`] | the whole way, from MNIST to the answers of an emulated board |
 //! | [`device_demo`] | an emulated board learns digits that it was not trained on |
 //! | [`images`] | MNIST's images |
@@ -27,13 +31,17 @@ mod c_library;
 mod demo;
 mod device_demo;
 mod firmware;
+mod fuzz;
 mod images;
 mod lint;
+mod noise;
 mod package;
 mod page;
 mod pages;
 mod panics;
 mod peers;
+mod power;
+mod sanitise;
 mod seeds;
 mod setup;
 mod shell;
@@ -102,6 +110,21 @@ enum Command {
     /// The library for C and C++, with a header and a model, for a core
     #[command(after_help = c_library::HELP)]
     CLibrary(c_library::Args),
+    /// Give hostile bytes to every reader, and see that nothing fails
+    #[command(after_help = fuzz::HELP)]
+    Fuzz(fuzz::Args),
+    /// Flip every bit of models and of a gallery, and see that none is accepted
+    #[command(after_help = fuzz::FLIPS_HELP)]
+    Flips(fuzz::FlipsArgs),
+    /// Talk to a device over a noisy line, and see that no answer is wrong
+    #[command(after_help = noise::HELP)]
+    Noise(noise::Args),
+    /// Cut the power at every step of a save, and see that nothing is lost
+    #[command(after_help = power::HELP)]
+    PowerCuts(power::Args),
+    /// The tests by Miri, on a big-endian and a 32-bit host, and with AddressSanitizer
+    #[command(after_help = sanitise::HELP)]
+    Sanitise(sanitise::Args),
     /// Make the tables of README.md and docs/ anew from the reports
     #[command(after_help = pages::HELP)]
     Pages,
@@ -145,6 +168,11 @@ fn run(command: Command) -> Result<()> {
         Command::BenchPeers(args) => peers::run(&workspace, &args),
         Command::Firmware(args) => firmware::run(&workspace, &args),
         Command::CLibrary(args) => c_library::run(&workspace, &args),
+        Command::Fuzz(args) => fuzz::run(&workspace, &args),
+        Command::Flips(args) => fuzz::run_flips(&workspace, &args),
+        Command::Noise(args) => noise::run(&workspace, &args),
+        Command::PowerCuts(args) => power::run(&workspace, &args),
+        Command::Sanitise(args) => sanitise::run(&workspace, &args),
         Command::Pages => pages::write(workspace.root()),
         Command::Page(args) => page::run(&workspace, &args),
         Command::TrainAll(args) => train_all::run(&workspace, &args),

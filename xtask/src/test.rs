@@ -104,15 +104,20 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 
 /// The sum of cargo's `test result:` lines.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Tally {
+pub struct Tally {
     passed: u64,
     failed: u64,
     skipped: u64,
 }
 
 impl Tally {
+    /// How many tests have passed.
+    pub const fn passed(&self) -> u64 {
+        self.passed
+    }
+
     /// Adds `test result: ok. 5 passed; 0 failed; 1 ignored; …`; other lines count nothing.
-    fn see(&mut self, line: &str) {
+    pub fn see(&mut self, line: &str) {
         let Some(result) = line.strip_prefix("test result: ") else {
             return;
         };

@@ -127,6 +127,12 @@ impl Workspace {
         self.programs.join(name)
     }
 
+    /// Where a program is that was built by a profile.
+    pub fn beside(&self, profile: &str, program: &str) -> PathBuf {
+        let name = format!("{program}{}", env::consts::EXE_SUFFIX);
+        self.programs.with_file_name(profile).join(name)
+    }
+
     /// A call of the trainer that was built last.
     pub fn trainer<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Run {
         let program = self.trainer_path();

@@ -437,8 +437,8 @@ impl<const D: usize, const N: usize> Gallery<D, N> {
     }
 
     /// The label of most of the `K` nearest entries, by exact k-nearest
-    /// neighbours; of labels with as many, the one that comes first among the
-    /// nearest. Only entries that accept have a vote; [`Voted::decision`] tells
+    /// neighbours; of labels with as many votes, the one whose nearest vote is
+    /// nearer. Only entries that accept have a vote; [`Voted::decision`] tells
     /// what happens if none does. `None` if the gallery is empty, or `K` is 0.
     #[must_use]
     pub fn identify_by_vote<const K: usize>(&self, embedding: &Embedding<D>) -> Option<Voted> {

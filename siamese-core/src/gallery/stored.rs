@@ -805,7 +805,8 @@ impl<'b> Record<'b> {
     /// The bytes that a record of one entry has at most.
     pub const ENTRY_MAX: usize = Gallery::<MAX_DIM, 1>::ENTRY_MAX;
 
-    /// Checks a record in every way that needs no model.
+    /// Checks a record in every way that needs no model, in time linear in its length. It
+    /// needs 8 KiB of stack.
     ///
     /// # Errors
     /// A [`LoadError`] as [`Gallery::from_bytes`] gives it.
@@ -820,13 +821,11 @@ impl<'b> Record<'b> {
         let (head, dim) =
             Head::of_bytes(head, listed.len() as u32, entry).ok_or(LoadError::Contents)?;
         let record = Self { head, dim, listed };
-        let mut rest = record.listed();
         let mut is_sound = head.generation == 0 && dim > 0;
-        while let Some(entry) = rest.next() {
-            let is_twin = |other: RecordEntry<'_>| {
-                !other.is_exemplar() && !entry.is_exemplar() && other.label() == entry.label()
-            };
-            is_sound &= entry.is_possible() && !rest.clone().any(is_twin);
+        let mut prototypes = Labels::new();
+        for entry in record.listed() {
+            let is_twin = !entry.is_exemplar() && !prototypes.add(entry.label());
+            is_sound &= entry.is_possible() && !is_twin;
         }
         is_sound.then_some(record).ok_or(LoadError::Contents)
     }
@@ -918,6 +917,27 @@ impl<'b> Record<'b> {
     pub fn listed(&self) -> impl Iterator<Item = RecordEntry<'b>> + Clone + use<'b> {
         let length = entry_len(self.dim).get() as usize;
         self.listed.chunks_exact(length).map(RecordEntry)
+    }
+}
+
+/// A set of labels. A record can list as many entries as its 4 GiB have room for: comparing each
+/// with all others could take hours.
+struct Labels([u32; (Label::MAX as usize + 1) / u32::BITS as usize]);
+
+impl Labels {
+    const fn new() -> Self {
+        Self([0; _])
+    }
+
+    /// Adds a label; whether it is new.
+    fn add(&mut self, label: Label) -> bool {
+        let (word, bit) = (label / u32::BITS as Label, label % u32::BITS as Label);
+        let Some(word) = self.0.get_mut(usize::from(word)) else {
+            return false;
+        };
+        let before = *word;
+        *word |= 1 << bit;
+        *word != before
     }
 }
 

@@ -40,6 +40,7 @@ use anyhow::Result;
 use clap::builder::PossibleValue;
 use clap::{Parser, Subcommand, ValueEnum};
 use siamese_train::dataset::Source;
+use siamese_train::limit;
 
 pub use output::Output;
 
@@ -70,6 +71,11 @@ struct Cli {
     /// Show no progress and no remarks; errors are still shown
     #[arg(long, short, global = true, help_heading = "Output")]
     quiet: bool,
+    /// How much memory a file may take when it is read, such as 2GB. By default 16 times its own
+    /// size, or 512MB if that is more: files of people stay far below, and a file that was made
+    /// to fill the memory is refused
+    #[arg(long, global = true, value_name = "SIZE", value_parser = limit::parse, help_heading = "Input")]
+    limit: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -130,6 +136,9 @@ pub fn run() -> ExitCode {
     #[cfg(feature = "torch")]
     if cli.command.trains() {
         threads::wait_without_spinning();
+    }
+    if let Some(bytes) = cli.limit {
+        limit::raise(bytes);
     }
     let output = Output::new(cli.json, cli.quiet);
     match dispatch(cli.command, output) {

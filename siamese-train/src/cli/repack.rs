@@ -7,6 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::json;
 use siamese_build::Core;
 use siamese_train::embed::ModelFile;
+use siamese_train::limit;
 
 use super::Output;
 use super::output::shown;
@@ -41,7 +42,7 @@ fn cores() -> impl TypedValueParser<Value = Core> {
 }
 
 pub fn run(args: &Args, output: Output) -> Result<()> {
-    let bytes = std::fs::read(&args.model)
+    let bytes = limit::read(&args.model)
         .with_context(|| format!("cannot open {}", args.model.display()))?;
     let file = ModelFile::new(&args.model, &siamese_build::upgraded(&bytes))?;
     let packed = file

@@ -10,12 +10,8 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use flate2::bufread::GzDecoder;
 
 use super::Images;
+use crate::limit;
 
-/// The most bytes of items that are read: far more than any set for three
-/// layers, and a bound on what a small packed file can make of itself.
-const MAX_ITEMS: u64 = 1 << 31;
-/// Memory that is asked for before the items have been seen.
-const FIRST_ALLOCATION: u64 = 1 << 26;
 /// The type of the items that is read.
 const BYTES: u8 = 8;
 /// What a file packed by gzip starts with.
@@ -28,16 +24,24 @@ impl Images {
     /// # Errors
     /// One sentence that names the file: it is missing or unreadable, no IDX
     /// file of images, of an impossible size, cut off, or longer than its
-    /// header says. No more memory is taken than the file has content.
+    /// header says. No more memory is taken than the file has content, and [`limit`]
+    /// says how much that may be.
     pub fn read(path: &Path) -> Result<Self> {
-        let ([count, height, width], pixels) = read_idx::<3>(path, "images")?;
+        let (file, length) = open(path)?;
+        Self::parse(file, length).with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    /// The same for the content of a file of this length.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse(file: impl BufRead, length: u64) -> Result<Self> {
+        let ([count, height, width], pixels) = parse_idx::<3>(file, length, "images")?;
         ensure!(
             count > 0 && width > 0 && height > 0,
-            "{} states {count} images of {width}x{height} pixels; an empty set is of no use",
-            path.display()
+            "it states {count} images of {width}x{height} pixels; an empty set is of no use"
         );
         Self::new(width as usize, height as usize, pixels)
-            .with_context(|| format!("cannot use {}", path.display()))
     }
 }
 
@@ -47,25 +51,32 @@ impl Images {
 /// # Errors
 /// As [`Images::read`].
 pub fn read_labels(path: &Path) -> Result<Vec<u8>> {
-    let ([count], labels) = read_idx::<1>(path, "labels")?;
-    ensure!(
-        count > 0,
-        "{} states no labels; an empty set is of no use",
-        path.display()
-    );
+    let (file, length) = open(path)?;
+    parse_labels(file, length).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// [`read_labels`] for the content of a file of this length.
+///
+/// # Errors
+/// As [`Images::read`].
+pub fn parse_labels(file: impl BufRead, length: u64) -> Result<Vec<u8>> {
+    let ([count], labels) = parse_idx::<1>(file, length, "labels")?;
+    ensure!(count > 0, "it states no labels; an empty set is of no use");
     Ok(labels)
 }
 
-/// Reads an IDX file of bytes with `AXES` axes.
-fn read_idx<const AXES: usize>(path: &Path, what: &str) -> Result<([u32; AXES], Vec<u8>)> {
+/// A file and its length.
+fn open(path: &Path) -> Result<(BufReader<File>, u64)> {
     let file = File::open(path)
         .map_err(|error| anyhow!("cannot open {} ({error}); check the path", path.display()))?;
-    parse_idx(BufReader::new(file), what).with_context(|| format!("cannot read {}", path.display()))
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    Ok((BufReader::new(file), length))
 }
 
-/// [`read_idx`] from any source of bytes.
+/// Reads an IDX file of bytes with `AXES` axes.
 fn parse_idx<const AXES: usize>(
     mut file: impl BufRead,
+    length: u64,
     what: &str,
 ) -> Result<([u32; AXES], Vec<u8>)> {
     let mut start = Vec::new();
@@ -75,14 +86,22 @@ fn parse_idx<const AXES: usize>(
     let packed = start == GZIP;
     let file = Cursor::new(start).chain(file);
     if packed {
-        parse_raw(Members::new(file), what)
+        parse_raw(Members::new(file), length, None, what)
     } else {
-        parse_raw(file, what)
+        // A pipe has no length.
+        let content = Some(length).filter(|&length| length > 0);
+        parse_raw(file, length, content, what)
     }
 }
 
-/// Reads the unpacked bytes.
-fn parse_raw<const AXES: usize>(mut file: impl Read, what: &str) -> Result<([u32; AXES], Vec<u8>)> {
+/// Reads the unpacked bytes of a file of this length; of one that isn't packed, `raw` is the
+/// most that there can be.
+fn parse_raw<const AXES: usize>(
+    mut file: impl Read,
+    length: u64,
+    raw: Option<u64>,
+    what: &str,
+) -> Result<([u32; AXES], Vec<u8>)> {
     let mut magic = [0; 4];
     fill(&mut file, &mut magic)?;
     if magic != [0, 0, BYTES, AXES as u8] {
@@ -101,10 +120,20 @@ fn parse_raw<const AXES: usize>(mut file: impl Read, what: &str) -> Result<([u32
     let expected = axes
         .iter()
         .try_fold(1u64, |product, &axis| product.checked_mul(axis.into()))
-        .filter(|&items| items <= MAX_ITEMS)
+        .filter(|&items| isize::try_from(items).is_ok())
         .ok_or_else(|| anyhow!("its header states an impossible size, {}", by(&axes)))?;
-
-    let mut items = Vec::with_capacity(expected.min(FIRST_ALLOCATION) as usize);
+    let room = match raw {
+        // There is no more than that, whatever the header says.
+        Some(content) => expected.min(content),
+        None => {
+            let judged = limit::check(expected, length);
+            judged.with_context(|| format!("its header states {}", by(&axes)))?;
+            expected
+        }
+    };
+    // Without room to grow, which could be as much again.
+    let mut items = Vec::new();
+    items.try_reserve_exact(room as usize)?;
     // One byte more than expected, so that a longer file is noticed.
     file.take(expected + 1)
         .read_to_end(&mut items)

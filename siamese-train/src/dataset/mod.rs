@@ -21,7 +21,7 @@ use rand_chacha::ChaCha8Rng;
 
 pub use fetch::{Fetched, fetch};
 pub use folders::Folders;
-pub use idx::read_labels;
+pub use idx::{parse_labels, read_labels};
 pub use names::ClassNames;
 
 /// The number of a class. Its name is in [`ClassNames`].

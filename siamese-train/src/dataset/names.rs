@@ -1,13 +1,13 @@
 //! What classes are called.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::{Class, Source};
+use crate::limit;
 
 /// The names of classes, by label. As JSON an object: `{"0":"cat","1":"dog"}`.
 ///
@@ -39,7 +39,7 @@ impl ClassNames {
     /// One sentence that names the file: it is missing, not UTF-8, has more
     /// lines than there are labels, or two classes of one name.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path)
+        let bytes = limit::read(path)
             .map_err(|error| anyhow!("cannot open {} ({error}); check the path", path.display()))?;
         let text = String::from_utf8(bytes).map_err(|_| {
             anyhow!(
@@ -47,14 +47,16 @@ impl ClassNames {
                 path.display()
             )
         })?;
-        let lines: Vec<&str> = text.trim_start_matches('\u{feff}').lines().collect();
+        let lines = text.trim_start_matches('\u{feff}').lines();
+        // Counted before they are kept: an empty line takes 16 times its byte.
+        let count = lines.clone().count();
         ensure!(
-            lines.len() <= usize::from(Class::MAX) + 1,
-            "{} has {} lines, and there are {} labels",
+            count <= usize::from(Class::MAX) + 1,
+            "{} has {count} lines, and there are {} labels",
             path.display(),
-            lines.len(),
             usize::from(Class::MAX) + 1
         );
+        let lines: Vec<&str> = lines.collect();
         let named: Vec<&str> = lines.iter().map(|line| line.trim()).collect();
         let given: Vec<&str> = named.iter().copied().filter(|n| !n.is_empty()).collect();
         check(&given).with_context(|| format!("cannot use {}", path.display()))?;
@@ -235,6 +237,8 @@ fn check(names: &[&str]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -1,12 +1,13 @@
 //! Golden vectors as a file has them: images, and what every layer of a model gives
 //! for them, computed by libtorch's integers.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use safetensors::SafeTensors;
 use siamese_core::checksum::checksum;
+
+use crate::limit;
 
 /// Images at the end of a file that strain the arithmetic: black, white, stripes, noise.
 pub const ADVERSARIAL: usize = 16;
@@ -50,16 +51,21 @@ impl Golden {
     /// # Errors
     /// If it is not there, or of another form.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(|error| {
+        let bytes = limit::read(path).map_err(|error| {
             anyhow!(
                 "cannot open {} ({error}); `train` and `import` write it beside the model",
                 path.display()
             )
         })?;
-        Self::of_bytes(&bytes).with_context(|| format!("cannot use {}", path.display()))
+        Self::parse(&bytes).with_context(|| format!("cannot use {}", path.display()))
     }
 
-    fn of_bytes(bytes: &[u8]) -> Result<Self> {
+    /// The same for a file's bytes.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        limit::check_safetensors(bytes)?;
         let tensors = SafeTensors::deserialize(bytes)?;
         let mut images = None;
         let mut rows = |name: &str| -> Result<Rows> {
@@ -69,15 +75,20 @@ impl Golden {
                 count > 0 && *images.get_or_insert(count) == count,
                 "{name} has rows for {count} images"
             );
+            let row = tensor.data().len() / count;
+            ensure!(row > 0, "the rows of {name} are empty");
             Ok(Rows {
                 bytes: tensor.data().to_vec(),
-                row: tensor.data().len() / count,
+                row,
             })
         };
         let (pixels, hidden) = (rows("pixels")?, [rows("hidden1")?, rows("hidden2")?]);
         let embedding = rows("embedding")?;
         let (pairs, rest) = embedding.bytes.as_chunks::<2>();
-        ensure!(rest.is_empty(), "embedding isn't of 16-bit integers");
+        ensure!(
+            rest.is_empty() && embedding.row.is_multiple_of(2),
+            "embedding isn't of 16-bit integers"
+        );
         let coordinates = pairs.iter().map(|&pair| i16::from_le_bytes(pair)).collect();
         Ok(Self {
             pixels,

@@ -4,7 +4,6 @@ pub mod golden;
 pub mod points;
 
 use std::fmt::Display;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -15,6 +14,7 @@ use siamese_core::embedder::{Buffers, embed_into};
 
 use crate::dataset::Images;
 use crate::embed::points::Points;
+use crate::limit;
 
 /// A model file and where it came from.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ impl ModelFile {
     /// # Errors
     /// One sentence that names the file and says why the core refuses it.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path)
+        let bytes = limit::read(path)
             .map_err(|error| anyhow!("cannot open {} ({error}); check the path", path.display()))?;
         Self::new(path, &bytes)
     }

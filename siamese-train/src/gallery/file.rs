@@ -4,7 +4,6 @@
 //! A file is what a device stores, and behind it, where labels have names, the
 //! table of these ([`siamese_core::gallery::names`]).
 
-use std::fs;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::thread;
@@ -17,6 +16,7 @@ use siamese_core::{Embedding, SizeError};
 
 use crate::dataset::ClassNames;
 use crate::files::write_atomic;
+use crate::limit;
 
 /// The entries that a gallery on the host has room for: a thousand classes and
 /// as many again.
@@ -225,17 +225,22 @@ impl NamedGallery {
     /// One sentence that names the file and says what is wrong with it, such as
     /// that another model made it.
     pub fn read(model: &Model<'_>, path: &Path) -> Result<Self> {
-        let (gallery, stored_names) = parts(path)?;
-        let unusable = |why: String| anyhow!("cannot use {}: {why}", path.display());
-        let gallery = any_gallery(model, Some(&gallery));
-        let gallery = gallery.map_err(|error| unusable(error.to_string()))?;
+        Self::parse(model, &bytes_of(path)?)
+            .map_err(|error| anyhow!("cannot use {}: {error}", path.display()))
+    }
+
+    /// The same for a file's bytes.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), without the file's name.
+    pub fn parse(model: &Model<'_>, bytes: &[u8]) -> Result<Self> {
+        let (gallery, stored_names) = parts(bytes)?;
+        let gallery = any_gallery(model, Some(gallery))?;
         let labels: Vec<Label> = gallery.entries().iter().map(|&(label, _)| label).collect();
         // A label without a name is called by its number, which no other may be.
         let mut names = ClassNames::numbers().of(&labels);
         for (label, name) in &stored_names {
-            names
-                .set(*label, name)
-                .map_err(|error| unusable(error.to_string()))?;
+            names.set(*label, name)?;
         }
         Ok(Self { gallery, names })
     }
@@ -250,10 +255,11 @@ impl NamedGallery {
         let context = || format!("cannot take in {}", path.display());
         let (labels, called): (Vec<Label>, Vec<&str>) = other.names.iter().unzip();
         let here = self.names.label_all(&called).with_context(context)?;
-        let (stored, _) = parts(path)?;
+        let bytes = bytes_of(path)?;
+        let (stored, _) = parts(&bytes)?;
         let place = |label: Label| labels.binary_search(&label).map(|place| here[place]);
         self.gallery
-            .merge_bytes(model, &stored, &|label| place(label).unwrap_or(label))
+            .merge_bytes(model, stored, &|label| place(label).unwrap_or(label))
             .with_context(context)
     }
 
@@ -307,23 +313,26 @@ impl NamedGallery {
 /// Labels and their names, as a file holds them.
 type StoredNames = Vec<(Label, String)>;
 
-/// The stored gallery of a file, and its names by label.
-fn parts(path: &Path) -> Result<(Vec<u8>, StoredNames)> {
-    let bytes = fs::read(path)
-        .map_err(|error| anyhow!("cannot open {} ({error}); check the path", path.display()))?;
-    let unusable = |why: String| anyhow!("cannot use {}: {why}", path.display());
-    let (gallery, rest) = names::split(&bytes).map_err(|error| unusable(error.to_string()))?;
+fn bytes_of(path: &Path) -> Result<Vec<u8>> {
+    limit::read(path)
+        .map_err(|error| anyhow!("cannot open {} ({error}); check the path", path.display()))
+}
+
+/// The stored gallery of a file's bytes, and its names by label.
+fn parts(bytes: &[u8]) -> Result<(&[u8], StoredNames)> {
+    let (gallery, rest) = names::split(bytes)?;
     if rest.is_empty() {
-        return Ok((gallery.to_vec(), Vec::new()));
+        return Ok((gallery, Vec::new()));
     }
-    let table = Names::<CAPACITY, MAX_CLASS_NAME>::from_bytes(rest);
-    let table = table.map_err(|error| unusable(error.to_string()))?;
+    let table = Names::<CAPACITY, MAX_CLASS_NAME>::from_bytes(rest)?;
     let names = table.iter().map(|(label, name)| (label, name.to_owned()));
-    Ok((gallery.to_vec(), names.collect()))
+    Ok((gallery, names.collect()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use siamese_core::Requantise;
     use siamese_core::image::{Input, Pooling};
     use siamese_core::model::{

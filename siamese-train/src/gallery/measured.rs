@@ -13,6 +13,7 @@ use super::folds::{Reach, apply};
 use crate::dataset::Class;
 use crate::embed::IntEmbeddings;
 use crate::files::write_atomic;
+use crate::limit;
 
 /// Whose images stood for what nobody has enrolled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,7 +143,7 @@ impl Measured {
     /// The record beside a model's file, if it is there and of this model.
     #[must_use]
     pub fn beside(model: &Path, fingerprint: u32) -> Option<Self> {
-        let text = std::fs::read(Self::path(model)).ok()?;
+        let text = limit::read_json(&Self::path(model)).ok()?;
         let record: Self = serde_json::from_slice(&text).ok()?;
         (record.fingerprint == fingerprint).then_some(record)
     }

@@ -8,6 +8,8 @@ use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 
+use crate::limit;
+
 /// A tensor of the file in 32-bit floats.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Array {
@@ -32,7 +34,7 @@ impl Weights {
     /// One sentence that names the file: it can't be read, is no `safetensors`
     /// file, or a tensor holds something that is not finite.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path)
+        let bytes = limit::read(path)
             .with_context(|| format!("cannot open {}; check the path", path.display()))?;
         Self::parse(&bytes).with_context(|| format!("cannot use {}", path.display()))
     }
@@ -42,6 +44,7 @@ impl Weights {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn parse(bytes: &[u8]) -> Result<Self> {
+        limit::check_safetensors(bytes)?;
         let file = SafeTensors::deserialize(bytes).context(
             "it is no safetensors file; write one in Python with \
              safetensors.torch.save_file(net.state_dict(), \"net.safetensors\")",

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use siamese_core::model::{LAYERS, Precision};
 
 use crate::files::{hex, write_atomic};
+use crate::limit;
 use crate::recipe::Plan;
 use crate::train::float_network::{FloatNetwork, Linear};
 use crate::train::history::Epoch;
@@ -166,8 +167,7 @@ impl Checkpoint {
     /// # Errors
     /// If the file can't be read or is no checkpoint of ours.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes =
-            std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+        let bytes = limit::read(path).with_context(|| format!("can't read {}", path.display()))?;
         Self::parse(&bytes).with_context(|| {
             format!(
                 "{} is no usable checkpoint; delete it to train afresh",
@@ -176,7 +176,12 @@ impl Checkpoint {
         })
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self> {
+    /// The same for a file's bytes.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        limit::check_safetensors(bytes)?;
         let (_, metadata) = SafeTensors::read_metadata(bytes)?;
         let metadata = metadata.metadata().clone().unwrap_or_default();
         let plan = metadata

@@ -11,6 +11,7 @@ mod pareto;
 pub mod peers;
 mod seeds;
 mod table;
+mod trust;
 
 use std::fs;
 use std::path::Path;
@@ -18,15 +19,16 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::shell;
+use crate::{fuzz, shell};
 
 /// What `cargo xtask pages --help` says in the end.
 pub const HELP: &str = "\
 The reports: docs/bench.json (`cargo xtask bench --write`), docs/demo.json (`cargo xtask demo
 --write`), docs/onnxruntime.json (`python3 siamese-train/benches/onnxruntime_int8.py --write`),
 docs/original/original.json (`siamese-train train --recipe original`),
-docs/seeds.json (`cargo xtask seeds`), docs/peers.json (`cargo xtask bench-peers --write`), and the
-report and the model file of each model in model/
+docs/seeds.json (`cargo xtask seeds`), docs/peers.json (`cargo xtask bench-peers --write`),
+docs/fuzz.json (`cargo xtask fuzz --write` and its siblings), and the report and the model
+file of each model in model/
 (`cargo xtask train-all`). The factors of `siamese-train
 budget` in siamese-build/src/cost.rs follow from docs/bench.json in the same way; where they have
 changed, a second call makes the tables that follow from them. A table stands between `<!-- table: NAME -->` and `<!-- end -->`. A test fails if a page and
@@ -57,6 +59,7 @@ struct Reports {
     models: Vec<models::Report>,
     seeds: Vec<Value>,
     peers: Vec<Value>,
+    fuzz: Value,
 }
 
 impl Reports {
@@ -74,6 +77,7 @@ impl Reports {
             models: models::read(&root.join("model"))?,
             seeds: rows(json(SEEDS)?),
             peers: rows(json(PEERS)?),
+            fuzz: json(fuzz::REPORT)?,
         })
     }
 }
@@ -81,7 +85,7 @@ impl Reports {
 /// A page, the name in a table's marks, and how it is made.
 type Table = (&'static str, &'static str, fn(&Reports) -> String);
 /// All tables.
-const TABLES: [Table; 15] = [
+const TABLES: &[Table] = &[
     ("README.md", "models", |reports| {
         models::overview(&reports.models, &reports.seeds, &reports.bench)
     }),
@@ -123,6 +127,24 @@ const TABLES: [Table; 15] = [
     }),
     ("docs/boards.md", "cycles", |reports| {
         budget::checked(&reports.bench)
+    }),
+    ("docs/trust.md", "executions", |reports| {
+        trust::executions(&reports.fuzz)
+    }),
+    ("docs/trust.md", "coverage", |reports| {
+        trust::coverage(&reports.fuzz)
+    }),
+    ("docs/trust.md", "flips", |reports| {
+        trust::flips(&reports.fuzz)
+    }),
+    ("docs/trust.md", "power-cuts", |reports| {
+        trust::power(&reports.fuzz)
+    }),
+    ("docs/trust.md", "noise", |reports| {
+        trust::noise(&reports.fuzz)
+    }),
+    ("docs/trust.md", "sanitised", |reports| {
+        trust::sanitised(&reports.fuzz)
     }),
     ("siamese-build/src/cost.rs", "cores", |reports| {
         cores::rows(&reports.bench)

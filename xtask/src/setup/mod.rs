@@ -4,7 +4,7 @@
 //! root, or with a sudo that asks nothing, Debian's packages are installed by themselves.
 
 mod c;
-mod debian;
+pub mod debian;
 mod libtorch;
 mod page;
 mod peers;

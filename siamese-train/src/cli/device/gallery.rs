@@ -1,12 +1,12 @@
 //! A board's gallery, as a file.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde_json::json;
 use siamese_train::files::write_atomic;
 use siamese_train::gallery::file::NamedGallery;
+use siamese_train::limit;
 
 use super::connect::Connected;
 use crate::cli::Output;
@@ -47,7 +47,7 @@ enum Command {
 
 pub fn run(connected: &mut Connected, args: &Args, output: Output) -> Result<()> {
     let read = |file: &PathBuf| {
-        fs::read(file).with_context(|| format!("cannot open {}; check the path", file.display()))
+        limit::read(file).with_context(|| format!("cannot open {}; check the path", file.display()))
     };
     match &args.command {
         Command::Pull { file } => {

@@ -9,11 +9,10 @@ use image::{
 };
 
 use super::{FORMATS, too_large, whole};
+use crate::limit;
 
 /// The longest side of a picture, in pixels.
 pub const MOST_SIDE: u32 = 32_768;
-/// The most memory that a picture may take, in bytes.
-pub const MOST_BYTES: u64 = 512_000_000;
 /// Alpha from which on a pixel counts as visible.
 const VISIBLE: u8 = 128;
 /// Visible grey values as far apart as this are more than ink alone.
@@ -54,7 +53,7 @@ pub fn grey(bytes: &[u8]) -> Result<GrayImage, String> {
         return Err(cut_off());
     }
     let picture = upright(format, bytes).map_err(|error| match error {
-        ImageError::Limits(_) => too_large(),
+        ImageError::Limits(_) => too_large(bytes.len()),
         ImageError::Unsupported(_) => {
             "is of a rare kind that is not understood; save it as PNG".to_owned()
         }
@@ -72,19 +71,27 @@ fn upright(format: ImageFormat, bytes: &[u8]) -> Result<DynamicImage, ImageError
     let mut limits = Limits::default();
     limits.max_image_width = Some(MOST_SIDE);
     limits.max_image_height = Some(MOST_SIDE);
-    limits.max_alloc = Some(MOST_BYTES);
+    limits.max_alloc = Some(limit::of(bytes.len() as u64));
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits.clone());
     let mut decoder = reader.into_decoder()?;
     // Not all decoders look at the limits themselves.
     let (width, height) = decoder.dimensions();
     limits.check_dimensions(width, height)?;
-    limits.reserve(decoder.total_bytes())?;
+    limits.reserve(needed(&decoder))?;
     // Damaged remarks on a picture leave it as it is.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut picture = DynamicImage::from_decoder(decoder)?;
     picture.apply_orientation(orientation);
     Ok(picture)
+}
+
+/// The bytes that a picture takes until it is grey: its pixels, as much again for its decoder or
+/// to turn it, and grey values of 16 bits with their alpha.
+fn needed(decoder: &impl ImageDecoder) -> u64 {
+    let (width, height) = decoder.dimensions();
+    let grey = u64::from(width) * u64::from(height) * 4;
+    decoder.total_bytes().saturating_mul(2).saturating_add(grey)
 }
 
 /// Grey values of 8 bits. Cameras with 10 to 14 bits write them into 16 as they are: the
@@ -303,7 +310,8 @@ mod tests {
             ),
             (
                 b"P5\n32769 1\n255\n",
-                "is too large: pictures have at most 32768x32768 pixels and take 512 MB",
+                "is too large: pictures have at most 32768x32768 pixels, and one in a file of its \
+                 size may take 512 MB; make it smaller, or raise that by --limit",
             ),
             (
                 b"P5\n9 9\n255\n",

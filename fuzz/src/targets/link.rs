@@ -1,0 +1,398 @@
+//! Both ends of the link: a device that hears anything, and a host that is answered anything.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::{Duration, Instant};
+
+use siamese_core::gallery::names::Names;
+use siamese_core::preprocess::Ink;
+use siamese_core::{Embedder, Gallery};
+use siamese_device::{Device, Line, Reference};
+use siamese_link::names::NameTable;
+use siamese_link::server::{Core, Platform, Step};
+use siamese_link::{
+    Embedded, FrameError, Notice, Request, Response, Tag, frame_capacity, open_frame, read_frame,
+    write_frame,
+};
+
+use crate::bytes::Bytes;
+use crate::{model, naive};
+
+/// The pixels of the model's images.
+const PIXELS: usize = 16;
+/// Entries of the device's gallery.
+const ROOM: usize = 5;
+/// What a frame and its answer need.
+const BUFFER: usize = frame_capacity(PIXELS);
+/// The first byte of a request's payload, and of an answer's.
+const REQUEST: u8 = 0x84;
+const RESPONSE: u8 = 0xC4;
+
+/// A device without a clock.
+struct Board {
+    picture: [u8; 64],
+    names: Names<4, 11>,
+}
+
+impl Platform for Board {
+    fn board(&self) -> &'static str {
+        "fuzzed"
+    }
+
+    fn model_crc(&self) -> u32 {
+        7
+    }
+
+    fn tick_hz(&self) -> u32 {
+        1
+    }
+
+    fn ticks(&mut self) -> u32 {
+        0
+    }
+
+    fn picture(&mut self) -> &mut [u8] {
+        &mut self.picture
+    }
+
+    fn names(&mut self) -> Option<&mut dyn NameTable> {
+        Some(&mut self.names)
+    }
+}
+
+/// Anything on a device's line: it answers, refuses or waits; and after a delimiter the next
+/// good request is answered right.
+pub fn server(data: &[u8]) {
+    let mut bytes = Bytes::new(data);
+    let model = model();
+    let mut embedder = Embedder::<2, 32, 16>::new(model).unwrap();
+    let mut gallery = Gallery::<2, ROOM>::for_fingerprint(0);
+    let mut buffer = [0; BUFFER];
+    let board = Board {
+        picture: [0; 64],
+        names: Names::new(),
+    };
+    let mut core = Core::new(&mut embedder, &mut gallery, &mut buffer, board).unwrap();
+    core.start();
+    // No board is here: this session's number is as good as another.
+    let mut tag = Tag { session: 9, id: 0 };
+    while !bytes.is_empty() {
+        tag.id = tag.id.wrapping_add(u32::from(bytes.below(4) > 0));
+        let sent = match bytes.below(5) {
+            0 => {
+                let count = bytes.below(64);
+                bytes.take(count).to_vec()
+            }
+            1 => {
+                let count = bytes.below(64);
+                let mut payload = naive::frame::header(REQUEST, tag.session, tag.id);
+                payload.extend(bytes.take(count));
+                naive::frame::write(&payload)
+            }
+            2 => {
+                core.give_up();
+                Vec::new()
+            }
+            _ => request(&mut bytes, tag),
+        };
+        let saves = bytes.flag();
+        for byte in sent {
+            hear(&mut core, byte, saves);
+        }
+    }
+    // A delimiter ends whatever was there.
+    hear(&mut core, 0, true);
+    let image = std::array::from_fn::<u8, PIXELS, _>(|i| (i * 37) as u8);
+    let mut frame = [0; BUFFER];
+    let asked = Request::Embed { pixels: &image };
+    let tag = Tag {
+        session: 9,
+        id: u32::MAX - 1,
+    };
+    let frame = write_frame(tag, &asked, &mut frame).unwrap();
+    let mut steps = frame
+        .iter()
+        .map(|&byte| core.push(byte))
+        .filter(|step| *step != Step::Receive);
+    assert_eq!(
+        steps.next(),
+        Some(Step::Send),
+        "a good request isn't answered"
+    );
+    assert_eq!(steps.next(), None);
+    let mut decoded = [0; BUFFER];
+    let (answered, response) = read_frame::<Response<'_>>(core.outgoing(), &mut decoded).unwrap();
+    let mut reference = Reference::new(model);
+    let (coordinates, hidden_crc) = reference.embed(&image).unwrap();
+    assert_eq!(answered, tag);
+    let Response::Embedding(Embedded {
+        coordinates: found,
+        hidden_crc: crc,
+        ..
+    }) = response
+    else {
+        panic!("another answer: {response:?}");
+    };
+    assert_eq!((&found[..], crc), (coordinates, hidden_crc));
+}
+
+/// Gives a byte to the device, and does what it asks for. What it sends is a frame.
+fn hear(core: &mut Core<'_, '_, Board, 2, 32, 16, ROOM>, byte: u8, saves: bool) {
+    let step = core.push(byte);
+    match step {
+        Step::Receive => return,
+        Step::Save => core.saved(match saves {
+            true => Ok(()),
+            false => Err(siamese_link::Fault::Storage),
+        }),
+        _ => {}
+    }
+    let mut decoded = [0; BUFFER];
+    let sent = core.outgoing();
+    if sent.is_empty() {
+        return;
+    }
+    let answered = read_frame::<Response<'_>>(sent, &mut decoded).is_ok();
+    let mut decoded = [0; BUFFER];
+    assert!(
+        answered || open_frame(sent, &mut decoded).is_ok(),
+        "no frame: {sent:?}"
+    );
+    if step == Step::Restart {
+        core.start();
+    }
+}
+
+/// A request that the link can write.
+fn request(bytes: &mut Bytes<'_>, tag: Tag) -> Vec<u8> {
+    let label = u16::from(bytes.u8() % 4);
+    let mut image = [0; PIXELS + 1];
+    let taken = bytes.take(bytes.clone().below(PIXELS + 2));
+    image[..taken.len()].copy_from_slice(taken);
+    let length = match bytes.below(8) {
+        0 => bytes.below(PIXELS + 2),
+        _ => PIXELS,
+    };
+    let pixels = &image[..length];
+    let inks = [Ink::Auto, Ink::Bright, Ink::Dark];
+    let request = match bytes.below(17) {
+        0 => Request::Info,
+        1 => Request::Embed { pixels },
+        2 => Request::Memory,
+        3 => Request::Identify { pixels },
+        4 => Request::Verify { label, pixels },
+        5 => Request::List {
+            from: bytes.u8().into(),
+        },
+        6 => Request::Forget { label },
+        7 => Request::Save,
+        8 => Request::Reset,
+        9 => Request::Picture {
+            width: bytes.u8().into(),
+            height: bytes.u8().into(),
+        },
+        10 => Request::PicturePart {
+            from: bytes.u8().into(),
+            pixels,
+        },
+        11 => Request::EmbedPicture {
+            ink: bytes.one_of(&inks),
+        },
+        12 => Request::Entry {
+            number: bytes.u8().into(),
+        },
+        13 => Request::Insert { record: pixels },
+        14 => Request::Name {
+            label,
+            name: pixels,
+        },
+        15 => Request::NameFrom { label },
+        _ if bytes.below(4) == 0 => Request::Open,
+        _ => Request::Enrol {
+            label,
+            exemplar: bytes.flag(),
+            pixels,
+        },
+    };
+    let mut buffer = [0; BUFFER];
+    let frame = write_frame(tag, &request, &mut buffer).unwrap().to_vec();
+    // The same bytes by the naive writer.
+    let mut decoded = [0; BUFFER];
+    if let Ok(payload) = open_frame(&frame, &mut decoded) {
+        assert_eq!(payload.tag, tag);
+    }
+    frame
+}
+
+/// Any bytes as a frame: what is accepted is what the naive writer makes of its payload.
+pub fn frames(data: &[u8]) {
+    let mut bytes = Bytes::new(data);
+    let form = bytes.u8();
+    let content = bytes.rest();
+    let written = naive::frame::write(content);
+    let frame = if form & 1 == 0 { content } else { &written };
+    let mut decoded = [0; 4 * BUFFER];
+    let fits = content.len() + 16 < decoded.len();
+    match open_frame(frame, &mut decoded) {
+        Ok(payload) => {
+            let tag = payload.tag;
+            let request = payload.message::<Request<'_>>().is_ok();
+            let response = payload.message::<Response<'_>>().is_ok();
+            let notice = payload.message::<Notice>().is_ok();
+            assert!(u8::from(request) + u8::from(response) + u8::from(notice) <= 1);
+            if let Ok(message) = payload.message::<Request<'_>>() {
+                let mut buffer = [0; 8 * BUFFER];
+                let again = write_frame(tag, &message, &mut buffer).unwrap();
+                assert_eq!(bare(again), bare(frame), "two frames of one message");
+            }
+        }
+        Err(FrameError::Cobs | FrameError::Checksum) if form & 1 == 1 && fits => {
+            panic!("what the naive writer wrote is no frame");
+        }
+        Err(_) => {}
+    }
+}
+
+/// Without delimiters.
+fn bare(frame: &[u8]) -> &[u8] {
+    let frame = frame.strip_prefix(&[0]).unwrap_or(frame);
+    frame.strip_suffix(&[0]).unwrap_or(frame)
+}
+
+/// A line on which anything is answered, in a time of its own.
+struct Answers {
+    bytes: Vec<u8>,
+    at: usize,
+    now: Instant,
+    tag: Tag,
+}
+
+impl Line for Answers {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut decoded = vec![0; 4096];
+        if let Ok((tag, _)) = read_frame::<Request<'_>>(bytes, &mut decoded) {
+            self.tag = tag;
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, incoming: &mut VecDeque<u8>, until: Instant) -> io::Result<()> {
+        let mut bytes = Bytes::new(&self.bytes[self.at..]);
+        match bytes.below(6) {
+            _ if bytes.is_empty() => self.now = self.now.max(until),
+            0 => {
+                let count = bytes.below(64);
+                incoming.extend(bytes.take(count));
+            }
+            1 => {
+                let count = bytes.below(200);
+                let mut payload = naive::frame::header(RESPONSE, self.tag.session, self.tag.id);
+                payload.extend(bytes.take(count));
+                incoming.extend(naive::frame::write(&payload));
+            }
+            2 if bytes.below(16) == 0 => return Err(io::ErrorKind::BrokenPipe.into()),
+            2 => self.now = self.now.max(until),
+            _ => incoming.extend(response(&mut bytes, self.tag)),
+        }
+        self.at = self.bytes.len() - bytes.rest().len();
+        self.now += Duration::from_millis(1);
+        Ok(())
+    }
+
+    fn now(&self) -> Instant {
+        self.now
+    }
+}
+
+/// An answer that the link can write, or a notice.
+fn response(bytes: &mut Bytes<'_>, tag: Tag) -> Vec<u8> {
+    let mut buffer = [0; 1024];
+    let count = bytes.below(96);
+    let record = bytes.clone().take(count);
+    let response = match bytes.below(10) {
+        0 => Response::Opened,
+        1 => Response::Saved,
+        2 => Response::Enrolled {
+            examples: bytes.u16(),
+        },
+        3 => Response::Entry {
+            changes: u32::from(bytes.u8() & 1),
+            record,
+        },
+        4 => {
+            let total = bytes.below(12) as u32;
+            let listed = (0..bytes.below(8)).map(|_| siamese_link::Listed {
+                label: bytes.u8().into(),
+                examples: bytes.u16(),
+            });
+            Response::Entries(siamese_link::Entries {
+                total,
+                changes: 0,
+                entries: listed.collect(),
+            })
+        }
+        5 => Response::NameOf(match bytes.below(3) {
+            0 => None,
+            _ => Some((bytes.u8().into(), "a name")),
+        }),
+        6 => Response::Embedding(Embedded {
+            coordinates: (0..bytes.below(64)).map(|_| bytes.u8().into()).collect(),
+            hidden_crc: [1, 2],
+            ticks: bytes.u32(),
+        }),
+        7 => Response::Resetting,
+        8 => Response::Picture {
+            filled: bytes.u8().into(),
+        },
+        _ => {
+            let refused = Notice::Refused(FrameError::Checksum);
+            let notice = if bytes.flag() { Notice::Ready } else { refused };
+            return write_frame(Tag::NONE, &notice, &mut buffer)
+                .unwrap()
+                .to_vec();
+        }
+    };
+    let frame = write_frame(tag, &response, &mut buffer);
+    frame.map_or_else(|_| Vec::new(), |frame| frame.to_vec())
+}
+
+/// A host that is answered anything: it gives an answer or an error, and comes to an end.
+pub fn host(data: &[u8]) {
+    let mut bytes = Bytes::new(data);
+    let asks: Vec<u8> = bytes.take(4).to_vec();
+    let start = Instant::now();
+    let line = Answers {
+        bytes: bytes.rest().to_vec(),
+        at: 0,
+        now: start,
+        tag: Tag { session: 0, id: 0 },
+    };
+    let mut device = Device::over(line);
+    device.set_timeout(Duration::from_secs(1));
+    let image = [9; PIXELS];
+    let mut empty = [0; Gallery::<2, 4>::STORED_MAX];
+    let empty = Gallery::<2, 4>::for_fingerprint(9)
+        .to_bytes(&mut empty)
+        .unwrap()
+        .to_vec();
+    for ask in asks {
+        // What comes back is no matter: it is damaged, or made up with a right checksum.
+        match ask % 15 {
+            0 => drop(device.info()),
+            1 => drop(device.embed(&image)),
+            2 => drop(device.entries()),
+            3 => drop(device.pull_gallery()),
+            4 => drop(device.names()),
+            5 => drop(device.enrol(3, false, &image)),
+            6 => drop(device.identify(&image)),
+            7 => drop(device.verify(3, &image)),
+            8 => drop(device.save()),
+            9 => drop(device.reset()),
+            10 => drop(device.push_gallery(&empty)),
+            11 => drop(device.embed_all([image; 3], |_, _| {})),
+            12 => drop(device.memory()),
+            13 => drop(device.set_name(3, "three")),
+            _ => drop(device.merge_gallery(&empty)),
+        }
+    }
+}
