@@ -43,7 +43,7 @@ impl<const W: usize, const E: usize, const C: usize> Flash<W, E, C> {
     }
 
     /// After a fault, what was saved before or what was to be saved is there, and saving works.
-    fn check_sound(mut self, old: Option<&Small>, new: &Small, context: &str) {
+    fn ends_sound(mut self, old: Option<&Small>, new: &Small, context: &str) {
         self.0.restore_power();
         let found = self.load();
         assert!(
@@ -73,7 +73,7 @@ impl<const W: usize, const E: usize, const C: usize> Flash<W, E, C> {
                     break;
                 }
                 steps.cuts += 1;
-                flash.check_sound(old, new, &format!("{tear:?} after {after}"));
+                flash.ends_sound(old, new, &format!("{tear:?} after {after}"));
             }
         }
         for after in 0.. {
@@ -85,7 +85,7 @@ impl<const W: usize, const E: usize, const C: usize> Flash<W, E, C> {
                 break;
             }
             steps.reads += 1;
-            flash.check_sound(old, new, &format!("failing read {after}"));
+            flash.ends_sound(old, new, &format!("failing read {after}"));
         }
         for after in 0.. {
             let mut flash = fresh();
@@ -97,7 +97,7 @@ impl<const W: usize, const E: usize, const C: usize> Flash<W, E, C> {
                 break;
             }
             steps.writes += 1;
-            flash.check_sound(old, new, &format!("failing write {after}"));
+            flash.ends_sound(old, new, &format!("failing write {after}"));
         }
     }
 }
