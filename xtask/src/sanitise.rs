@@ -17,8 +17,7 @@ Debian's packages of a C compiler for the target and of qemu-user.
 
   --miri        siamese-core and siamese-link by Miri, which finds undefined behaviour; needs a
                 nightly toolchain. Without x86's kernels, which are made of instructions that it
-                doesn't know, with few cases of each property, and without the tests that flip or
-                cut at every place
+                doesn't know, and with few cases of each property; hours all the same
   --big-endian  siamese-core, siamese-link and siamese-build on s390x, emulated by qemu-user: no
                 file, record or frame may depend on the host's byte order
   --i686        the same on x86 with 32 bits, where lengths can overflow
@@ -217,22 +216,16 @@ fn miri(workspace: &Workspace) -> Result<Value> {
         "--target-dir",
         "target/miri",
     ];
-    let mut call = workspace
+    let call = workspace
         .cargo(call)
-        .args(["--package=siamese-core", "--package=siamese-link", "--"])
+        .args(["--package=siamese-core", "--package=siamese-link"])
         // Instructions of x86 that Miri doesn't know.
         .env("SIAMESE_KERNEL", "portable")
         .env("MIRIFLAGS", "-Zmiri-disable-isolation")
         .env("PROPTEST_CASES", "3")
         .env("PROPTEST_MAX_SHRINK_ITERS", "0");
-    for test in SKIPPED {
-        call = call.args(["--skip", test]);
-    }
     watched("Miri", "siamese-core, siamese-link", call)
 }
-
-/// Tests that would take Miri hours: they do the same at every place, or with large models.
-const SKIPPED: [&str; 0] = [];
 
 #[cfg(test)]
 mod tests {
