@@ -244,6 +244,23 @@ fn inspect_tells_the_sizes() {
     assert_eq!(report["macs"], 392 * 128 + 128 * 64 + 64 * 2, "{text}");
 }
 
+#[test]
+fn inspect_accounts_for_every_byte() {
+    for name in ["tiny.siam", "swift.siam", "small-d16.siam"] {
+        let path = model_path(name);
+        let mut command = siamese_train();
+        let text = succeed(command.args(["--json", "inspect", "--model"]).arg(&path));
+        let report: Value = serde_json::from_str(&text).unwrap();
+        let flash = std::fs::metadata(&path).unwrap().len();
+        assert_eq!(report["flash_bytes"], flash, "{text}");
+        let layers = report["layers"].as_array().unwrap();
+        let bytes = |layer: &Value| layer["bytes"].as_u64().unwrap();
+        // What is no layer is the header, the prefix and the checksum.
+        let rest = flash - layers.iter().map(bytes).sum::<u64>();
+        assert!((64..1024).contains(&rest), "{name}: {rest} of {flash}");
+    }
+}
+
 /// The first test images as a set of one's own.
 fn some_images(folder: &Path, name: &str, range: std::ops::Range<usize>) -> [PathBuf; 2] {
     write_dataset(

@@ -82,9 +82,16 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
     )?;
     let mut layers = Vec::new();
     let mut in_layers = 0;
-    for ((inputs, outputs), layer) in header.shapes().into_iter().zip(1..) {
-        let weights = inputs * outputs;
-        let bytes = [weights, 4 * outputs, 4 * outputs, outputs];
+    let layers_of_file = model.layers().iter().zip(header.precision.shifts);
+    for ((layer, shift), number) in layers_of_file.zip(1..) {
+        let (inputs, outputs) = (layer.inputs(), layer.outputs());
+        let weights = layer.weights().len();
+        // Rows that are all shifted alike have no multipliers and shifts of their own.
+        let [multipliers, shifts] = match shift {
+            0 => [4 * outputs, outputs],
+            _ => [0; 2],
+        };
+        let bytes = [weights, size_of_val(layer.biases()), multipliers, shifts];
         let padded: usize = bytes
             .iter()
             .map(|bytes| bytes.next_multiple_of(ALIGNMENT))
@@ -92,9 +99,10 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         in_layers += padded;
         writeln!(
             human,
-            "  layer {}   {padded:>9}  {inputs} -> {outputs}: weights {weights}, biases {}, \
-             rounding {}, padding {}",
-            layer,
+            "  layer {}   {padded:>9}  {inputs} -> {outputs}: weights {weights} ({} bits each), \
+             biases {}, rounding {}, padding {}",
+            number,
+            layer.weight_bits(),
             bytes[1],
             bytes[2] + bytes[3],
             padded - bytes.iter().sum::<usize>()
@@ -103,6 +111,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
             "inputs": inputs,
             "outputs": outputs,
             "bytes": padded,
+            "weight_bits": layer.weight_bits(),
             "weight_bytes": weights,
             "bias_bytes": bytes[1],
             "rounding_bytes": bytes[2] + bytes[3],
