@@ -29,7 +29,14 @@ fn number(decision: Decision) -> i32 {
 
 #[test]
 fn embeddings_and_facts_are_the_cores() {
-    for name in ["tiny", "swift", "small", "small-d16", "small-fewshot"] {
+    for name in [
+        "tiny",
+        "tiny-d16",
+        "swift",
+        "small",
+        "small-d16",
+        "small-fewshot",
+    ] {
         let rows = Loaded::trained(name);
         let fast = Loaded::new(rows.file.for_this_machine().unwrap());
         for loaded in [&rows, &fast] {

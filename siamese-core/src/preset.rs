@@ -21,3 +21,5 @@ pub type SmallD16<'m> = SmallWide<'m, 16>;
 pub type SmallFewshot<'m> = SmallWide<'m, 64>;
 /// 2x2-pooled 196-48-32-`D`, 11 KiB of weights: the smallest parts.
 pub type Tiny<'m, const D: usize = 2> = Embedder<'m, D, 196, 48>;
+/// 2x2-pooled 196-48-32-16, 12 KiB of weights: identification on the smallest parts.
+pub type TinyD16<'m> = Tiny<'m, 16>;

@@ -82,7 +82,9 @@ fn ram_is_the_buffers_and_a_small_view() {
 /// Each committed model, and the preset that fits it exactly.
 #[test]
 fn presets_fit_the_models_of_the_repository() {
-    use siamese_core::preset::{Medium, Reference, Small, SmallD16, SmallFewshot, Swift, Tiny};
+    use siamese_core::preset::{
+        Medium, Reference, Small, SmallD16, SmallFewshot, Swift, Tiny, TinyD16,
+    };
 
     /// The number of coordinates and the buffers of a preset.
     trait Sizes {
@@ -107,6 +109,7 @@ fn presets_fit_the_models_of_the_repository() {
         let name = path.file_stem().unwrap().to_str().unwrap();
         let preset = match name {
             "tiny" => <Tiny<'_> as Sizes>::SIZES,
+            "tiny-d16" => <TinyD16<'_> as Sizes>::SIZES,
             "swift" => <Swift<'_> as Sizes>::SIZES,
             "small" => <Small<'_> as Sizes>::SIZES,
             "small-d16" => <SmallD16<'_> as Sizes>::SIZES,
@@ -118,7 +121,7 @@ fn presets_fit_the_models_of_the_repository() {
         assert_eq!(preset, (model.dim(), model.buffer_sizes()), "{name}");
         models += 1;
     }
-    assert_eq!(models, 8);
+    assert_eq!(models, 9);
 }
 
 #[test]

@@ -268,7 +268,15 @@ proptest! {
 #[test]
 fn the_models_of_the_repository_embed_alike_in_batches() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../model");
-    for name in ["tiny", "swift", "small", "small-d16", "medium", "reference"] {
+    for name in [
+        "tiny",
+        "tiny-d16",
+        "swift",
+        "small",
+        "small-d16",
+        "medium",
+        "reference",
+    ] {
         let rows = OwnedModel::read(&folder.join(name).with_extension("siam")).unwrap();
         let fast = rows.for_this_machine().unwrap();
         let (rows, fast) = (rows.model(), fast.model());

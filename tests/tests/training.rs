@@ -109,7 +109,15 @@ fn send(signal: &str, child: &std::process::Child) {
 
 #[test]
 fn the_committed_models_are_what_their_presets_would_train() {
-    for name in ["tiny", "swift", "small", "small-d16", "medium", "reference"] {
+    for name in [
+        "tiny",
+        "tiny-d16",
+        "swift",
+        "small",
+        "small-d16",
+        "medium",
+        "reference",
+    ] {
         let plan = Checkpoint::read(&model_path(&format!("{name}.safetensors")))
             .unwrap()
             .plan;

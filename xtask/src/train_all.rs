@@ -18,8 +18,9 @@ Examples:
   cargo xtask train-all tiny small-d16";
 
 /// A model's name, and the options that make it.
-pub const MODELS: [(&str, &[&str]); 8] = [
+pub const MODELS: [(&str, &[&str]); 9] = [
     ("tiny", &["--preset", "tiny"]),
+    ("tiny-d16", &["--preset", "tiny", "--dim", "16"]),
     ("swift", &["--preset", "swift"]),
     ("small", &["--preset", "small"]),
     ("small-d16", &["--preset", "small", "--dim", "16"]),

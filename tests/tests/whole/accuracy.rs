@@ -38,6 +38,7 @@ fn the_presets_keep_their_bars() {
     // which the next test holds against `eval`.
     let bars = [
         ("tiny.siam", 0.976, 0.025),
+        ("tiny-d16.siam", 0.984, 0.0125),
         ("swift.siam", 0.980, 0.021),
         ("small.siam", 0.985, 0.016),
         ("medium.siam", 0.987, 0.016),

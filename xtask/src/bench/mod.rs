@@ -57,8 +57,9 @@ Examples:
   cargo xtask bench --model small --core M4 --json";
 
 /// The models of `model/` that are measured.
-pub const MODELS: [&str; 7] = [
+pub const MODELS: [&str; 8] = [
     "tiny",
+    "tiny-d16",
     "swift",
     "small",
     "small-d16",
