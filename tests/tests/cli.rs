@@ -251,7 +251,7 @@ fn inspect_accounts_for_every_byte() {
         let mut command = siamese_train();
         let text = succeed(command.args(["--json", "inspect", "--model"]).arg(&path));
         let report: Value = serde_json::from_str(&text).unwrap();
-        let flash = std::fs::metadata(&path).unwrap().len();
+        let flash = fs::metadata(&path).unwrap().len();
         assert_eq!(report["flash_bytes"], flash, "{text}");
         let layers = report["layers"].as_array().unwrap();
         let bytes = |layer: &Value| layer["bytes"].as_u64().unwrap();
