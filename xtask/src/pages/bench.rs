@@ -135,9 +135,7 @@ mod tests {
         assert!(text.contains("| M4 | - | 26,000 |"), "{text}");
         assert!(text.contains("| small | portable | - | 900 |"), "{text}");
         let cores = instructions(&rows);
-        let before = crate::bench::MODELS
-            .iter()
-            .take_while(|name| **name != "small");
+        let before = MODELS.iter().take_while(|name| **name != "small");
         let line = format!("| M4 |{} 26,000 |", " too large |".repeat(before.count()));
         assert!(cores.contains(&line), "{cores}");
         assert!(!cores.contains(HOST), "{cores}");
