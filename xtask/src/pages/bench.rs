@@ -3,17 +3,14 @@
 
 use serde_json::Value;
 
+use super::renewed;
 use super::table::{chosen, table, text};
 use crate::bench::{HOST, MODELS, cores};
 
 /// The rows of a report with new ones in place of those for the same cores and
 /// models, core by core.
 pub fn merged(before: Vec<Value>, rows: &[Value]) -> Vec<Value> {
-    let same = |a: &Value, b: &Value| a["core"] == b["core"] && a["model"] == b["model"];
-    let kept = before
-        .into_iter()
-        .filter(|old| !rows.iter().any(|new| same(old, new)));
-    let mut all: Vec<Value> = rows.iter().cloned().chain(kept).collect();
+    let mut all = renewed(before, rows, &["core", "model"]);
     let cores = cores();
     all.sort_by_key(|row| {
         let core = cores.iter().position(|core| row["core"] == *core);

@@ -224,6 +224,15 @@ fn store(root: &Path, name: &str, report: &Value) -> Result<()> {
     write(root)
 }
 
+/// New rows, and those of before that none of them stands for: whose values of `keys` it has.
+fn renewed(before: Vec<Value>, rows: &[Value], keys: &[&str]) -> Vec<Value> {
+    let same = |a: &Value, b: &Value| keys.iter().all(|&key| a[key] == b[key]);
+    let kept = before
+        .into_iter()
+        .filter(|old| !rows.iter().any(|new| same(old, new)));
+    rows.iter().cloned().chain(kept).collect()
+}
+
 fn rows(report: Value) -> Vec<Value> {
     match report {
         Value::Array(rows) => rows,

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::table;
+use super::{renewed, table};
 use crate::peers::{MODELS, cores, libraries};
 
 /// The core whose bytes are shown.
@@ -11,15 +11,7 @@ const BYTES_OF: &str = "M4";
 
 /// The rows of a report with new ones in place of those of the same library, model and core.
 pub fn merged(before: Vec<Value>, rows: &[Value]) -> Vec<Value> {
-    let same = |a: &Value, b: &Value| {
-        ["library", "model", "core"]
-            .iter()
-            .all(|key| a[key] == b[key])
-    };
-    let kept = before
-        .into_iter()
-        .filter(|old| !rows.iter().any(|new| same(old, new)));
-    let mut all: Vec<Value> = rows.iter().cloned().chain(kept).collect();
+    let mut all = renewed(before, rows, &["library", "model", "core"]);
     let (cores, libraries) = (cores(), libraries());
     all.sort_by_key(|row| {
         let place = |names: &[&str], key: &str| names.iter().position(|name| row[key] == *name);

@@ -5,19 +5,12 @@ use std::cmp::Reverse;
 
 use serde_json::Value;
 
+use super::renewed;
 use super::table::table;
 
 /// The rows of a report with new ones in place of those of the same kind and seed.
 pub fn merged(before: Vec<Value>, rows: &[Value]) -> Vec<Value> {
-    let same = |a: &Value, b: &Value| {
-        ["model", "held_out", "seed"]
-            .iter()
-            .all(|key| a[key] == b[key])
-    };
-    let kept = before
-        .into_iter()
-        .filter(|old| !rows.iter().any(|new| same(old, new)));
-    let mut all: Vec<Value> = rows.iter().cloned().chain(kept).collect();
+    let mut all = renewed(before, rows, &["model", "held_out", "seed"]);
     all.sort_by_key(|row| {
         let of = |key: &str| row[key].to_string();
         (of("model"), of("held_out"), row["seed"].as_u64())

@@ -4,7 +4,7 @@ use core::arch::asm;
 
 use crate::kernel::sparse::Entry;
 
-/// [`Tiles::run`] for one group.
+/// [`Tiles::run`](crate::kernel::sparse::Tiles::run) for one group.
 ///
 /// # Safety
 /// As there.
