@@ -245,28 +245,12 @@ fn updates(board: Board) -> Result<String, Box<dyn Error>> {
     ))
 }
 
-/// A key of 64 hexadecimal digits, or of a file that has them.
+/// The public key that is named by digits or a file.
 fn key_of(named: &str) -> Result<[u8; 32], Box<dyn Error>> {
-    let digits = if Path::new(named).is_file() {
+    if Path::new(named).is_file() {
         println!("cargo::rerun-if-changed={named}");
-        fs::read_to_string(named)?
-    } else {
-        named.to_owned()
-    };
-    let digits = digits.trim();
-    let bytes: Option<Vec<u8>> = (0..digits.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok())
-        .collect();
-    bytes
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| {
-            format!(
-            "{KEY} is neither 64 hexadecimal digits nor a file that has them: `siamese-train key \
-             new` writes one"
-        )
-        .into()
-        })
+    }
+    Ok(siamese_build::update_key(named).map_err(|error| format!("{KEY}: {error}"))?)
 }
 
 /// Tells the compiler what the board has:

@@ -10,6 +10,7 @@ mod core;
 pub mod cost;
 mod embed;
 mod owned;
+mod update_key;
 mod upgrade;
 
 pub use crate::batch::BatchEmbedder;
@@ -21,4 +22,5 @@ pub use crate::c::CModel;
 pub use crate::core::{Abi, AmbiguousTarget, Core, UnknownCore};
 pub use crate::embed::{BuildError, EmbedModel, embed_model};
 pub use crate::owned::OwnedModel;
+pub use crate::update_key::update_key;
 pub use crate::upgrade::upgraded;

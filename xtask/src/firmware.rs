@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use siamese_build::{USB_ID, USB_PRODUCT};
 use siamese_device::firmware::{
@@ -150,23 +150,7 @@ fn key_of(named: &str) -> Result<[u8; 32]> {
     if named == "development" {
         return Ok(DEVELOPMENT_KEY);
     }
-    let digits = if Path::new(named).is_file() {
-        std::fs::read_to_string(named)?
-    } else {
-        named.to_owned()
-    };
-    let digits = digits.trim();
-    let bytes: Option<Vec<u8>> = (0..digits.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok())
-        .collect();
-    let key = bytes.and_then(|bytes| bytes.try_into().ok());
-    key.with_context(|| {
-        format!(
-            "{named} is neither 64 hexadecimal digits nor a file that has them: `siamese-train key \
-             new` writes one, FILE.pub"
-        )
-    })
+    siamese_build::update_key(named).map_err(Error::from_boxed)
 }
 
 /// Builds the firmware with `model` inside, which takes updates that are signed with a key, if one
