@@ -6,6 +6,10 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::fixed_parts;
+use common::flash::{
+    CAPACITY, END, ERASE, SLOT, START, Small, TEARS, Words, empty, history, load, moments, save,
+    works_again,
+};
 use embedded_storage::nor_flash::{NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
 use proptest::prelude::*;
 use siamese_core::checksum::checksum;
@@ -14,106 +18,6 @@ use siamese_core::gallery::{
     AsyncGalleryStore, Gallery, GalleryStore, LoadError, Saved, StoreError, Thresholds,
 };
 use siamese_core::{Embedding, Model};
-
-const ERASE: usize = 256;
-const CAPACITY: usize = 6 * ERASE;
-/// The store's range: two slots of two units, with a unit of others on each side.
-const START: usize = ERASE;
-const END: usize = 5 * ERASE;
-const SLOT: usize = (END - START) / 2;
-
-type Small = Gallery<2, 4>;
-/// A flash with words of `W` bytes.
-type Words<const W: usize> = TestFlash<1, W, ERASE, CAPACITY>;
-
-const TEARS: [Tear; 6] = [
-    Tear::Before,
-    Tear::After,
-    Tear::Half(1),
-    Tear::Half(2),
-    Tear::Bits(3),
-    Tear::Bits(4),
-];
-
-fn empty() -> Small {
-    Gallery::for_fingerprint(1)
-}
-
-/// Galleries as they follow each other on a device: enrolments, exemplars, a
-/// label forgotten, a threshold set.
-fn history() -> Vec<Small> {
-    let mut gallery = empty();
-    let mut states = Vec::new();
-    for step in 0..22i16 {
-        let example = Embedding([step * 100, -step]);
-        match step {
-            5 | 12 => assert_eq!(gallery.forget(0), 1),
-            7 | 17 => gallery.set_user_thresholds(Thresholds {
-                prototype: Some(step as u64),
-                pair: None,
-            }),
-            2 | 14 => gallery.enrol_exemplar(9, &example).unwrap(),
-            // The gallery loses its exemplars, and gets the first label back.
-            10 => assert!(gallery.forget(9) > 0),
-            _ => drop(gallery.enrol((step % 3) as u16, &example).unwrap()),
-        }
-        states.push(gallery.clone());
-    }
-    states
-}
-
-fn save<const W: usize>(flash: &mut Words<W>, gallery: &Small) -> Result<Saved, StoreError<Fault>> {
-    GalleryStore::new(flash, START as u32..END as u32)
-        .unwrap()
-        .save(gallery)
-}
-
-fn load<const W: usize>(flash: &mut Words<W>) -> Result<Option<Small>, StoreError<Fault>> {
-    // Something that must go.
-    let mut found = empty();
-    found.enrol(77, &Embedding([7, 7])).unwrap();
-    let mut store = GalleryStore::new(flash, START as u32..END as u32).unwrap();
-    let there = store.load(&mut found)?;
-    if !there {
-        assert_eq!(found, empty());
-    }
-    Ok(there.then_some(found))
-}
-
-/// The flash before each save of the history, the gallery that it then holds,
-/// and the one to be saved.
-fn moments<const W: usize>(
-    mut flash: Words<W>,
-) -> impl Iterator<Item = (Words<W>, Option<Small>, Small)> {
-    let mut old = None;
-    history().into_iter().map(move |new| {
-        let before = flash.clone();
-        save(&mut flash, &new).unwrap();
-        assert_eq!(load(&mut flash), Ok(Some(new.clone())));
-        (before, old.replace(new.clone()), new)
-    })
-}
-
-/// Whatever has happened, saving works again, and what was saved is loaded.
-fn works_again<const W: usize>(mut flash: Words<W>, new: &Small, context: &str) {
-    let mut other = new.clone();
-    other.forget(1);
-    other.enrol_exemplar(1, &Embedding([-9, 9])).unwrap();
-    for gallery in [new, &other, new] {
-        let saved = save(&mut flash, gallery);
-        assert!(saved.is_ok(), "{context}: {saved:?}");
-        assert_eq!(load(&mut flash), Ok(Some(gallery.clone())), "{context}");
-    }
-    // What can't be read may be mended once.
-    save(&mut flash, new).unwrap();
-    let unchanged = Ok(Saved {
-        written: 0,
-        erased: 0,
-    });
-    assert_eq!(save(&mut flash, new), unchanged, "{context}");
-    assert_eq!(flash.counts().overwrites, 0, "{context}");
-    assert_eq!(load(&mut flash), Ok(Some(new.clone())), "{context}");
-}
 
 /// Power cuts at every word and every unit of every save of the history.
 fn cuts<const W: usize>(start: &Words<W>, twice: bool) -> usize {
@@ -1238,17 +1142,19 @@ fn a_gallery_may_fill_a_slot() {
     }
 }
 
-/// The first save goes to the slot that can be read worse, so that nothing later
-/// may come back from there, and leaves the other one alone unless it needs it.
+/// The first save goes to the slot that can be read, and then erases what can't, so that
+/// nothing later may come back from there.
 #[test]
 fn the_first_save_chooses_its_slot() {
     let gallery = &history()[0];
     let (first, second) = (START, START + SLOT);
-    for (spoilt, slot, erased) in [
-        (&[][..], first, 256),
-        (&[first][..], first, 256),
-        (&[second][..], second, 256),
-        (&[first, second][..], first, 512),
+    // What can't be read, the slot that is written, what is erased before the record is
+    // written, and after it; and what is erased after it if it must go to the other slot.
+    for (spoilt, slot, after, after_fallback) in [
+        (&[][..], first, 0, 0),
+        (&[first][..], second, 256, 0),
+        (&[second][..], first, 256, 0),
+        (&[first, second][..], first, 256, 256),
     ] {
         for fails in [false, true] {
             let mut flash = Words::<64>::new();
@@ -1258,12 +1164,15 @@ fn the_first_save_chooses_its_slot() {
             let other = if slot == first { second } else { first };
             let used = if fails { other } else { slot };
             if fails {
-                // The write after all erasures.
-                flash.fail_write(erased / 256);
+                // The write after the erasure.
+                flash.fail_write(1);
             }
             let saved = save(&mut flash, gallery).unwrap();
-            let again = if fails { 256 } else { 0 };
-            assert_eq!((saved.written, saved.erased), (64, erased + again));
+            let erased = match fails {
+                false => 256 + after,
+                true => 512 + after_fallback,
+            };
+            assert_eq!((saved.written, saved.erased), (64, erased));
             assert_eq!(load(&mut flash), Ok(Some(gallery.clone())));
             let blank = |at: usize| flash.bytes()[at..][..SLOT].iter().all(|&byte| byte == 0xFF);
             assert!(!blank(used) && blank(first + second - used));

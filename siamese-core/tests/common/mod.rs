@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub mod flash;
+
 use proptest::prelude::*;
 use siamese_core::image::{Input, Pooling};
 use siamese_core::model::{self, Header, LayerParts, Model, Precision, Scales};

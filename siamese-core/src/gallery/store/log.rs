@@ -133,6 +133,11 @@ impl Log {
             version: None,
         }
     }
+
+    /// Whether it is empty only as far as can be read now.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.records == 0 && self.after == After::Unreadable
+    }
 }
 
 /// A walk along the records of a slot. It reads no byte behind a record before

@@ -25,7 +25,12 @@
 //!
 //! A slot that can't be read, or not further, is one that ends there: on flash
 //! with error correction a word that was torn by a power cut can fail to be read
-//! until it is erased.
+//! until it is erased. A save reads such a slot twice. What it holds might be read
+//! again one day, and be later than what is saved now: steps of generations go
+//! beyond that, and a slot that can't be read at all is erased once the gallery is
+//! in the other one. Where a record will end with an erase unit, what follows is
+//! erased before if it can't be read, or would go on with the log: rot can cut a
+//! log short, and leave later records behind it.
 //!
 //! A store of names has two halves as well, each with one table: a generation as above
 //! (u64), the CRC-32 of generation and table (u32), and the table in its

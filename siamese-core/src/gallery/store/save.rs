@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use super::load::newest;
-use super::log::{After, Layout, Log, Walk};
+use super::log::{After, Layout, Log, Walk, later};
 use super::{Block, Job, Op, Saved};
 use crate::gallery::Gallery;
 use crate::gallery::stored::{Encoder, Fed, record_len};
@@ -42,6 +42,13 @@ struct Attempt {
     erase: Range<u32>,
 }
 
+impl Attempt {
+    /// Where its record ends.
+    fn end<const D: usize>(&self, layout: &Layout) -> u32 {
+        self.at + layout.padded(record_len::<D>(self.entries.len()))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Begin,
@@ -49,14 +56,18 @@ enum Stage {
     Scan(usize),
     /// Compares the gallery with what the newest log says.
     Compare(usize),
-    /// Erases what can't be read, from here to there.
-    Wipe(u32, u32),
+    /// Looks what would follow the attempt's record.
+    Follow,
+    /// Erases what would, from here to there.
+    Clear(u32, u32),
     /// Checks that what is written next is erased, from here to there.
     Blank(u32, u32),
     Erase,
     /// Writes so many bytes to an address.
     Write(u32, usize),
     Verify,
+    /// Erases what can't be read of the other slot, from here to there.
+    Wipe(u32, u32),
     Done,
 }
 
@@ -68,6 +79,8 @@ pub(super) struct Save<'g, const D: usize, const N: usize> {
     stage: Stage,
     walk: Walk<D>,
     logs: [Log; 2],
+    /// Whether the slot is looked at again, as it couldn't be read to its end.
+    again: bool,
     /// Which entries the newest log has as the gallery has them.
     same: [bool; N],
     /// How many entries it has, and whether the user's thresholds are the same;
@@ -91,6 +104,7 @@ impl<'g, const D: usize, const N: usize> Save<'g, D, N> {
             stage: Stage::Begin,
             walk: Walk::new(layout, 0, 0, 0),
             logs: [Log::empty(0); 2],
+            again: false,
             same: [false; N],
             saved: None,
             attempt: Attempt {
@@ -130,6 +144,11 @@ impl<'g, const D: usize, const N: usize> Save<'g, D, N> {
         let found = *self.walk.log();
         match self.stage {
             Stage::Scan(slot) => {
+                // A read that fails once must not decide what is erased.
+                self.again = found.after == After::Unreadable && !self.again;
+                if self.again {
+                    return self.scan(slot);
+                }
                 if let Some(log) = self.logs.get_mut(slot) {
                     *log = found;
                 }
@@ -152,9 +171,23 @@ impl<'g, const D: usize, const N: usize> Save<'g, D, N> {
                 }
                 self.compared(slot);
             }
+            Stage::Follow => {
+                let Attempt {
+                    generation,
+                    slot_end,
+                    ..
+                } = self.attempt;
+                // What rot has hidden may be later, and so may what can't be read now.
+                let goes_on = found.records == 1 && later(found.last, generation);
+                if goes_on || found.after == After::Unreadable {
+                    self.stage = Stage::Clear(self.attempt.end::<D>(&self.layout), slot_end);
+                } else {
+                    self.prepare();
+                }
+            }
             Stage::Verify => {
                 if found.records == 1 && found.last == self.attempt.generation {
-                    self.stage = Stage::Done;
+                    self.verified();
                 } else {
                     self.failed();
                 }
@@ -170,15 +203,10 @@ impl<'g, const D: usize, const N: usize> Save<'g, D, N> {
 
     /// Nothing that was saved can be read.
     fn first(&mut self) {
-        let unreadable = self.logs.map(|log| log.after == After::Unreadable);
-        let slot = usize::from(unreadable == [false, true]);
+        // What can't be read now may be all that there is.
+        let slot = usize::from(self.logs.map(|log| log.is_hidden()) == [true, false]);
         self.fallback = Some(1 - slot);
         self.turn(slot, TURN);
-        if unreadable == [true, true] && self.stage != Stage::Done {
-            // The other one would be newer, could it be read again later.
-            let Range { start, .. } = self.layout.slot(1);
-            self.stage = Stage::Wipe(start, self.layout.unit_after(start + 1));
-        }
     }
 
     /// It is known what has changed.
@@ -196,7 +224,7 @@ impl<'g, const D: usize, const N: usize> Save<'g, D, N> {
         };
         // Whether the other slot may hold something later: its records were erased
         // if it had its turn after this log. Once is enough to go beyond that.
-        let hidden = other.records == 0 && other.after == After::Unreadable;
+        let hidden = other.is_hidden();
         let hides = hidden && log.last.wrapping_sub(log.first) < BEYOND_TURN;
         // All of it, if it can't be compared.
         let mut changed = 0..self.entries();
@@ -235,13 +263,7 @@ impl<'g, const D: usize, const N: usize> Save<'g, D, N> {
             generation: self.latest,
             erase: unit..self.layout.unit_after(end),
         };
-        // The rest of the unit that the log is in must still be erased.
-        let first = if log.end == unit {
-            Stage::Erase
-        } else {
-            Stage::Blank(log.end, end.min(unit))
-        };
-        self.begin(attempt, first);
+        self.begin(attempt);
     }
 
     /// Writes all to the start of a slot.
@@ -263,15 +285,48 @@ impl<'g, const D: usize, const N: usize> Save<'g, D, N> {
             generation: self.latest,
             erase: range.start..self.layout.unit_after(range.start + length),
         };
-        self.begin(attempt, Stage::Erase);
+        self.begin(attempt);
     }
 
-    /// Goes on to the first stage of an attempt.
-    fn begin(&mut self, attempt: Attempt, first: Stage) {
+    /// Begins an attempt: what would follow its record must not seem to belong to it.
+    fn begin(&mut self, attempt: Attempt) {
         let Range { start, end } = attempt.entries;
         self.encoder = Encoder::new(self.gallery, attempt.generation, start, end);
-        self.attempt = attempt;
-        self.stage = first;
+        let end = attempt.end::<D>(&self.layout);
+        if end == self.layout.unit_after(end) {
+            self.walk = Walk::new(self.layout, end, attempt.slot_end, 1);
+            self.stage = Stage::Follow;
+            self.attempt = attempt;
+        } else {
+            // The rest of that unit is erased.
+            self.attempt = attempt;
+            self.prepare();
+        }
+    }
+
+    /// Goes on to what must be done before the record is written.
+    fn prepare(&mut self) {
+        let at = self.attempt.at;
+        let unit = self.layout.unit_after(at);
+        self.stage = if at == unit {
+            Stage::Erase
+        } else {
+            // The rest of the unit that the log is in must still be erased.
+            Stage::Blank(at, self.attempt.end::<D>(&self.layout).min(unit))
+        };
+    }
+
+    /// The record is there.
+    fn verified(&mut self) {
+        let other = usize::from(self.attempt.at < self.layout.slot(1).start);
+        let Range { start, .. } = self.layout.slot(other);
+        self.stage = if self.log(other).is_hidden() {
+            // It would be newer, could it be read again later. Until now it may have
+            // been all that there was.
+            Stage::Wipe(start, self.layout.unit_after(start + 1))
+        } else {
+            Stage::Done
+        };
     }
 
     /// Goes on to erase, or to write if nothing must be erased.
@@ -350,13 +405,20 @@ impl<const D: usize, const N: usize> Job for Save<'_, D, N> {
     fn next(&mut self, ok: bool) -> Op {
         match self.stage {
             Stage::Begin => self.scan(0),
-            Stage::Scan(_) | Stage::Compare(_) | Stage::Verify => self.look(ok),
+            Stage::Scan(_) | Stage::Compare(_) | Stage::Follow | Stage::Verify => {
+                self.look(ok);
+            }
             Stage::Wipe(from, to) => {
                 // If it can't be erased either, it is left alone.
                 if let (true, Ok(saved)) = (ok, &mut self.outcome) {
-                    saved.erased += to - from;
+                    saved.erased = saved.erased.saturating_add(to - from);
                 }
-                self.stage = Stage::Erase;
+                self.stage = Stage::Done;
+            }
+            Stage::Clear(from, to) => {
+                if self.done(ok, 0, to - from) {
+                    self.prepare();
+                }
             }
             Stage::Blank(at, end) => {
                 let length = ((end - at) as usize).min(Block::SIZE);
@@ -385,7 +447,7 @@ impl<const D: usize, const N: usize> Job for Save<'_, D, N> {
         loop {
             return match self.stage {
                 Stage::Begin | Stage::Done => Op::Done,
-                Stage::Wipe(from, to) => Op::Erase(from, to),
+                Stage::Wipe(from, to) | Stage::Clear(from, to) => Op::Erase(from, to),
                 Stage::Blank(at, end) => Op::Read(at, ((end - at) as usize).min(Block::SIZE)),
                 Stage::Erase => Op::Erase(self.attempt.erase.start, self.attempt.erase.end),
                 Stage::Write(at, length) => Op::Write(at, length),
