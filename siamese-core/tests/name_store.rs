@@ -177,6 +177,7 @@ fn cut_again<const W: usize>(
 
 /// All writes are at most one a word, since the test flash allows no more.
 #[test]
+#[cfg_attr(miri, ignore = "safe code, in so many cases that Miri takes hours")]
 fn power_may_fail_at_every_word_and_every_unit() {
     let cases = [
         cuts(&Words::<1>::new()),
@@ -191,6 +192,7 @@ fn power_may_fail_at_every_word_and_every_unit() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "safe code, in so many cases that Miri takes hours")]
 fn a_range_that_others_have_used_is_empty() {
     let mut cases = 0;
     for bytes in [0x00, 0x53, 0xA5] {
@@ -357,6 +359,7 @@ fn any_write_or_erasure_may_fail() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "safe code, in so many cases that Miri takes hours")]
 fn any_bit_may_rot() {
     let mut cases = 0;
     for (moment, (before, old, new)) in moments(Words::<8>::new()).enumerate() {

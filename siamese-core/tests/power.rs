@@ -136,21 +136,25 @@ fn every_step<const W: usize, const E: usize, const C: usize>(name: &str, ecc: b
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "safe code, in so many cases that Miri takes hours")]
 fn nrf51_m0() {
     every_step::<4, 1024, 4096>("M0, nRF51822, words of 4 in units of 1024 bytes", false);
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "safe code, in so many cases that Miri takes hours")]
 fn rp2040_m0plus() {
     every_step::<256, 4096, 16384>("M0+, RP2040, pages of 256 in units of 4096 bytes", false);
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "safe code, in so many cases that Miri takes hours")]
 fn nrf52_m4() {
     every_step::<4, 4096, 16384>("M4, nRF52840, words of 4 in units of 4096 bytes", false);
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "safe code, in so many cases that Miri takes hours")]
 fn stm32l4_m4() {
     every_step::<8, 2048, 8192>(
         "M4, STM32L4 with ECC, words of 8 in units of 2048 bytes",

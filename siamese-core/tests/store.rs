@@ -86,6 +86,7 @@ fn cut_again<const W: usize>(
 
 /// All writes are at most one a word, since the test flash allows no more.
 #[test]
+#[cfg_attr(miri, ignore = "safe code, in so many cases that Miri takes hours")]
 fn power_may_fail_at_every_word_and_every_unit() {
     let cases = [
         cuts(&Words::<1>::new(), false),
@@ -101,6 +102,7 @@ fn power_may_fail_at_every_word_and_every_unit() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "safe code, in so many cases that Miri takes hours")]
 fn a_range_that_others_have_used_is_empty() {
     let text: [u8; CAPACITY] = std::array::from_fn(|at| b"SGAL\x02what is this\xFF"[at % 18]);
     let noise: [u8; CAPACITY] = std::array::from_fn(|at| (at * at % 251) as u8);
@@ -122,6 +124,7 @@ fn a_range_that_others_have_used_is_empty() {
 
 /// A read that fails once, and one that fails until its unit is erased.
 #[test]
+#[cfg_attr(miri, ignore = "safe code, in so many cases that Miri takes hours")]
 fn any_read_may_fail() {
     let mut cases = 0;
     for (moment, (before, old, new)) in moments(Words::<8>::new()).enumerate() {
@@ -205,6 +208,7 @@ fn any_write_or_erasure_may_fail() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "safe code, in so many cases that Miri takes hours")]
 fn any_bit_may_rot() {
     let mut cases = 0;
     for (moment, (before, old, new)) in moments(Words::<8>::new()).enumerate() {
@@ -450,6 +454,7 @@ fn enrolments<const W: usize, const E: usize, const C: usize>() -> (u32, u32, u3
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "safe code, in so many cases that Miri takes hours")]
 fn an_enrolment_is_one_small_write() {
     let (units, _, small) = enrolments::<8, 4096, 8192>();
     assert!(units < 70, "{units}");

@@ -23,6 +23,7 @@ fn failing_reads<const W: usize>(
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "safe code, in so many cases that Miri takes hours")]
 fn a_read_may_fail_before_the_power_does() {
     let mut cases = 0;
     for (moment, (before, old, new)) in moments(Words::<8>::new()).enumerate() {
@@ -57,6 +58,7 @@ fn a_read_may_fail_before_the_power_does() {
 
 /// What a save did to get round a fault isn't taken for newer by those after it.
 #[test]
+#[cfg_attr(miri, ignore = "safe code, in so many cases that Miri takes hours")]
 fn a_write_may_fail_before_a_read_of_the_next_save_does() {
     let states = history();
     let mut cases = 0;
@@ -89,6 +91,7 @@ fn a_write_may_fail_before_a_read_of_the_next_save_does() {
 
 /// A rotten first record hides those behind it. They lie where a new log ends at last.
 #[test]
+#[cfg_attr(miri, ignore = "safe code, in so many cases that Miri takes hours")]
 fn what_rot_has_hidden_does_not_come_back() {
     let mut cases = 0;
     for start in [Words::<8>::new(), Words::<8>::holding([0; 6 * ERASE])] {
