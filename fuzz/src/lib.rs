@@ -16,7 +16,7 @@
 //! | [`plain`] | the loop |
 //! | [`flips`] | every bit flipped |
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod bytes;
 pub mod corpus;

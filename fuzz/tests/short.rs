@@ -48,6 +48,8 @@ short! {
     operations: "operations";
     store: "store";
     server: "server";
+    line: "line";
+    update: "update";
     frames: "frames";
     host: "host";
     idx: "idx";

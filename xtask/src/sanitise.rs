@@ -187,7 +187,7 @@ fn asan(workspace: &Workspace) -> Result<Value> {
     let call = workspace
         .cargo(call)
         .args(["--package=siamese-core", "--package=siamese-fuzz"])
-        .args(["--package=siamese-c", "--features=siamese-core/storage"])
+        .arg("--package=siamese-c")
         // Not those that build firmware, or look at what others' compilers say of a header.
         .args(ASAN_TESTS.map(|test| format!("--test={test}")))
         .env("RUSTFLAGS", "-Zsanitizer=address")
@@ -202,15 +202,21 @@ fn asan(workspace: &Workspace) -> Result<Value> {
 
 /// The tests with AddressSanitizer: all of siamese-core and siamese-fuzz, and those of siamese-c
 /// that run its functions here.
-const ASAN_TESTS: [&str; 8] = [
-    "answers",
-    "refusals",
+const ASAN_TESTS: [&str; 11] = [
+    // siamese-core
     "embedder",
     "gallery",
     "kernels",
     "model_file",
+    "names",
+    "preprocess",
     "records",
-    "corpus",
+    // siamese-c
+    "answers",
+    "errors",
+    "refusals",
+    // siamese-fuzz
+    "short",
 ];
 
 /// The core and the link by Miri.

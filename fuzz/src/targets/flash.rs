@@ -94,6 +94,9 @@ impl Kept for SmallNames {
 pub fn store(data: &[u8]) {
     let mut bytes = Bytes::new(data);
     let form = bytes.u8();
+    if form & 0xE0 == 0xE0 {
+        return places(&mut bytes);
+    }
     let names = form & 0x10 != 0;
     match (form % 5, names) {
         (0, false) => run::<Small, 1>(&mut bytes),
@@ -104,6 +107,66 @@ pub fn store(data: &[u8]) {
         (0 | 1, true) => run::<SmallNames, 4>(&mut bytes),
         (2 | 3, true) => run::<SmallNames, 8>(&mut bytes),
         (_, true) => run::<SmallNames, 32>(&mut bytes),
+    }
+}
+
+/// Stores in any range of a flash with any units, which may be too small: a save is refused, or
+/// what it saved is there.
+fn places(bytes: &mut Bytes<'_>) {
+    let start = u32::from(bytes.u8()) * 8;
+    let end = start.wrapping_add(u32::from(bytes.u8()) * 16);
+    let range = match bytes.below(4) {
+        0 => start..end,
+        1 => end..start,
+        _ => start / 128 * 128..(start / 128 + 2 * bytes.below(5) as u32) * 128,
+    };
+    match bytes.below(5) {
+        0 => place(TestFlash::<1, 4, 128, 1024>::new(), range, bytes),
+        1 => place(TestFlash::<8, 4, 128, 1024>::new(), range, bytes),
+        2 => place(TestFlash::<1, 3, 128, 1024>::new(), range, bytes),
+        3 => place(TestFlash::<1, 512, 512, 1024>::new(), range, bytes),
+        _ => place(TestFlash::<1, 128, 128, 1024>::new(), range, bytes),
+    }
+}
+
+fn place<const R: usize, const W: usize, const E: usize, const C: usize>(
+    mut flash: TestFlash<R, W, E, C>,
+    range: std::ops::Range<u32>,
+    bytes: &mut Bytes<'_>,
+) {
+    let refused = |error: &StoreError<Fault>| assert!(!error.to_string().is_empty());
+    let mut gallery = Small::empty();
+    let mut names = SmallNames::empty();
+    for _ in 0..bytes.below(6) {
+        gallery.change(bytes);
+        names.change(bytes);
+    }
+    match GalleryStore::new(&mut flash, range.clone()) {
+        Err(error) => refused(&error),
+        Ok(mut store) => match store.save(&gallery) {
+            Err(error) => refused(&error),
+            Ok(_) => {
+                let mut found = Small::empty();
+                assert_eq!(store.load(&mut found), Ok(true));
+                assert_eq!(found, gallery);
+            }
+        },
+    }
+    let Ok(mut store) = NameStore::new(&mut flash, range) else {
+        return;
+    };
+    let mut scratch = vec![0; bytes.below(SmallNames::SCRATCH + 1)];
+    match store.save(&names, &mut scratch) {
+        Err(error) => refused(&error),
+        Ok(_) => {
+            let mut found = SmallNames::empty();
+            let mut scratch = [0; SmallNames::SCRATCH];
+            assert_eq!(store.load(&mut found, &mut scratch), Ok(true));
+            assert_eq!(found, names);
+            if let Err(error) = store.load(&mut found, &mut scratch[..12]) {
+                refused(&error);
+            }
+        }
     }
 }
 

@@ -24,7 +24,12 @@ pub fn stored(data: &[u8]) {
     let mut file = bytes.rest().to_vec();
     let model = model();
     if form & 1 == 0 {
-        mend(&mut file, &model);
+        // Now and then of another version.
+        mend(
+            &mut file,
+            &model,
+            if form & 12 == 12 { form >> 4 } else { 2 },
+        );
     }
     let expected = naive::gallery::read(&file);
     let fits = expected.as_ref().is_some_and(|expected| {
@@ -37,13 +42,28 @@ pub fn stored(data: &[u8]) {
             same(&gallery, expected.as_ref().unwrap());
             let mut buffer = [0xAA; Small::STORED_MAX];
             assert_eq!(gallery.to_bytes(&mut buffer).unwrap(), file);
+            let no_room = gallery.to_bytes(&mut buffer[..file.len() - 1]);
+            assert!(no_room.is_err_and(|error| !error.to_string().is_empty()));
         }
-        Err(error) => assert!(!fits, "refused, and the naive reader accepts it: {error}"),
+        Err(error) => {
+            assert!(!fits, "refused, and the naive reader accepts it: {error}");
+        }
     }
     match Record::read(&file) {
         Ok(record) if record.is_whole() => {
             let expected = expected.expect("accepted, and the naive reader refuses it");
             assert_eq!(record.listed().count(), expected.entries.len());
+            assert_eq!(
+                (record.dim(), record.first(), record.entries() as usize),
+                (expected.dim, 0, expected.entries.len())
+            );
+            let user = record.user_thresholds();
+            assert_eq!([user.prototype, user.pair], expected.user);
+            let examples = record.listed().map(|entry| entry.examples());
+            let naive = expected.entries.iter().map(|entry| entry.examples.max(1));
+            assert!(examples.eq(naive));
+            let mut short = vec![0; file.len() - 1];
+            assert!(record.to_bytes(&mut short).is_err());
             let mut buffer = vec![0xAA; record.stored_len()];
             assert_eq!(record.to_bytes(&mut buffer).unwrap(), file);
             let entries: Vec<u8> = record
@@ -54,16 +74,78 @@ pub fn stored(data: &[u8]) {
             assert_eq!(record.with_entries(&entries), Some(record));
         }
         Ok(record) => {
+            assert!(record.entries() > 0 || record.first() > 0 || record.listed().count() == 0);
             let mut gallery = Small::for_fingerprint(record.fingerprint());
-            let _ = gallery.insert(&file);
+            if let Err(error) = gallery.insert(&file) {
+                assert!(!error.to_string().is_empty());
+                assert!(gallery.entries().is_empty());
+            }
             let _ = gallery.take_user_thresholds(&file);
         }
-        Err(_) => assert_eq!(expected, None, "refused, and the naive reader accepts it"),
+        Err(error) => {
+            assert_eq!(expected, None, "refused, and the naive reader accepts it");
+            assert!(!error.to_string().is_empty());
+        }
     }
     if let Ok((gallery, names)) = names::split(&file) {
         assert_eq!([gallery, names].concat(), file);
     }
     table(&mut file, form);
+    naming(&mut Bytes::new(&data[data.len().min(1)..]));
+}
+
+/// Any names for labels, against a naive table; they are read as they were written.
+fn naming(bytes: &mut Bytes<'_>) {
+    let mut names = SmallNames::new();
+    let mut naive: Vec<(u16, String)> = Vec::new();
+    for _ in 0..bytes.below(12) {
+        let label = bytes.u8().into();
+        let count = bytes.below(18);
+        let text = String::from_utf8_lossy(bytes.take(count)).into_owned();
+        if bytes.below(4) == 0 {
+            assert_eq!(
+                names.remove(label),
+                naive.iter().any(|entry| entry.0 == label)
+            );
+            naive.retain(|entry| entry.0 != label);
+            continue;
+        }
+        let usable = !text.is_empty() && !text.chars().any(char::is_control);
+        let taken = naive
+            .iter()
+            .any(|entry| entry.1 == text && entry.0 != label);
+        let places = naive.len();
+        let there = naive.iter_mut().find(|entry| entry.0 == label);
+        match names.set(label, &text) {
+            Ok(()) => {
+                assert!(usable && text.len() <= 15 && !taken);
+                match there {
+                    Some(there) => there.1 = text,
+                    None => naive.push((label, text)),
+                }
+            }
+            Err(error) => {
+                let full = there.is_none() && places == 4;
+                assert!(!usable || text.len() > 15 || taken || full, "{error}");
+                assert!(!error.to_string().is_empty());
+            }
+        }
+    }
+    naive.sort();
+    let found = names.iter().map(|(label, name)| (label, name.to_owned()));
+    assert!(found.eq(naive));
+    for label in 0..=u8::MAX {
+        let next = names.first_from(label.into());
+        assert_eq!(next, names.iter().find(|&(other, _)| other >= label.into()));
+    }
+    let mut buffer = [0xAA; SmallNames::STORED_MAX];
+    let mut file = names.to_bytes(&mut buffer).unwrap().to_vec();
+    assert_eq!(SmallNames::from_bytes(&file).as_ref(), Ok(&names));
+    // One byte is another, and the checksum is right.
+    let at = usize::from(bytes.u8()) % file.len();
+    file[at] ^= bytes.u8();
+    reseal(&mut file);
+    table(&mut file, 0);
 }
 
 /// Bytes as a table of names.
@@ -77,9 +159,13 @@ fn table(file: &mut Vec<u8>, form: u8) {
         file[5..9].copy_from_slice(&(length as u32).to_le_bytes());
         reseal(file);
     }
+    if let Err(error) = SmallNames::from_bytes(file) {
+        assert!(!error.to_string().is_empty());
+    }
     if let Ok(names) = SmallNames::from_bytes(file) {
         let mut buffer = [0xAA; SmallNames::STORED_MAX];
         assert_eq!(names.to_bytes(&mut buffer).unwrap(), file);
+        assert!(names.to_bytes(&mut buffer[..file.len() - 1]).is_err());
         let labels: Vec<_> = names.iter().map(|(label, _)| label).collect();
         assert!(labels.is_sorted() && labels.len() <= 4);
         for (label, name) in names.iter() {
@@ -91,12 +177,13 @@ fn table(file: &mut Vec<u8>, form: u8) {
     }
 }
 
-fn mend(file: &mut Vec<u8>, model: &Model<'_>) {
+fn mend(file: &mut Vec<u8>, model: &Model<'_>, version: u8) {
     if file.len() < 52 {
         file.resize(52, 0);
     }
     let length = file.len();
-    file[..5].copy_from_slice(b"SGAL\x02");
+    file[..4].copy_from_slice(b"SGAL");
+    file[4] = version;
     file[5..9].copy_from_slice(&(length as u32).to_le_bytes());
     file[12..16].copy_from_slice(&model.fingerprint().to_le_bytes());
     reseal(file);
@@ -196,7 +283,7 @@ pub fn operations(data: &[u8]) {
                     ..entry
                 };
                 let expected = naive.take_in(&entry, ROOM);
-                let found = gallery.insert(&record(&entry));
+                let found = gallery.insert(&record(&entry, 7));
                 match &found {
                     Err(InsertError::Record(error)) => panic!("{error}"),
                     found => assert_eq!(found.as_ref().ok(), expected.as_ref()),
@@ -222,13 +309,13 @@ pub fn operations(data: &[u8]) {
     }
 }
 
-/// The record of one entry, written by the page.
-fn record(entry: &Entry) -> Vec<u8> {
+/// The record of one entry of a model with this fingerprint, written by the page.
+pub(super) fn record(entry: &Entry, fingerprint: u32) -> Vec<u8> {
     let mut bytes = b"SGAL\x02".to_vec();
     bytes.extend(64u32.to_le_bytes());
     bytes.push(0);
     bytes.extend(2u16.to_le_bytes());
-    bytes.extend(7u32.to_le_bytes());
+    bytes.extend(fingerprint.to_le_bytes());
     bytes.extend([0; 24]);
     bytes.extend(1u32.to_le_bytes());
     bytes.extend(0u32.to_le_bytes());

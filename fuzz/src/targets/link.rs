@@ -4,18 +4,24 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
+use siamese_core::gallery::GalleryStore;
 use siamese_core::gallery::names::Names;
+use siamese_core::gallery::test_flash::TestFlash;
 use siamese_core::preprocess::Ink;
 use siamese_core::{Embedder, Gallery};
 use siamese_device::{Device, Line, Reference};
 use siamese_link::names::NameTable;
-use siamese_link::server::{Core, Platform, Step};
+use siamese_link::server::{Core, End, Platform, Server, Step};
 use siamese_link::{
-    Embedded, FrameError, Notice, Request, Response, Tag, frame_capacity, open_frame, read_frame,
-    write_frame,
+    Embedded, FrameError, Notice, Request, Response, Tag, UpdateKind, UpdateStep, frame_capacity,
+    open_frame, read_frame, write_frame,
 };
+use siamese_update::{HEADER_LEN, ModelUpdates, Updates};
 
+use super::galleries::record;
+use super::update;
 use crate::bytes::Bytes;
+use crate::naive::gallery::Entry;
 use crate::{model, naive};
 
 /// The pixels of the model's images.
@@ -28,10 +34,23 @@ const BUFFER: usize = frame_capacity(PIXELS);
 const REQUEST: u8 = 0x84;
 const RESPONSE: u8 = 0xC4;
 
-/// A device without a clock.
+/// A device whose clock ticks at each look at it.
 struct Board {
     picture: [u8; 64],
     names: Names<4, 11>,
+    ticks: u32,
+    updates: Option<Updates<update::Shared>>,
+}
+
+impl Board {
+    fn new(form: u8) -> Self {
+        Self {
+            picture: [0; 64],
+            names: Names::new(),
+            ticks: 0,
+            updates: (form & 1 == 0).then(update::device),
+        }
+    }
 }
 
 impl Platform for Board {
@@ -48,7 +67,8 @@ impl Platform for Board {
     }
 
     fn ticks(&mut self) -> u32 {
-        0
+        self.ticks = self.ticks.wrapping_add(1);
+        self.ticks
     }
 
     fn picture(&mut self) -> &mut [u8] {
@@ -57,6 +77,11 @@ impl Platform for Board {
 
     fn names(&mut self) -> Option<&mut dyn NameTable> {
         Some(&mut self.names)
+    }
+
+    fn updates(&mut self) -> Option<&mut dyn ModelUpdates> {
+        let updates = self.updates.as_mut()?;
+        Some(updates)
     }
 }
 
@@ -68,14 +93,18 @@ pub fn server(data: &[u8]) {
     let mut embedder = Embedder::<2, 32, 16>::new(model).unwrap();
     let mut gallery = Gallery::<2, ROOM>::for_fingerprint(0);
     let mut buffer = [0; BUFFER];
-    let board = Board {
-        picture: [0; 64],
-        names: Names::new(),
-    };
+    let form = bytes.u8();
+    let board = Board::new(form);
     let mut core = Core::new(&mut embedder, &mut gallery, &mut buffer, board).unwrap();
     core.start();
     // No board is here: this session's number is as good as another.
     let mut tag = Tag { session: 9, id: 0 };
+    if form & 6 != 0 {
+        // Without an open session most requests are refused.
+        for byte in written(tag, &Request::Open) {
+            hear(&mut core, byte, false);
+        }
+    }
     while !bytes.is_empty() {
         tag.id = tag.id.wrapping_add(u32::from(bytes.below(4) > 0));
         let sent = match bytes.below(5) {
@@ -102,14 +131,7 @@ pub fn server(data: &[u8]) {
     }
     // A delimiter ends whatever was there.
     hear(&mut core, 0, true);
-    let image = std::array::from_fn::<u8, PIXELS, _>(|i| (i * 37) as u8);
-    let mut frame = [0; BUFFER];
-    let asked = Request::Embed { pixels: &image };
-    let tag = Tag {
-        session: 9,
-        id: u32::MAX - 1,
-    };
-    let frame = write_frame(tag, &asked, &mut frame).unwrap();
+    let frame = good_request();
     let mut steps = frame
         .iter()
         .map(|&byte| core.push(byte))
@@ -120,11 +142,32 @@ pub fn server(data: &[u8]) {
         "a good request isn't answered"
     );
     assert_eq!(steps.next(), None);
+    is_answer(core.outgoing());
+}
+
+/// The tag of the request that must be answered.
+const LAST: Tag = Tag {
+    session: 9,
+    id: u32::MAX - 1,
+};
+
+fn last_image() -> [u8; PIXELS] {
+    std::array::from_fn(|i| (i * 37) as u8)
+}
+
+/// A request that must be answered, whatever was before.
+fn good_request() -> Vec<u8> {
+    let pixels = &last_image();
+    written(LAST, &Request::Embed { pixels })
+}
+
+/// Whether a frame is the right answer to it.
+fn is_answer(frame: &[u8]) {
     let mut decoded = [0; BUFFER];
-    let (answered, response) = read_frame::<Response<'_>>(core.outgoing(), &mut decoded).unwrap();
-    let mut reference = Reference::new(model);
-    let (coordinates, hidden_crc) = reference.embed(&image).unwrap();
-    assert_eq!(answered, tag);
+    let (answered, response) = read_frame::<Response<'_>>(frame, &mut decoded).unwrap();
+    let mut reference = Reference::new(model());
+    let (coordinates, hidden_crc) = reference.embed(&last_image()).unwrap();
+    assert_eq!(answered, LAST);
     let Response::Embedding(Embedded {
         coordinates: found,
         hidden_crc: crc,
@@ -134,6 +177,11 @@ pub fn server(data: &[u8]) {
         panic!("another answer: {response:?}");
     };
     assert_eq!((&found[..], crc), (coordinates, hidden_crc));
+}
+
+fn written(tag: Tag, request: &Request<'_>) -> Vec<u8> {
+    let mut buffer = [0; 2 * BUFFER];
+    write_frame(tag, request, &mut buffer).unwrap().to_vec()
 }
 
 /// Gives a byte to the device, and does what it asks for. What it sends is a frame.
@@ -175,38 +223,72 @@ fn request(bytes: &mut Bytes<'_>, tag: Tag) -> Vec<u8> {
     };
     let pixels = &image[..length];
     let inks = [Ink::Auto, Ink::Bright, Ink::Dark];
-    let request = match bytes.below(17) {
+    // A record of the model's galleries, most often.
+    let entry = Entry {
+        label,
+        examples: bytes.u8().into(),
+        sums: vec![i64::from(bytes.u8()), 3],
+    };
+    let mut record = record(&entry, model().fingerprint());
+    if bytes.below(4) == 0 {
+        let at = bytes.below(record.len());
+        record[at] ^= bytes.u8();
+    }
+    let kinds = [
+        UpdateKind::Status,
+        UpdateKind::Begin,
+        UpdateKind::Write,
+        UpdateKind::Switch,
+        UpdateKind::Confirm,
+    ];
+    let request = match bytes.below(20) {
         0 => Request::Info,
         1 => Request::Embed { pixels },
         2 => Request::Memory,
         3 => Request::Identify { pixels },
         4 => Request::Verify { label, pixels },
         5 => Request::List {
-            from: bytes.u8().into(),
+            from: bytes.below(4) as u32,
         },
         6 => Request::Forget { label },
         7 => Request::Save,
         8 => Request::Reset,
         9 => Request::Picture {
-            width: bytes.u8().into(),
-            height: bytes.u8().into(),
+            width: bytes.below(10) as u16,
+            height: bytes.below(10) as u16,
         },
         10 => Request::PicturePart {
-            from: bytes.u8().into(),
+            from: bytes.one_of(&[0, 1, 16, 32, 48, 200]),
             pixels,
         },
         11 => Request::EmbedPicture {
             ink: bytes.one_of(&inks),
         },
         12 => Request::Entry {
-            number: bytes.u8().into(),
+            number: bytes.below(4) as u32,
         },
-        13 => Request::Insert { record: pixels },
+        13 => Request::Insert { record: &record },
         14 => Request::Name {
             label,
-            name: pixels,
+            name: &pixels[..bytes.below(length + 1)],
         },
         15 => Request::NameFrom { label },
+        16 => Request::SetThresholds { record: &record },
+        17 => Request::Statistics,
+        18 => {
+            let file = &update::files()[bytes.below(2)].bytes;
+            let kind = bytes.one_of(&kinds);
+            let (header, payload) = file.split_at(HEADER_LEN);
+            let from = bytes.one_of(&[0, 64, 65]);
+            Request::Update(UpdateStep {
+                kind,
+                from: from as u32,
+                bytes: match kind {
+                    UpdateKind::Begin => header,
+                    _ => &payload[from..from + 64],
+                },
+            })
+        }
         _ if bytes.below(4) == 0 => Request::Open,
         _ => Request::Enrol {
             label,
@@ -214,14 +296,121 @@ fn request(bytes: &mut Bytes<'_>, tag: Tag) -> Vec<u8> {
             pixels,
         },
     };
-    let mut buffer = [0; BUFFER];
-    let frame = write_frame(tag, &request, &mut buffer).unwrap().to_vec();
+    let frame = written(tag, &request);
     // The same bytes by the naive writer.
-    let mut decoded = [0; BUFFER];
-    if let Ok(payload) = open_frame(&frame, &mut decoded) {
-        assert_eq!(payload.tag, tag);
-    }
+    let mut decoded = [0; 2 * BUFFER];
+    let payload = open_frame(&frame, &mut decoded).expect("what was written is a frame");
+    assert_eq!(payload.tag, tag);
+    assert!(payload.message::<Request<'_>>().is_ok());
     frame
+}
+
+/// A line that gives some bytes, and fails or is silent now and then.
+struct Wire {
+    incoming: VecDeque<u8>,
+    /// One decision a read, then none.
+    faults: Vec<u8>,
+    sent: Vec<u8>,
+}
+
+impl Wire {
+    fn fault(&mut self) -> u8 {
+        self.faults.pop().unwrap_or(0)
+    }
+}
+
+impl embedded_io::ErrorType for Wire {
+    type Error = embedded_io::ErrorKind;
+}
+
+impl embedded_io::Read for Wire {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Self::Error> {
+        let fault = self.fault();
+        if fault & 0x83 == 0x83 {
+            return Err(embedded_io::ErrorKind::Other);
+        }
+        let most = if fault & 4 == 4 { 1 } else { bytes.len() };
+        let count = most.min(self.incoming.len());
+        for (to, byte) in bytes.iter_mut().zip(self.incoming.drain(..count)) {
+            *to = byte;
+        }
+        Ok(count)
+    }
+}
+
+impl embedded_io::ReadReady for Wire {
+    fn read_ready(&mut self) -> Result<bool, Self::Error> {
+        match self.fault() {
+            fault if fault & 0x8F == 0x8B => Err(embedded_io::ErrorKind::Other),
+            // A silence, until the clock has ticked often enough.
+            fault if fault & 0x88 == 0x88 => Ok(false),
+            // At its end the line is closed, which is noticed by reading.
+            _ => Ok(true),
+        }
+    }
+}
+
+impl embedded_io::Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
+        if self.fault() & 0x90 == 0x90 {
+            return Err(embedded_io::ErrorKind::Other);
+        }
+        self.sent.extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+/// A server over a line of bytes: it comes to an end when the line is closed, restarts when it is
+/// asked to, and answers the next good request.
+pub fn line(data: &[u8]) {
+    type Flash = TestFlash<1, 4, 256, 1024>;
+    let mut bytes = Bytes::new(data);
+    let form = bytes.u8();
+    let count = bytes.below(128);
+    let faults = bytes.take(count).to_vec();
+    let model = model();
+    let mut embedder = Embedder::<2, 32, 16>::new(model).unwrap();
+    let mut gallery = Gallery::<2, ROOM>::for_fingerprint(0);
+    let mut buffer = [0; BUFFER];
+    let mut flash = Flash::new();
+    if form & 8 == 8 {
+        flash.fail_write(u32::from(form >> 4));
+    }
+    let store = GalleryStore::new(flash, 0..1024).ok();
+    let store = store.filter(|_| form & 16 == 0);
+    let board = Board::new(form);
+    let mut server = Server::new(&mut embedder, &mut gallery, &mut buffer, store, board).unwrap();
+    let mut tag = Tag { session: 9, id: 0 };
+    let mut incoming = VecDeque::from(written(tag, &Request::Open));
+    while !bytes.is_empty() {
+        tag.id += u32::from(bytes.below(4) > 0);
+        match bytes.below(4) {
+            0 => {
+                let count = bytes.below(64);
+                incoming.extend(bytes.take(count));
+            }
+            _ => incoming.extend(request(&mut bytes, tag)),
+        }
+    }
+    let mut wire = Wire {
+        incoming,
+        faults,
+        sent: Vec::new(),
+    };
+    // Each restart takes a request, and each failure a fault.
+    while let Ok(End::Restart) | Err(_) = server.run_dozing(&mut wire, |_| ()) {}
+    wire.faults.clear();
+    wire.sent.clear();
+    wire.incoming = [&[0], &*good_request()].concat().into();
+    assert_eq!(server.run(&mut wire), Ok(End::Closed));
+    let mut frames = wire.sent.split(|&byte| byte == 0);
+    let last = frames.rfind(|frame| !frame.is_empty());
+    let last = [&[0], last.expect("a good request isn't answered"), &[0]].concat();
+    is_answer(&last);
 }
 
 /// Any bytes as a frame: what is accepted is what the naive writer makes of its payload.
@@ -249,7 +438,7 @@ pub fn frames(data: &[u8]) {
         Err(FrameError::Cobs | FrameError::Checksum) if form & 1 == 1 && fits => {
             panic!("what the naive writer wrote is no frame");
         }
-        Err(_) => {}
+        Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
 

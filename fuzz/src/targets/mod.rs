@@ -5,6 +5,7 @@ mod flash;
 mod galleries;
 mod link;
 mod models;
+mod update;
 
 use crate::Target;
 
@@ -45,6 +46,18 @@ pub const ALL: &[Target] = &[
         what: "a device that hears anything, and then a good request",
         run: link::server,
         longest: 1024,
+    },
+    Target {
+        name: "line",
+        what: "a server over a line that errs, falls silent and closes, and then a good request",
+        run: link::line,
+        longest: 1024,
+    },
+    Target {
+        name: "update",
+        what: "the steps of signed updates in any order, with power cuts and failing reads",
+        run: update::update,
+        longest: 256,
     },
     Target {
         name: "frames",

@@ -1,10 +1,10 @@
 //! Model files: what is accepted, and what is made of it by every kernel, alone and in batches.
 
 use siamese_build::OwnedModel;
-use siamese_core::Model;
 use siamese_core::embedder::{Buffers, embed_batch_with, embed_with};
 use siamese_core::kernel::{Backend, Kernel};
 use siamese_core::model::{Layout, repack, rewrite, rewritten_len};
+use siamese_core::{Model, ModelError};
 
 use crate::bytes::Bytes;
 use crate::{made, naive};
@@ -35,7 +35,8 @@ pub fn model(data: &[u8]) {
     let expected = naive::model::read(&file);
     let Ok(owned) = OwnedModel::new(&file) else {
         assert_eq!(expected, None, "refused, and the naive reader accepts it");
-        assert!(Model::parse(&file).is_err());
+        let error = Model::parse(&file).expect_err("refused by one reader alone");
+        assert!(!error.to_string().is_empty());
         return;
     };
     let expected = expected.expect("accepted, and the naive reader refuses it");
@@ -45,7 +46,43 @@ pub fn model(data: &[u8]) {
     assert_eq!(repack(&parsed, parsed.layout(), &mut again).unwrap(), file);
     assert_eq!(rewritten_len(&parsed, parsed.header()), Some(file.len()));
     assert_eq!(rewrite(&parsed, parsed.header(), &mut again).unwrap(), file);
+    entries(&owned);
     agree(&owned, &expected, &mut bytes);
+}
+
+/// What is accepted at any address is accepted at the right ones, by the backends of its layout,
+/// and without a look at its contents by who trusts it.
+#[allow(unsafe_code, reason = "the bytes were accepted before")]
+fn entries(owned: &OwnedModel) {
+    let (bytes, layout) = (owned.bytes(), owned.model().layout());
+    let told = |parsed: Result<Model<'_>, ModelError>| {
+        parsed.map(|model| (model.fingerprint(), model.layout()))
+    };
+    let right = Ok((owned.model().fingerprint(), layout));
+    for backend in Backend::all() {
+        let expected = match backend.layout() == layout {
+            true => right,
+            false => Err(ModelError::Layout { found: layout }),
+        };
+        assert_eq!(told(Model::parse_with(bytes, backend)), expected);
+        // SAFETY: `OwnedModel` has had these bytes accepted, and nobody changes them.
+        let trusted = unsafe { Model::parse_trusted_with(bytes, backend) };
+        assert_eq!(told(trusted), expected);
+    }
+    let parsed = told(Model::parse(bytes));
+    // SAFETY: as above.
+    assert_eq!(told(unsafe { Model::parse_trusted(bytes) }), parsed);
+    // At an odd address.
+    let mut moved = vec![0; bytes.len() + 1];
+    let odd = (moved.as_ptr().addr() + 1) % 2;
+    moved[odd..][..bytes.len()].copy_from_slice(bytes);
+    let moved = &moved[odd..][..bytes.len()];
+    assert_eq!(told(Model::parse_any(moved)), right);
+    let needs_alignment = layout != Layout::Rows || owned.model().has_lanes();
+    match told(Model::parse(moved)) {
+        Ok(found) => assert!(!needs_alignment && right == Ok(found)),
+        Err(error) => assert!(parsed == Err(error) || error == ModelError::Misaligned),
+    }
 }
 
 /// A model that is made, in every order of weights and back.

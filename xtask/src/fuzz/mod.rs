@@ -8,6 +8,9 @@ mod plain;
 mod report;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -48,12 +51,15 @@ const TURN: u64 = 60;
 /// What to run, and for how long.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// For how long, all targets together
+    /// For how long, all targets together; twice as many are run if two run side by side
     #[arg(long, default_value_t = 60, value_name = "N")]
     seconds: u64,
     /// Only this target; may be given several times
     #[arg(long, value_name = "TARGET")]
     target: Vec<String>,
+    /// Targets that run side by side
+    #[arg(long, value_name = "N", default_value_t = cores(), value_parser = clap::value_parser!(u64).range(1..=64))]
+    jobs: u64,
     /// By the loop that needs nothing but Rust
     #[arg(long)]
     plain: bool,
@@ -101,23 +107,36 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     } else {
         guided::build(workspace)
     };
-    let mut left = args.seconds;
-    let mut all = report::kept(workspace);
-    let before = all.clone();
-    let mut round = 0;
-    while left > 0 {
-        let turn = (left / targets.len() as u64).clamp(1, TURN);
-        for target in &targets {
+    let before = report::kept(workspace);
+    let all = Mutex::new(before.clone());
+    let turns = turns(args.seconds * args.jobs, &targets);
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<()> {
+        while let Some(turn) = turns.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (target, seconds) = (&targets[turn.target], turn.seconds);
             let row = match &guided {
-                Some(program) => guided::turn(workspace, program, target, turn)?,
-                None => plain::turn(workspace, &program, &target.name, turn, args.seed + round)?,
+                Some(program) => guided::turn(workspace, program, target, seconds),
+                None => {
+                    let seed = args.seed + turn.round;
+                    plain::turn(workspace, &program, &target.name, seconds, seed)
+                }
             };
+            // The first that fails ends the others after their turns.
+            let row = row.inspect_err(|_| next.store(turns.len(), Ordering::Relaxed))?;
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
             report::add(&mut all, row);
             report::keep(workspace, &all)?;
         }
-        left = left.saturating_sub(turn * targets.len() as u64);
-        round += 1;
-    }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..args.jobs).map(|_| scope.spawn(work)).collect();
+        let mut done = workers.into_iter().map(|worker| worker.join());
+        done.try_for_each(|done| {
+            done.unwrap_or_else(|_| bail!("a place has ended before its time"))
+        })
+    })?;
+    let all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
     let total = |rows: &[Value], key: &str| report::total(rows, key);
     let summary = format!(
         "{} executions of {} targets in {} s, and none has failed",
@@ -130,6 +149,38 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         report::write_fuzz(workspace, all)?;
     }
     Ok(())
+}
+
+/// How many processors there are.
+fn cores() -> u64 {
+    thread::available_parallelism().map_or(1, |count| count.get() as u64)
+}
+
+/// A target's turn.
+#[derive(Debug, PartialEq, Eq)]
+struct Turn {
+    target: usize,
+    seconds: u64,
+    round: u64,
+}
+
+/// The turns that fill so many seconds: all targets in each round, for as long as each other.
+fn turns(seconds: u64, targets: &[Target]) -> Vec<Turn> {
+    let count = targets.len() as u64;
+    let (mut turns, mut left) = (Vec::new(), seconds);
+    for round in 0.. {
+        if left == 0 {
+            break;
+        }
+        let seconds = (left / count).clamp(1, TURN);
+        turns.extend((0..targets.len()).map(|target| Turn {
+            target,
+            seconds,
+            round,
+        }));
+        left = left.saturating_sub(seconds * count);
+    }
+    turns
 }
 
 /// The targets that were asked for, or all.
@@ -171,4 +222,29 @@ fn failed(target: &str, input: &Path) -> anyhow::Error {
         "{target} fails on {input}; to repeat it: cargo xtask fuzz --target {target} --repeat {input}",
         input = input.display()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_fill_the_time_and_are_fair() {
+        let target = |name: &str| Target {
+            name: name.to_owned(),
+            longest: 1,
+        };
+        let targets = ["a", "b", "c"].map(target);
+        let turns = turns(3 * TURN + 9, &targets);
+        let seconds = |target| -> u64 {
+            let own = turns.iter().filter(|turn| turn.target == target);
+            own.map(|turn| turn.seconds).sum()
+        };
+        assert_eq!([0, 1, 2].map(seconds), [TURN + 3; 3]);
+        let rounds = turns.iter().map(|turn| turn.round);
+        assert_eq!(rounds.collect::<Vec<_>>(), [0, 0, 0, 1, 1, 1]);
+        // Less than a second each is a second each.
+        assert_eq!(super::turns(1, &targets).len(), 3);
+        assert_eq!(super::turns(0, &targets), []);
+    }
 }
