@@ -1048,6 +1048,7 @@ fn version_1_is_refused_in_words() {
 
 /// More entries than 16 bits count.
 #[test]
+#[cfg_attr(miri, ignore = "safe code, in so many cases that Miri takes hours")]
 fn a_very_large_gallery_comes_back() {
     type Large = Gallery<1, 66_000>;
     let run = || {

@@ -60,7 +60,8 @@ pub const fn abi(hard_float: bool) -> Abi {
     if hard_float { Abi::Hard } else { Abi::Soft }
 }
 
-fn boards() -> impl TypedValueParser<Value = Board> {
+/// A board's name.
+pub fn boards() -> impl TypedValueParser<Value = Board> {
     PossibleValuesParser::new(Board::ALL.map(Board::name)).try_map(|name| name.parse::<Board>())
 }
 

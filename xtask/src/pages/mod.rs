@@ -143,6 +143,9 @@ const TABLES: &[Table] = &[
     ("docs/trust.md", "noise", |reports| {
         trust::noise(&reports.fuzz)
     }),
+    ("docs/trust.md", "noisy-boards", |reports| {
+        trust::noisy_boards(&reports.fuzz)
+    }),
     ("docs/trust.md", "sanitised", |reports| {
         trust::sanitised(&reports.fuzz)
     }),

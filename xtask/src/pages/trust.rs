@@ -115,6 +115,20 @@ pub fn noise(report: &Value) -> String {
     chosen(&columns, [&report["noise"]].into_iter())
 }
 
+/// The same on emulated boards.
+pub fn noisy_boards(report: &Value) -> String {
+    if let Some(text) = missing(report, "noisy_boards", "noise --boards") {
+        return text;
+    }
+    let columns = [
+        ("board", "board"),
+        ("damaged frames", "damaged"),
+        ("good requests", "requests"),
+        ("wrong answers", "wrong"),
+    ];
+    chosen(&columns, rows(report, "noisy_boards")) + &dated(&report["noisy_boards"])
+}
+
 /// Other hosts and stricter eyes.
 pub fn sanitised(report: &Value) -> String {
     if let Some(text) = missing(report, "sanitised", "sanitise") {
@@ -144,7 +158,15 @@ mod tests {
     #[test]
     fn what_was_not_run_is_told() {
         let report = json!({});
-        for table in [executions, coverage, flips, power, noise, sanitised] {
+        for table in [
+            executions,
+            coverage,
+            flips,
+            power,
+            noise,
+            noisy_boards,
+            sanitised,
+        ] {
             assert!(table(&report).starts_with("Not measured yet: `cargo xtask "));
         }
     }

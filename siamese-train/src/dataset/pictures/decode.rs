@@ -1,6 +1,7 @@
 //! From a file's bytes to an upright grey picture.
 
 use std::io::Cursor;
+use std::panic;
 
 use image::error::ImageError;
 use image::metadata::Orientation;
@@ -52,7 +53,9 @@ pub fn grey(bytes: &[u8]) -> Result<GrayImage, String> {
     if !whole::is_whole(format, bytes) {
         return Err(cut_off());
     }
-    let picture = upright(format, bytes).map_err(|error| match error {
+    // Decoders are other people's work: one that panics must not end the reading of a folder.
+    let decoded = panic::catch_unwind(|| upright(format, bytes)).map_err(|_| cut_off())?;
+    let picture = decoded.map_err(|error| match error {
         ImageError::Limits(_) => too_large(bytes.len()),
         ImageError::Unsupported(_) => {
             "is of a rare kind that is not understood; save it as PNG".to_owned()
