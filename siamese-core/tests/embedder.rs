@@ -81,6 +81,7 @@ fn ram_is_the_buffers_and_a_small_view() {
 
 /// Each committed model, and the preset that fits it exactly.
 #[test]
+#[cfg_attr(miri, ignore = "large models, for which Miri takes hours")]
 fn presets_fit_the_models_of_the_repository() {
     use siamese_core::preset::{
         Medium, Reference, Small, SmallD16, SmallFewshot, Swift, Tiny, TinyD16,

@@ -153,13 +153,16 @@ fn models() -> Vec<Parts> {
         pooling: Pooling::None,
     };
     let mut models = Vec::new();
-    for (input, sizes) in [
-        (digits(Pooling::None), [128, 64, 2]),
-        (digits(Pooling::Checkerboard), [128, 64, 16]),
+    let all = [
         (odd, [17, 9, 3]),
         (odd, [1, 1, 1]),
+        (digits(Pooling::None), [128, 64, 2]),
+        (digits(Pooling::Checkerboard), [128, 64, 16]),
         (large, [33, 70, 5]),
-    ] {
+    ];
+    // Miri takes a thousand times as long.
+    let chosen = if cfg!(miri) { &all[..2] } else { &all[..] };
+    for &(input, sizes) in chosen {
         models.push(model_of(input, sizes, |_, _, _| 127));
         models.push(model_of(input, sizes, |_, _, _| -127));
         models.push(model_of(input, sizes, |_, row, column| {
@@ -237,7 +240,9 @@ fn batches_of_any_size_give_what_single_images_give() {
         let fast = rows.for_this_machine().unwrap();
         let images = adversarial(parts.input);
         let expected: Vec<_> = images.iter().map(|image| parts.oracle(image).2).collect();
-        for count in [0, 1, 2, 7, 63, 64, 65, 1000] {
+        let counts = [0, 1, 2, 7, 63, 64, 65, 1000];
+        // Miri takes a thousand times as long.
+        for &count in &counts[..if cfg!(miri) { 4 } else { 8 }] {
             let expected = expected.iter().cycle().take(count).flatten().copied();
             let found = batch(&fast.model(), &images, count);
             assert_eq!(found, expected.collect::<Vec<_>>(), "{count} images");
@@ -266,6 +271,7 @@ proptest! {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "large models, for which Miri takes hours")]
 fn the_models_of_the_repository_embed_alike_in_batches() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../model");
     for name in [
