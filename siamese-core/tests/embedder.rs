@@ -3,6 +3,7 @@
 mod common;
 
 use common::fixed_parts;
+use siamese_build::OwnedModel;
 use siamese_core::{Embedder, Model, SizeError};
 
 /// Random, black, white, checkered and single-pixel images.
@@ -105,8 +106,8 @@ fn presets_fit_the_models_of_the_repository() {
         if path.extension().is_none_or(|extension| extension != "siam") {
             continue;
         }
-        let bytes = std::fs::read(&path).unwrap();
-        let model = Model::parse(&bytes).unwrap();
+        let file = OwnedModel::read(&path).unwrap();
+        let model = file.model();
         let name = path.file_stem().unwrap().to_str().unwrap();
         let preset = match name {
             "tiny" => <Tiny<'_> as Sizes>::SIZES,
