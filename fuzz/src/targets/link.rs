@@ -122,7 +122,10 @@ pub fn server(data: &[u8]) {
                 core.give_up();
                 Vec::new()
             }
-            _ => request(&mut bytes, tag),
+            _ => {
+                let tag = any_tag(&mut bytes, tag);
+                request(&mut bytes, tag)
+            }
         };
         let saves = bytes.flag();
         for byte in sent {
@@ -208,6 +211,19 @@ fn hear(core: &mut Core<'_, '_, Board, 2, 32, 16, ROOM>, byte: u8, saves: bool) 
     );
     if step == Step::Restart {
         core.start();
+    }
+}
+
+/// A request's tag, seldom that of another session or of an earlier request.
+fn any_tag(bytes: &mut Bytes<'_>, tag: Tag) -> Tag {
+    let Tag { session, id } = tag;
+    match bytes.below(16) {
+        0 => Tag { session: 8, id },
+        1 => Tag {
+            session,
+            id: id.wrapping_sub(2),
+        },
+        _ => tag,
     }
 }
 
@@ -393,7 +409,10 @@ pub fn line(data: &[u8]) {
                 let count = bytes.below(64);
                 incoming.extend(bytes.take(count));
             }
-            _ => incoming.extend(request(&mut bytes, tag)),
+            _ => {
+                let tag = any_tag(&mut bytes, tag);
+                incoming.extend(request(&mut bytes, tag));
+            }
         }
     }
     let mut wire = Wire {

@@ -10,7 +10,7 @@ use crate::shell::{self, Run};
 use crate::workspace::Workspace;
 
 /// What reads bytes that others write. A name that ends in `/` is a folder.
-const READERS: [&str; 16] = [
+const READERS: [&str; 17] = [
     "siamese-core/src/model/parse.rs",
     "siamese-core/src/model/layout.rs",
     "siamese-core/src/model/lanes.rs",
@@ -21,6 +21,7 @@ const READERS: [&str; 16] = [
     "siamese-core/src/gallery/store/",
     "siamese-link/src/frame.rs",
     "siamese-link/src/server/",
+    "siamese-update/src/",
     "siamese-train/src/dataset/idx.rs",
     "siamese-train/src/dataset/pictures/decode.rs",
     "siamese-train/src/dataset/pictures/whole.rs",
