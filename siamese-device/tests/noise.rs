@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use siamese_core::{Embedder, Embedding, Gallery, Model};
-use siamese_device::{Damage, Device, Error, Fault, Halves, Line, Listed, Transport};
+use siamese_device::{Device, Error, Fault, Halves, Line, Listed, Transport};
 use siamese_link::server::{Core, End, SILENCE_MS, Step};
 use siamese_link::{NoStore, Platform, Server, frame_capacity};
 
@@ -53,6 +53,72 @@ impl Wire {
             *slot = byte;
         }
         count
+    }
+}
+
+/// What one direction does to the frames that it carries.
+struct Damage {
+    random: Random,
+    /// One frame in so many is damaged.
+    one_in: u64,
+    noisy: Arc<AtomicBool>,
+    /// A frame that is late: it comes before the next one.
+    late: Vec<u8>,
+    /// How many were damaged.
+    damaged: u64,
+}
+
+impl Damage {
+    fn new(seed: u64, one_in: u64, noisy: &Arc<AtomicBool>) -> Self {
+        Self {
+            random: Random::new(seed),
+            one_in,
+            noisy: Arc::clone(noisy),
+            late: Vec::new(),
+            damaged: 0,
+        }
+    }
+
+    fn carry(&mut self, frame: &[u8]) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.late);
+        if !self.noisy.load(Ordering::SeqCst) || self.random.below(self.one_in) > 0 {
+            bytes.extend(frame);
+            return bytes;
+        }
+        self.damaged += 1;
+        let mut frame = frame.to_vec();
+        let at = self.random.below(frame.len() as u64) as usize;
+        let end = (at + 1 + self.random.below(20) as usize).min(frame.len());
+        match self.random.below(12) {
+            0 => frame[at] ^= 1 << self.random.below(8),
+            // One bit that ends the frame early, if there is one.
+            1 => {
+                if let Some(byte) = frame[at..].iter_mut().find(|byte| byte.is_power_of_two()) {
+                    *byte = 0;
+                }
+            }
+            2 => frame.drain(at..end).for_each(drop),
+            3 => {
+                let twice = frame[at..end].to_vec();
+                frame.splice(at..at, twice);
+            }
+            // Delimiters are lost.
+            4 => drop(frame.pop()),
+            5 => frame = frame[1..].to_vec(),
+            6 => {
+                let last = frame.len() - 1;
+                frame[last] = 1 << self.random.below(8);
+            }
+            // Delimiters, or the whole frame, come twice.
+            7 => frame.extend([0; 3]),
+            8 => frame.extend(frame.clone()),
+            // The frame is lost, or late.
+            9 => frame.clear(),
+            10 => self.late = std::mem::take(&mut frame),
+            _ => frame.splice(at..at, (0..10).map(|_| 0xA5)).for_each(drop),
+        }
+        bytes.extend(frame);
+        bytes
     }
 }
 
@@ -547,7 +613,7 @@ fn simulate(requests: usize, one_in: u64, window: usize, seed: u64) -> (usize, u
     let mut session = Session::new(model, &noisy, patience, open);
     let (requests, resets) = ask(&mut session, requests, seed);
     let world = line.0.lock().unwrap();
-    let damaged = world.up.damaged() + world.down.damaged();
+    let damaged = world.up.damaged + world.down.damaged;
     println!(
         "one frame in {one_in} damaged, {window} on the way at once, {:.0} simulated seconds",
         (world.now - world.start).as_secs_f64()

@@ -60,8 +60,7 @@ pub const fn abi(hard_float: bool) -> Abi {
     if hard_float { Abi::Hard } else { Abi::Soft }
 }
 
-/// A board's name.
-pub fn boards() -> impl TypedValueParser<Value = Board> {
+fn boards() -> impl TypedValueParser<Value = Board> {
     PossibleValuesParser::new(Board::ALL.map(Board::name)).try_map(|name| name.parse::<Board>())
 }
 

@@ -387,6 +387,9 @@ fn other_uarts_answers_are_right_among_damaged_frames() {
     );
 }
 
+/// Goes on until so many frames were damaged: `cargo xtask noise --boards` sets it.
+const DAMAGED: &str = "SIAMESE_DAMAGED_FRAMES";
+
 /// Asks a board so often, each time after a frame that is damaged in one way or another.
 fn among_damaged_frames(board: Board, wanted: usize) {
     among_damaged_frames_of(board, wanted, |model| build_with(model, board));
@@ -403,8 +406,10 @@ pub fn among_damaged_frames_of(board: Board, wanted: usize, build: impl Fn(&[u8]
     let elf = build(&bytes);
     let mut device = start(&elf, board);
     let mut random = Random::new(13);
-    let (mut enrolled, mut requests, started) = (0, 0, Instant::now());
-    while requests < wanted {
+    let (mut enrolled, mut requests, mut sent, started) = (0, 0, 0, Instant::now());
+    let least = std::env::var(DAMAGED).map_or(0, |frames| frames.parse().unwrap());
+    while requests < wanted || sent < least {
+        sent += 1;
         device.send_bytes(&damaged(&mut random, pixels)).unwrap();
         let at = random.below(64) as usize;
         match requests % 4 {
@@ -437,7 +442,7 @@ pub fn among_damaged_frames_of(board: Board, wanted: usize, build: impl Fn(&[u8]
     let listed = device.entries().unwrap();
     assert_eq!((listed.len(), listed[0].examples), (1, enrolled));
     println!(
-        "{board}: {requests} requests in {:.0} s",
+        "line: {board}: {requests} requests, {sent} damaged frames, 0 wrong answers, in {:.0} s",
         started.elapsed().as_secs_f64()
     );
 }

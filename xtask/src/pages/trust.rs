@@ -122,8 +122,8 @@ pub fn noisy_boards(report: &Value) -> String {
     }
     let columns = [
         ("board", "board"),
+        ("requests", "requests"),
         ("damaged frames", "damaged"),
-        ("good requests", "requests"),
         ("wrong answers", "wrong"),
     ];
     chosen(&columns, rows(report, "noisy_boards")) + &dated(&report["noisy_boards"])
