@@ -113,3 +113,31 @@ fn what_rot_has_hidden_does_not_come_back() {
     println!("rotten records, then a new log: {cases}");
     assert!(cases > 2_000);
 }
+
+/// Nor if a read fails, too, when the log comes there.
+#[test]
+#[cfg_attr(miri, ignore = "safe code, in so many cases that Miri takes hours")]
+fn what_rot_has_hidden_does_not_come_back_by_a_failing_read() {
+    let mut cases = 0;
+    for (before, ..) in moments(Words::<8>::new()) {
+        let mut flash = before;
+        flash.rot(START, 1);
+        let mut gallery = empty();
+        for step in 0..12 {
+            gallery.enrol(0, &Embedding([step, 9])).unwrap();
+            for (read, mut failing) in failing_reads(&flash, &gallery) {
+                let saved = save(&mut failing, &gallery);
+                failing.restore_power();
+                let found = load(&mut failing).unwrap();
+                if saved.is_ok() {
+                    assert_eq!(found, Some(gallery.clone()), "step {step}, read {read}");
+                }
+                works_again(failing, &gallery, "rot and a failing read");
+                cases += 1;
+            }
+            save(&mut flash, &gallery).unwrap();
+        }
+    }
+    println!("rotten records, then failing reads: {cases}");
+    assert!(cases > 2_000);
+}
