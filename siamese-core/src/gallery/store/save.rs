@@ -292,14 +292,13 @@ impl<'g, const D: usize, const N: usize> Save<'g, D, N> {
     fn begin(&mut self, attempt: Attempt) {
         let Range { start, end } = attempt.entries;
         self.encoder = Encoder::new(self.gallery, attempt.generation, start, end);
-        let end = attempt.end::<D>(&self.layout);
+        let (end, slot_end) = (attempt.end::<D>(&self.layout), attempt.slot_end);
+        self.attempt = attempt;
         if end == self.layout.unit_after(end) {
-            self.walk = Walk::new(self.layout, end, attempt.slot_end, 1);
+            self.walk = Walk::new(self.layout, end, slot_end, 1);
             self.stage = Stage::Follow;
-            self.attempt = attempt;
         } else {
             // The rest of that unit is erased.
-            self.attempt = attempt;
             self.prepare();
         }
     }
