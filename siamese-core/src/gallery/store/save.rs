@@ -138,23 +138,35 @@ impl<'g, const D: usize, const N: usize> Save<'g, D, N> {
         self.stage = Stage::Scan(slot);
     }
 
+    /// Scans a slot again that couldn't be read to its end: a read that fails once must not
+    /// decide what is erased.
+    #[inline(never)]
+    fn looks_again(&mut self) -> bool {
+        let Stage::Scan(slot) = self.stage else {
+            return false;
+        };
+        self.again = self.walk.log().after == After::Unreadable && !self.again;
+        if self.again {
+            self.scan(slot);
+        }
+        self.again
+    }
+
     /// The walk is over.
     #[inline(never)]
     fn walked(&mut self) {
+        if self.looks_again() {
+            return;
+        }
         let found = *self.walk.log();
         match self.stage {
             Stage::Scan(slot) => {
-                // A read that fails once must not decide what is erased.
-                self.again = found.after == After::Unreadable && !self.again;
-                if self.again {
-                    return self.scan(slot);
-                }
-                if let Some(log) = self.logs.get_mut(slot) {
-                    *log = found;
-                }
+                let [first, second] = self.logs;
                 if slot == 0 {
+                    self.logs = [found, second];
                     return self.scan(1);
                 }
+                self.logs = [first, found];
                 let Some(slot) = newest(&self.logs) else {
                     return self.first();
                 };
@@ -256,14 +268,14 @@ impl<'g, const D: usize, const N: usize> Save<'g, D, N> {
         let end = log.end + length;
         let step = if hidden { BEYOND_TURN } else { 1 };
         self.latest = self.latest.wrapping_add(step);
-        let attempt = Attempt {
+        self.attempt = Attempt {
             at: log.end,
             slot_end: own.end,
             entries: changed,
             generation: self.latest,
             erase: unit..self.layout.unit_after(end),
         };
-        self.begin(attempt);
+        self.begin();
     }
 
     /// Writes all to the start of a slot.
@@ -278,22 +290,27 @@ impl<'g, const D: usize, const N: usize> Save<'g, D, N> {
             return;
         }
         self.latest = self.latest.wrapping_add(step);
-        let attempt = Attempt {
+        self.attempt = Attempt {
             at: range.start,
             slot_end: range.end,
             entries,
             generation: self.latest,
             erase: range.start..self.layout.unit_after(range.start + length),
         };
-        self.begin(attempt);
+        self.begin();
     }
 
     /// Begins an attempt: what would follow its record must not seem to belong to it.
-    fn begin(&mut self, attempt: Attempt) {
-        let Range { start, end } = attempt.entries;
-        self.encoder = Encoder::new(self.gallery, attempt.generation, start, end);
-        let (end, slot_end) = (attempt.end::<D>(&self.layout), attempt.slot_end);
-        self.attempt = attempt;
+    #[inline(never)]
+    fn begin(&mut self) {
+        let Attempt {
+            slot_end,
+            generation,
+            entries: Range { start, end },
+            ..
+        } = self.attempt;
+        self.encoder = Encoder::new(self.gallery, generation, start, end);
+        let end = self.attempt.end::<D>(&self.layout);
         if end == self.layout.unit_after(end) {
             self.walk = Walk::new(self.layout, end, slot_end, 1);
             self.stage = Stage::Follow;
@@ -304,6 +321,7 @@ impl<'g, const D: usize, const N: usize> Save<'g, D, N> {
     }
 
     /// Goes on to what must be done before the record is written.
+    #[inline(never)]
     fn prepare(&mut self) {
         let at = self.attempt.at;
         let unit = self.layout.unit_after(at);
@@ -316,6 +334,7 @@ impl<'g, const D: usize, const N: usize> Save<'g, D, N> {
     }
 
     /// The record is there.
+    #[inline(never)]
     fn verified(&mut self) {
         let other = usize::from(self.attempt.at < self.layout.slot(1).start);
         let Range { start, .. } = self.layout.slot(other);
