@@ -3,7 +3,10 @@
 mod files;
 mod flash;
 mod galleries;
+mod host;
+mod line;
 mod link;
+mod mapped;
 mod models;
 mod update;
 
@@ -50,7 +53,7 @@ pub const ALL: &[Target] = &[
     Target {
         name: "line",
         what: "a server over a line that errs, falls silent and closes, and then a good request",
-        run: link::line,
+        run: line::line,
         longest: 1024,
     },
     Target {
@@ -68,7 +71,7 @@ pub const ALL: &[Target] = &[
     Target {
         name: "host",
         what: "a host that is answered anything",
-        run: link::host,
+        run: host::host,
         longest: 2048,
     },
     Target {

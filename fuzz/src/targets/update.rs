@@ -1,19 +1,17 @@
 //! Updates of the model: their steps in any order, a power that goes, reads that fail.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::ops::Range;
 use std::rc::Rc;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use ed25519_dalek::{Signer, SigningKey};
-use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 use siamese_build::OwnedModel;
 use siamese_core::Embedder;
 use siamese_core::checksum::checksum;
-use siamese_core::gallery::test_flash::{Fault, Tear, TestFlash};
-use siamese_update::{HEADER_LEN, Header, Mapped, ModelUpdates, Policy, Running, Updates, digest};
+use siamese_core::gallery::test_flash::Tear;
+use siamese_update::{HEADER_LEN, Header, ModelUpdates, Policy, Running, Updates, digest};
 
+use super::mapped::{Flash, Shared};
 use crate::bytes::Bytes;
 use crate::made;
 
@@ -24,7 +22,6 @@ const SLOT: u32 = 2048;
 const PART: usize = 192;
 
 type Network = Embedder<'static, 2, 32, 16>;
-type Flash = TestFlash<4, 8, 512, 4096>;
 
 /// An update file, and what its model answers if it may be installed at all.
 pub(super) struct File {
@@ -139,93 +136,6 @@ pub(super) fn files() -> &'static [File] {
         }));
         all
     })
-}
-
-/// A flash that the device and this target reach.
-pub(super) struct Shared(Rc<RefCell<Flash>>);
-
-impl ErrorType for Shared {
-    type Error = Fault;
-}
-
-impl ReadNorFlash for Shared {
-    const READ_SIZE: usize = 4;
-
-    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Fault> {
-        self.0.borrow_mut().read(offset, bytes)
-    }
-
-    fn capacity(&self) -> usize {
-        self.0.borrow().capacity()
-    }
-}
-
-impl NorFlash for Shared {
-    const WRITE_SIZE: usize = 8;
-    const ERASE_SIZE: usize = 512;
-
-    fn erase(&mut self, from: u32, to: u32) -> Result<(), Fault> {
-        self.0.borrow_mut().erase(from, to)
-    }
-
-    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Fault> {
-        self.0.borrow_mut().write(offset, bytes)
-    }
-}
-
-impl Mapped<'static> for Shared {
-    fn mapped(&self, range: Range<u32>) -> Option<&'static [u8]> {
-        // A processor faults at a word that can't be read: who comes here must have read it.
-        let mut probe = self.0.borrow().clone();
-        probe.restore_power();
-        let whole = range.start..range.end.next_multiple_of(4);
-        let mut bytes = vec![0; whole.len()];
-        let read = probe.read(whole.start, &mut bytes);
-        read.expect("a fault of the processor");
-        bytes.truncate(range.len());
-        Some(kept(&bytes))
-    }
-}
-
-/// The same bytes for as long as the program runs. Only what was signed is asked for, which are
-/// few payloads, so that this isn't much.
-fn kept(bytes: &[u8]) -> &'static [u8] {
-    static ALL: OnceLock<Mutex<HashMap<Vec<u8>, &'static OnceAligned>>> = OnceLock::new();
-    let mut all = ALL
-        .get_or_init(Mutex::default)
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    if let Some(kept) = all.get(bytes) {
-        return kept.bytes();
-    }
-    assert!(all.len() < 100, "something unsigned is looked at");
-    let kept: &'static OnceAligned = Box::leak(Box::new(OnceAligned::new(bytes)));
-    all.insert(bytes.to_vec(), kept);
-    kept.bytes()
-}
-
-/// Bytes at a multiple of 16.
-struct OnceAligned {
-    room: Vec<u8>,
-    start: usize,
-    length: usize,
-}
-
-impl OnceAligned {
-    fn new(bytes: &[u8]) -> Self {
-        let mut room = vec![0; bytes.len() + 16];
-        let start = room.as_ptr().addr().next_multiple_of(16) - room.as_ptr().addr();
-        room[start..][..bytes.len()].copy_from_slice(bytes);
-        Self {
-            room,
-            start,
-            length: bytes.len(),
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.room[self.start..][..self.length]
-    }
 }
 
 /// A device's updates, none of which has come yet.
