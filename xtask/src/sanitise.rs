@@ -18,7 +18,7 @@ Debian's packages of a C compiler for the target and of qemu-user.
   --miri        siamese-core and siamese-link by Miri, which finds undefined behaviour; needs a
                 nightly toolchain. As on s390x, without any processor's own kernels, which are made
                 of instructions that it doesn't know; with few cases of each property, and without
-                tests that try all faults of a flash: an hour all the same
+                tests that try all faults of a flash: long all the same
   --big-endian  siamese-core, siamese-link and siamese-build on s390x, emulated by qemu-user: no
                 file, record or frame may depend on the host's byte order
   --i686        the same on x86 with 32 bits, where lengths can overflow
@@ -200,8 +200,8 @@ fn asan(workspace: &Workspace) -> Result<Value> {
     )
 }
 
-/// The tests with AddressSanitizer: all of siamese-core and siamese-fuzz, and those of siamese-c
-/// that run its functions here.
+/// The tests with AddressSanitizer, besides those inside the crates: of siamese-core those that reach
+/// its unsafe code, of siamese-c those that run its functions here, and the fuzzer's short run.
 const ASAN_TESTS: [&str; 11] = [
     // siamese-core
     "embedder",

@@ -170,6 +170,18 @@ fn place<const R: usize, const W: usize, const E: usize, const C: usize>(
     }
 }
 
+/// A way in which a word or a unit is torn.
+pub(super) fn tear(bytes: &mut Bytes<'_>) -> Tear {
+    let number = bytes.u8().into();
+    let tears = [
+        Tear::Before,
+        Tear::After,
+        Tear::Half(number),
+        Tear::Bits(number),
+    ];
+    bytes.one_of(&tears)
+}
+
 /// A flash, what it may hold, and what happened to it.
 struct World<K, const W: usize> {
     flash: Words<W>,
@@ -218,14 +230,7 @@ impl<K: Kept, const W: usize> World<K, W> {
             0..3 => self.current.change(bytes),
             3 => self.save(),
             4 | 5 => {
-                let number = bytes.u8().into();
-                let tears = [
-                    Tear::Before,
-                    Tear::After,
-                    Tear::Half(number),
-                    Tear::Bits(number),
-                ];
-                let tear = bytes.one_of(&tears);
+                let tear = tear(bytes);
                 self.flash.cut_power(bytes.u8().into(), tear);
                 self.save();
                 self.flash.restore_power();

@@ -62,40 +62,20 @@ impl Mapped<'static> for Shared {
 /// The same bytes for as long as the program runs. Only what was signed is asked for, which are
 /// few payloads, so that this isn't much.
 fn kept(bytes: &[u8]) -> &'static [u8] {
-    static ALL: OnceLock<Mutex<HashMap<Vec<u8>, &'static OnceAligned>>> = OnceLock::new();
+    static ALL: OnceLock<Mutex<HashMap<Vec<u8>, &'static [u8]>>> = OnceLock::new();
     let mut all = ALL
         .get_or_init(Mutex::default)
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
     if let Some(kept) = all.get(bytes) {
-        return kept.bytes();
+        return kept;
     }
     assert!(all.len() < 100, "something unsigned is looked at");
-    let kept: &'static OnceAligned = Box::leak(Box::new(OnceAligned::new(bytes)));
+    // A model is at a multiple of 16.
+    let room = vec![0; bytes.len() + 16].leak();
+    let start = room.as_ptr().addr().next_multiple_of(16) - room.as_ptr().addr();
+    let kept = &mut room[start..][..bytes.len()];
+    kept.copy_from_slice(bytes);
     all.insert(bytes.to_vec(), kept);
-    kept.bytes()
-}
-
-/// Bytes at a multiple of 16.
-struct OnceAligned {
-    room: Vec<u8>,
-    start: usize,
-    length: usize,
-}
-
-impl OnceAligned {
-    fn new(bytes: &[u8]) -> Self {
-        let mut room = vec![0; bytes.len() + 16];
-        let start = room.as_ptr().addr().next_multiple_of(16) - room.as_ptr().addr();
-        room[start..][..bytes.len()].copy_from_slice(bytes);
-        Self {
-            room,
-            start,
-            length: bytes.len(),
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.room[self.start..][..self.length]
-    }
+    kept
 }

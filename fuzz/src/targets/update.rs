@@ -8,9 +8,9 @@ use ed25519_dalek::{Signer, SigningKey};
 use siamese_build::OwnedModel;
 use siamese_core::Embedder;
 use siamese_core::checksum::checksum;
-use siamese_core::gallery::test_flash::Tear;
 use siamese_update::{HEADER_LEN, Header, ModelUpdates, Policy, Running, Updates, digest};
 
+use super::flash::tear;
 use super::mapped::{Flash, Shared};
 use crate::bytes::Bytes;
 use crate::made;
@@ -320,14 +320,7 @@ pub fn update(data: &[u8]) {
             5 => world.confirm(),
             6 => world.start(),
             7 => {
-                let number = u32::from(bytes.u8());
-                let tears = [
-                    Tear::Before,
-                    Tear::After,
-                    Tear::Half(number),
-                    Tear::Bits(number),
-                ];
-                let tear = bytes.one_of(&tears);
+                let tear = tear(&mut bytes);
                 let after = bytes.below(48) as u32;
                 world.flash.borrow_mut().set_ecc(bytes.flag());
                 world.flash.borrow_mut().cut_power(after, tear);
