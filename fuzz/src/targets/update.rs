@@ -156,6 +156,8 @@ struct World {
     begun: Option<usize>,
     /// The byte that comes next.
     next: usize,
+    /// Whether torn words can't be read: a flash either has error correction or hasn't.
+    ecc: Option<bool>,
 }
 
 impl World {
@@ -170,6 +172,7 @@ impl World {
             trial: None,
             begun: None,
             next: 0,
+            ecc: None,
         }
     }
 
@@ -322,7 +325,9 @@ pub fn update(data: &[u8]) {
             7 => {
                 let tear = tear(&mut bytes);
                 let after = bytes.below(48) as u32;
-                world.flash.borrow_mut().set_ecc(bytes.flag());
+                let ecc = bytes.flag();
+                let ecc = *world.ecc.get_or_insert(ecc);
+                world.flash.borrow_mut().set_ecc(ecc);
                 world.flash.borrow_mut().cut_power(after, tear);
             }
             8 => world.flash.borrow_mut().fail_read(bytes.u8().into()),
