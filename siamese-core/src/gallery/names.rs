@@ -321,7 +321,9 @@ pub enum NameError {
 impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unusable => f.write_str("a name has letters or digits, and no line breaks"),
+            Self::Unusable => f.write_str(
+                "a name isn't empty, and has no line breaks or other control characters",
+            ),
             Self::TooLong { most } => write!(f, "the name is longer than {most} bytes"),
             Self::Taken { label } => write!(f, "label {label} has that name already"),
             Self::Full { capacity } => write!(f, "all {capacity} places for names are taken"),

@@ -19,6 +19,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::shell::Run;
 use crate::{fuzz, shell};
 
 /// What `cargo xtask pages --help` says in the end.
@@ -31,8 +32,9 @@ docs/fuzz.json (`cargo xtask fuzz --write` and its siblings), and the report and
 file of each model in model/
 (`cargo xtask train-all`). The factors of `siamese-train
 budget` in siamese-build/src/cost.rs follow from docs/bench.json in the same way; where they have
-changed, a second call makes the tables that follow from them. A table stands between `<!-- table: NAME -->` and `<!-- end -->`. A test fails if a page and
-its reports disagree.";
+changed, the tables that follow from them are made by this program built anew. A table stands
+between `<!-- table: NAME -->` and `<!-- end -->`. A test fails if a page and its reports
+disagree.";
 
 /// What was measured on the emulated cores and the host last.
 const BENCH: &str = "docs/bench.json";
@@ -174,6 +176,7 @@ pub fn write(root: &Path) -> Result<()> {
     let reports = Reports::read(root)?;
     fs::write(root.join(PARETO), pareto(&reports))
         .with_context(|| format!("can't write {PARETO}"))?;
+    let mut is_old = false;
     for page in pages() {
         let path = root.join(page);
         let text = fs::read_to_string(&path).with_context(|| format!("can't read {page}"))?;
@@ -181,7 +184,14 @@ pub fn write(root: &Path) -> Result<()> {
         if new != text {
             fs::write(&path, new).with_context(|| format!("can't write {page}"))?;
             shell::note(page);
+            is_old |= page.ends_with(".rs");
         }
+    }
+    if is_old {
+        // What follows from those figures was made with the ones before. The program built anew
+        // finds them as they ought to be, so that it ends here.
+        let again = Run::new("cargo").args(["xtask", "pages"]).dir(root);
+        return again.run();
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! From a file's bytes to an upright grey picture.
 
 use std::io::Cursor;
-use std::panic;
+use std::panic::{self, UnwindSafe};
 
 use image::error::ImageError;
 use image::metadata::Orientation;
@@ -53,8 +53,7 @@ pub fn grey(bytes: &[u8]) -> Result<GrayImage, String> {
     if !whole::is_whole(format, bytes) {
         return Err(cut_off());
     }
-    // Decoders are other people's work: one that panics must not end the reading of a folder.
-    let decoded = panic::catch_unwind(|| upright(format, bytes)).map_err(|_| cut_off())?;
+    let decoded = unless_it_panics(|| upright(format, bytes)).ok_or_else(cut_off)?;
     let picture = decoded.map_err(|error| match error {
         ImageError::Limits(_) => too_large(bytes.len()),
         ImageError::Unsupported(_) => {
@@ -67,6 +66,12 @@ pub fn grey(bytes: &[u8]) -> Result<GrayImage, String> {
     } else {
         Ok(to_grey(picture))
     }
+}
+
+/// What a decoder gives. They are other people's work: one that panics must not end the reading
+/// of a folder.
+fn unless_it_panics<T>(decode: impl FnOnce() -> T + UnwindSafe) -> Option<T> {
+    panic::catch_unwind(decode).ok()
 }
 
 /// Decodes a picture, and turns it as its camera says.
@@ -171,6 +176,15 @@ mod tests {
         let height = pixels.len() as u32 / width;
         let picture = GrayAlphaImage::from_raw(width, height, pixels.concat()).unwrap();
         composite(&picture).unwrap().into_raw()
+    }
+
+    #[test]
+    fn a_decoder_that_panics_gives_nothing() {
+        assert_eq!(unless_it_panics(|| 7), Some(7));
+        assert_eq!(
+            unless_it_panics(|| panic!("too many coefficients")),
+            None::<u8>
+        );
     }
 
     #[test]
