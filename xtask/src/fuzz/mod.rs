@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -30,7 +31,8 @@ assertions are on.
 
 libFuzzer drives them if there is a C++ compiler to build it: it looks for inputs that reach new
 code. It needs no nightly toolchain and no cargo-fuzz. Otherwise, and by --plain, a loop changes
-the committed inputs at random, the same ones for the same --seed.
+the committed inputs at random: other ones each time, and the same ones for the same --seed, which
+each turn tells.
 
 An input that fails is kept in target/fuzz/crashes, and the command that repeats it is told. Mend
 the cause, and put the input into fuzz/corpus/TARGET: `cargo xtask test` runs it from then on.
@@ -63,9 +65,9 @@ pub struct Args {
     /// By the loop that needs nothing but Rust
     #[arg(long)]
     plain: bool,
-    /// Of that loop's inputs: the same seed makes the same ones
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// Of that loop's inputs: the same seed makes the same ones [default: the time]
+    #[arg(long)]
+    seed: Option<u64>,
     /// Run one input again
     #[arg(
         long,
@@ -111,13 +113,15 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let all = Mutex::new(before.clone());
     let turns = turns(args.seconds * args.jobs, &targets);
     let next = AtomicUsize::new(0);
+    // What was run before isn't counted again.
+    let first_seed = args.seed.unwrap_or_else(seconds_since_1970);
     let work = || -> Result<()> {
         while let Some(turn) = turns.get(next.fetch_add(1, Ordering::Relaxed)) {
             let (target, seconds) = (&targets[turn.target], turn.seconds);
             let row = match &guided {
                 Some(program) => guided::turn(workspace, program, target, seconds),
                 None => {
-                    let seed = args.seed + turn.round;
+                    let seed = first_seed.wrapping_add(turn.round);
                     plain::turn(workspace, &program, &target.name, seconds, seed)
                 }
             };
@@ -149,6 +153,12 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         report::write_fuzz(workspace, all)?;
     }
     Ok(())
+}
+
+/// A seed that no run had before.
+fn seconds_since_1970() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(1, |since| since.as_secs())
 }
 
 /// How many processors there are.
