@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::aligned::Aligned;
 use common::{Layer, Parts};
 use proptest::prelude::*;
 use siamese_core::checksum::checksum;
@@ -368,12 +369,12 @@ fn reseal(bytes: &mut [u8]) {
 }
 
 /// A model whose embedding has `dim` coordinates.
-fn small_model(dim: usize) -> Vec<u8> {
+fn small_model(dim: usize) -> Aligned {
     model_of(dim, 1)
 }
 
 /// A model of 3x3 pixels whose weights all are `weight`.
-fn model_of(dim: usize, weight: i8) -> Vec<u8> {
+fn model_of(dim: usize, weight: i8) -> Aligned {
     let layer = |inputs: usize, outputs: usize| Layer {
         weights: vec![weight; inputs * outputs],
         biases: vec![1; outputs],

@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::aligned::Aligned;
 use common::{Layer, Parts, any_parts, fixed_parts, survives};
 use proptest::prelude::*;
 use siamese_build::OwnedModel;
@@ -60,7 +61,7 @@ fn every_flipped_bit_is_refused() {
 
 #[test]
 fn trailing_bytes_are_refused() {
-    let mut bytes = fixed_parts().encode().unwrap();
+    let mut bytes = fixed_parts().encode().unwrap().to_vec();
     let expected = bytes.len();
     bytes.push(0);
     assert_eq!(
@@ -209,7 +210,7 @@ proptest! {
         let bytes = parts.encode().unwrap();
         let model = Model::parse(&bytes).unwrap();
         for layout in Layout::ALL {
-            let mut out = vec![0xAA; model::repacked_len(&model, layout).unwrap()];
+            let mut out = Aligned::filled(0xAA, model::repacked_len(&model, layout).unwrap());
             let repacked = match model::repack(&model, layout, &mut out) {
                 Ok(repacked) => repacked,
                 Err(error) => {
@@ -234,9 +235,9 @@ proptest! {
                 let weights: Vec<i8> = rows.flat_map(|row| layer.row(row)).collect();
                 prop_assert_eq!(&weights, &expected.weights);
             }
-            let mut back = vec![0xAA; bytes.len()];
+            let mut back = Aligned::filled(0xAA, bytes.len());
             model::repack(&there, Layout::Rows, &mut back).unwrap();
-            prop_assert_eq!(&back, &bytes);
+            prop_assert_eq!(&back[..], &bytes[..]);
         }
     }
 
@@ -245,7 +246,7 @@ proptest! {
         let bytes = parts.encode().unwrap();
         let model = Model::parse(&bytes).unwrap();
         for layout in [Layout::Rows, Layout::WideTiles] {
-            let mut out = vec![0xAA; model::repacked_bytes_len(&model, layout).unwrap()];
+            let mut out = Aligned::filled(0xAA, model::repacked_bytes_len(&model, layout).unwrap());
             let wide = Model::parse_any(model::repack_bytes(&model, layout, &mut out).unwrap());
             let wide = wide.unwrap();
             prop_assert!(!wide.has_lanes());
@@ -293,7 +294,7 @@ fn what_packed_sums_cannot_hold_is_refused() {
     let bytes = parts.encode().unwrap();
     let model = Model::parse(&bytes).unwrap();
     for layout in Layout::ALL {
-        let mut out = vec![0; model::repacked_len(&model, layout).unwrap()];
+        let mut out = Aligned::filled(0, model::repacked_len(&model, layout).unwrap());
         let result = model::repack(&model, layout, &mut out).map(<[u8]>::len);
         if layout == Layout::Interleaved {
             // 700 * 127 * 127 is more than 2^23, and row 1 is the first high half.
@@ -310,7 +311,7 @@ fn a_layout_without_a_kernel_here_is_refused() {
     let bytes = fixed_parts().encode().unwrap();
     let model = Model::parse(&bytes).unwrap();
     for layout in Layout::ALL {
-        let mut out = vec![0; model::repacked_len(&model, layout).unwrap()];
+        let mut out = Aligned::filled(0, model::repacked_len(&model, layout).unwrap());
         let repacked = model::repack(&model, layout, &mut out).unwrap();
         let error = Model::parse(repacked).err();
         if siamese_core::kernel::runs(layout) {
@@ -749,10 +750,9 @@ fn a_trusted_model_is_the_parsed_one() {
     let trusted = unsafe { Model::parse_trusted(&bytes) }.unwrap();
     assert_eq!(format!("{trusted:?}"), format!("{parsed:?}"));
     // What it looks at all the same.
-    let mut short = bytes.clone();
-    short.pop();
+    let short = &bytes[..bytes.len() - 1];
     // SAFETY: memory is safe whatever the bytes are; only contents are trusted.
-    let error = unsafe { Model::parse_trusted(&short) }.unwrap_err();
+    let error = unsafe { Model::parse_trusted(short) }.unwrap_err();
     assert!(matches!(error, ModelError::Truncated { .. }), "{error}");
 }
 

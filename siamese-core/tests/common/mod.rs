@@ -2,12 +2,15 @@
 
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub mod aligned;
 pub mod flash;
 
 use proptest::prelude::*;
 use siamese_core::image::{Input, Pooling};
 use siamese_core::model::{self, Header, LayerParts, Model, Precision, Scales};
 use siamese_core::{EncodeError, Requantise};
+
+use aligned::Aligned;
 
 /// The parts of a model file.
 #[derive(Debug, Clone)]
@@ -25,7 +28,7 @@ pub struct Layer {
 }
 
 impl Parts {
-    pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+    pub fn encode(&self) -> Result<Aligned, EncodeError> {
         let header = Header {
             name: "test",
             input: self.input,
@@ -51,7 +54,7 @@ impl Parts {
                 requantise,
             }
         });
-        let mut bytes = vec![0xAA; model::encoded_len(&header).unwrap()];
+        let mut bytes = Aligned::filled(0xAA, model::encoded_len(&header).unwrap());
         let length = model::encode(&header, &parts, &mut bytes)?.len();
         assert_eq!(length, bytes.len());
         Ok(bytes)
