@@ -22,18 +22,14 @@ impl Aligned {
             place: start..start + length,
         }
     }
-
-    /// A copy.
-    pub fn copy(bytes: &[u8]) -> Self {
-        let mut copy = Self::filled(0, bytes.len());
-        copy.copy_from_slice(bytes);
-        copy
-    }
 }
 
 impl Clone for Aligned {
+    /// The memory of a vector's clone would lie elsewhere.
     fn clone(&self) -> Self {
-        Self::copy(self)
+        let mut copy = Self::filled(0, self.len());
+        copy.copy_from_slice(self);
+        copy
     }
 }
 
