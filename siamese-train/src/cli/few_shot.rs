@@ -285,6 +285,7 @@ fn trained(
         names,
         files,
         device: place,
+        threads: None,
         fresh: false,
         log: None,
     };

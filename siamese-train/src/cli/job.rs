@@ -26,6 +26,7 @@ use super::Output;
 use super::choice::Augment;
 use super::claim::{Claim, check_nothing_is_lost};
 use super::interrupt::{INTERRUPTED, stop_at_ctrl_c};
+use super::threads::share_cores;
 
 /// A training run from the beginning, or from where it was interrupted, to its
 /// files.
@@ -42,6 +43,8 @@ pub struct Job<'a> {
     pub files: Files,
     /// Where to compute.
     pub device: Device,
+    /// Threads of one tensor operation, if it is told.
+    pub threads: Option<u16>,
     /// Whether an interrupted run is forgotten, and a finished model replaced.
     pub fresh: bool,
     /// Where the epochs are written as JSON lines.
@@ -53,6 +56,7 @@ impl Job<'_> {
     /// saved, at Ctrl-C.
     pub fn run(self, output: Output) -> Result<Report> {
         self.check()?;
+        share_cores(&self.plan, self.threads);
         let claim = Claim::on(&self.files)?;
         check_nothing_is_lost(&self.files, self.fresh)?;
         // Before the first word: whoever has read it may stop the run.
@@ -69,6 +73,7 @@ impl Job<'_> {
             device,
             fresh,
             log,
+            ..
         } = self;
         let partial = files.partial();
         if fresh && partial.exists() {

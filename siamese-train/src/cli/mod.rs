@@ -135,7 +135,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     #[cfg(feature = "torch")]
     if cli.command.trains() {
-        threads::wait_without_spinning();
+        threads::sleep_soon();
     }
     if let Some(bytes) = cli.limit {
         limit::raise(bytes);

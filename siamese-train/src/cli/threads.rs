@@ -1,19 +1,57 @@
-//! How libtorch's threads wait for each other.
+//! How many threads libtorch works with, and how they wait for each other.
 
-/// Lets libtorch's threads sleep while they wait for each other, by starting this
-/// program once again with the environment variable that says so.
+use std::sync::OnceLock;
+
+use siamese_train::recipe::Plan;
+
+/// Weights from which a network's training gains more by all cores than by one that is
+/// left alone: with 350,000 and two cores, they tie.
+const LARGE: usize = 300_000;
+
+/// Sets the threads of one tensor operation: as many as were asked for, or one a core.
 ///
-/// By default they spin, which on a busy machine takes the core from the very
-/// thread that is waited for: training then is not twice but thirty times as slow.
-/// The variable is read when the library is loaded, so it can't be set from within.
+/// A small network's training leaves a core to the threads that distort images. They need
+/// as much time as it does, and where they share a core with one of libtorch's threads, all
+/// others wait for that one. With two cores and `small`, one thread is then almost twice as
+/// fast as two.
+pub fn share_cores(plan: &Plan, asked: Option<u16>) {
+    let weights: usize = plan.shapes().iter().map(|(from, to)| from * to).sum();
+    let told = std::env::var_os("OMP_NUM_THREADS").is_some();
+    // What libtorch begins with.
+    static CORES: OnceLock<i32> = OnceLock::new();
+    let cores = *CORES.get_or_init(tch::get_num_threads);
+    let threads = match asked {
+        Some(threads) => threads.into(),
+        None if told || weights >= LARGE => cores,
+        None => (cores - 1).max(1),
+    };
+    tch::set_num_threads(threads);
+}
+
+/// What is set, if none of it is, for the library that shares libtorch's work among
+/// threads. GNU's spins for so many turns, some tens of microseconds, and then sleeps;
+/// another one sleeps at once.
+#[cfg(unix)]
+const WAITING: [(&str, &str); 2] = [("GOMP_SPINCOUNT", "1000"), ("OMP_WAIT_POLICY", "passive")];
+
+/// Lets libtorch's threads sleep soon while they wait for each other, by starting this
+/// program once again with the environment variables that say so.
+///
+/// By default they spin for milliseconds, which on a busy machine takes the core from the
+/// very thread that is waited for: training then is not twice but thirty times as slow.
+/// Where they sleep at once, every small operation pays for being woken: training on two
+/// idle cores is then half as fast.
+/// The variables are read when the library is loaded, so they can't be set from within.
 /// If the program can't be started again, it goes on as it is. Whoever sets one of
 /// the variables is left alone.
 #[cfg(unix)]
-pub fn wait_without_spinning() {
+pub fn sleep_soon() {
     use std::os::unix::process::CommandExt;
 
-    const SPINNING: [&str; 2] = ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"];
-    if SPINNING.iter().any(|name| std::env::var_os(name).is_some()) {
+    if WAITING
+        .iter()
+        .any(|(name, _)| std::env::var_os(name).is_some())
+    {
         return;
     }
     let Ok(program) = std::env::current_exe() else {
@@ -25,8 +63,8 @@ pub fn wait_without_spinning() {
         again.arg0(name);
     }
     // Comes back only if it fails.
-    let _ = again.args(arguments).env(SPINNING[0], "passive").exec();
+    let _ = again.args(arguments).envs(WAITING).exec();
 }
 
 #[cfg(not(unix))]
-pub const fn wait_without_spinning() {}
+pub const fn sleep_soon() {}

@@ -55,7 +55,8 @@ pub struct Args {
     /// Where to compute
     #[arg(long, value_enum, default_value_t = DeviceArg::Cpu)]
     device: DeviceArg,
-    /// Threads of one tensor operation [default: one a core]
+    /// Threads of one tensor operation [default: one a core; with a small network, one core is
+    /// left to the threads that distort images]
     #[arg(long, value_name = "N")]
     threads: Option<u16>,
     /// Write what is seen at the end of every epoch there too, one JSON object a line
@@ -78,10 +79,7 @@ pub enum DeviceArg {
 
 pub fn run(args: &Args, output: Output) -> Result<()> {
     let device = device(args.device)?;
-    if let Some(threads) = args.threads {
-        ensure!(threads > 0, "--threads must be at least 1");
-        tch::set_num_threads(threads.into());
-    }
+    ensure!(args.threads != Some(0), "--threads must be at least 1");
     let (train, test, names) = args.data.load(args.choice.seed(), output)?;
     let without = names.find_all(&args.without)?;
     let train = train.without(&without);
@@ -100,6 +98,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         names: &names,
         files: Files::new(&args.out, &name),
         device,
+        threads: args.threads,
         fresh: args.fresh,
         log: args.log.as_deref(),
     };

@@ -3,13 +3,12 @@
 use tch::{Kind, Tensor};
 
 use crate::recipe::{Loss, Pairing, Recipe, Term, Weighting};
+use crate::train::collapse::{Similarity, collapse};
 
 /// Added under the square root of a distance, whose slope at 0 is infinite.
 const TINY: f64 = 1e-8;
 /// Images that each same-class pair is compared with as a triplet.
 const FOLLOWERS: i64 = 9;
-/// Stands for minus infinity where a pair must not count.
-const NEVER: f64 = -1e9;
 
 /// The pairs of a batch, `[rows, columns]` or `[pairs]`.
 struct Pairs {
@@ -23,16 +22,16 @@ struct Pairs {
 
 /// The loss of a batch of embeddings `[images, dim]` with classes `[images]`.
 pub fn loss(recipe: &Recipe, embeddings: &Tensor, labels: &Tensor) -> Tensor {
-    let pairs = match recipe.pairing {
+    let pairs = || match recipe.pairing {
         Pairing::All => all_pairs(embeddings, labels),
         Pairing::Drawn => drawn_pairs(embeddings, labels),
     };
     let Loss(terms) = &recipe.loss;
     let value = |term: Term| match term {
-        Term::Contrastive => pairs.contrastive(recipe),
-        Term::StudentT => pairs.collapse(&(pairs.squared.log1p() * -recipe.tail)),
-        Term::Gaussian => pairs.collapse(&-&pairs.squared),
-        Term::Triplet => pairs.triplets(recipe.margin),
+        Term::Contrastive => pairs().contrastive(recipe),
+        Term::StudentT => collapse(embeddings, labels, Similarity::StudentT(recipe.tail)),
+        Term::Gaussian => collapse(embeddings, labels, Similarity::Gaussian),
+        Term::Triplet => pairs().triplets(recipe.margin),
         Term::Prototypical => prototypical(embeddings, labels, recipe.tail),
     };
     terms
@@ -80,7 +79,7 @@ fn prototypical(embeddings: &Tensor, labels: &Tensor, tail: f64) -> Tensor {
 }
 
 /// 1 where two images are of one class, themselves included, `[images, images]`.
-fn of_one_class(labels: &Tensor) -> Tensor {
+pub(super) fn of_one_class(labels: &Tensor) -> Tensor {
     labels
         .unsqueeze(1)
         .eq_tensor(&labels.unsqueeze(0))
@@ -153,15 +152,6 @@ impl Pairs {
             sum += violation.sum(Kind::Float);
         }
         sum / count.clamp_min(1.0)
-    }
-
-    /// `−log(s / Σ s)`, mean over the same-class pairs; the sum runs over all
-    /// other images of the batch. Takes `log s`, `[images, images]`.
-    fn collapse(&self, log_similarity: &Tensor) -> Tensor {
-        let counts = &self.same + &self.different;
-        let others: Tensor = log_similarity + (1.0 - counts) * NEVER;
-        let total = others.logsumexp(1i64, true);
-        mean(&(total - log_similarity), &self.same)
     }
 }
 

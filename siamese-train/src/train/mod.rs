@@ -7,6 +7,8 @@
 
 pub mod checkpoint;
 #[cfg(feature = "torch")]
+mod collapse;
+#[cfg(feature = "torch")]
 mod fit;
 pub mod float_network;
 pub mod history;

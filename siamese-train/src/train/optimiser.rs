@@ -2,7 +2,7 @@
 //! because a run must resume exactly where it stopped, and libtorch's give no
 //! access to their state.
 
-use tch::{Kind, Tensor, no_grad};
+use tch::{Tensor, no_grad};
 
 use crate::recipe::{self, Recipe};
 use crate::train::network::Network;
@@ -72,70 +72,72 @@ impl Optimiser {
     }
 
     /// Moves the parameters against the gradient of `loss`. `step` counts from 0.
+    ///
+    /// # Panics
+    /// If the loss doesn't depend on a parameter.
     pub fn step(&mut self, network: &Network, loss: &Tensor, learning_rate: f64, step: usize) {
         let parameters = network.parameters();
-        for (parameter, _) in &parameters {
-            let mut gradient = parameter.grad();
-            if gradient.defined() {
-                let _ = gradient.detach_().zero_();
-            }
-        }
-        loss.backward();
+        let inputs: Vec<&Tensor> = parameters.iter().map(|&(parameter, _)| parameter).collect();
+        let gradients = Tensor::run_backward(&[loss], &inputs, false, false);
         no_grad(|| {
-            self.clip_gradients(&parameters);
-            for (&(parameter, decays), moments) in parameters.iter().zip(&mut self.moments) {
+            let gradients = self.clipped(gradients);
+            let each = parameters.into_iter().zip(gradients).zip(&mut self.moments);
+            for (((parameter, decays), mut gradient), moments) in each {
                 let mut parameter = parameter.shallow_clone();
-                let gradient = parameter.grad();
                 let direction = match self.kind {
-                    recipe::Optimiser::Sgd => gradient,
+                    recipe::Optimiser::Sgd => gradient * learning_rate,
                     recipe::Optimiser::Momentum => {
                         let kept = &mut moments[0];
                         *kept *= MOMENTUM;
                         *kept += gradient;
-                        kept.shallow_clone()
+                        &*kept * learning_rate
                     }
                     recipe::Optimiser::Adam => {
                         if decays && self.weight_decay > 0.0 {
                             parameter *= 1.0 - learning_rate * self.weight_decay;
                         }
-                        adam_direction(moments, &gradient, step)
+                        adam(moments, &mut gradient, learning_rate, step);
+                        gradient
                     }
                 };
-                parameter -= direction * learning_rate;
+                parameter -= direction;
             }
         });
     }
 
-    /// Scales all gradients so that their common norm is at most `clip`.
-    fn clip_gradients(&self, parameters: &[(&Tensor, bool)]) {
+    /// Gradients scaled so that their common norm is at most `clip`; they are the
+    /// caller's to write to.
+    fn clipped(&self, gradients: Vec<Tensor>) -> Vec<Tensor> {
         if self.clip <= 0.0 {
-            return;
+            return gradients.iter().map(Tensor::copy).collect();
         }
-        let squares = parameters
+        let norms: Vec<Tensor> = gradients.iter().map(Tensor::norm).collect();
+        let norm = Tensor::stack(&norms, 0).norm();
+        let factor = (self.clip / (norm + 1e-12)).clamp_max(1.0);
+        gradients
             .iter()
-            .map(|(parameter, _)| parameter.grad().square().sum(Kind::Float))
-            .reduce(|sum, square| sum + square);
-        let Some(squares) = squares else { return };
-        let factor = (self.clip / (squares.sqrt() + 1e-12)).clamp_max(1.0);
-        for (parameter, _) in parameters {
-            let _ = parameter.grad().g_mul_(&factor);
-        }
+            .map(|gradient| gradient * &factor)
+            .collect()
     }
 }
 
-/// The bias-corrected direction of Adam; updates both moments.
-fn adam_direction(moments: &mut [Tensor], gradient: &Tensor, step: usize) -> Tensor {
+/// Makes of a gradient what Adam takes off its parameter, and updates both moments. All in
+/// place, since memory is what large layers wait for here: with `a` and `b` the shares of
+/// the moments that are known by now, `rate (m / a) / (sqrt(v / b) + ε)` is
+/// `(rate sqrt(b) / a) m / (sqrt(v) + ε sqrt(b))`.
+fn adam(moments: &mut [Tensor], gradient: &mut Tensor, rate: f64, step: usize) {
     let [first, second] = moments else {
         unreachable!("Adam keeps two moments for each parameter");
     };
-    *first *= BETAS.0;
-    *first += gradient * (1.0 - BETAS.0);
-    *second *= BETAS.1;
-    *second += gradient.square() * (1.0 - BETAS.1);
     let count = (step + 1) as i32;
-    let first_share = 1.0 - BETAS.0.powi(count);
-    let second_share = 1.0 - BETAS.1.powi(count);
-    (&*first / first_share) / ((&*second / second_share).sqrt() + EPSILON)
+    let [first_share, second_share] = [BETAS.0, BETAS.1].map(|beta| 1.0 - beta.powi(count));
+    let root = second_share.sqrt();
+    let _ = first.lerp_(gradient, 1.0 - BETAS.0);
+    let _ = second.lerp_(&gradient.square_(), 1.0 - BETAS.1);
+    let _ = second.sqrt_out(gradient);
+    *gradient += EPSILON * root;
+    let _ = first.div_out(&gradient.shallow_clone(), gradient);
+    *gradient *= rate * root / first_share;
 }
 
 #[cfg(test)]
@@ -144,7 +146,30 @@ mod tests {
     use crate::recipe::Init;
     use crate::recipe::{Bits, RecipeName};
     use siamese_core::image::Input;
-    use tch::Device;
+    use tch::{Device, Kind};
+
+    /// Three steps of Adam with known gradients, by the formula as it is published.
+    #[test]
+    fn adam_is_the_published_one() {
+        let gradients = [[0.5, -2.0], [0.25, 1e-3], [-4.0, 0.0]];
+        let mut moments = [0, 1].map(|_| Tensor::zeros([2], (Kind::Float, Device::Cpu)));
+        let mut by_hand = [[0.0f64; 2]; 2];
+        for (step, gradient) in gradients.into_iter().enumerate() {
+            let mut found = Tensor::from_slice(&gradient).to_kind(Kind::Float);
+            adam(&mut moments, &mut found, 0.1, step);
+            for (index, g) in gradient.into_iter().enumerate() {
+                let [m, v] = &mut by_hand[index];
+                *m = 0.9 * *m + 0.1 * g;
+                *v = 0.99 * *v + 0.01 * g * g;
+                let power = step as i32 + 1;
+                let mean = *m / (1.0 - 0.9f64.powi(power));
+                let deviation = (*v / (1.0 - 0.99f64.powi(power))).sqrt();
+                let expected = 0.1 * mean / (deviation + 1e-8);
+                let found = found.double_value(&[index as i64]);
+                assert!((found - expected).abs() < 1e-6, "{found}, not {expected}");
+            }
+        }
+    }
 
     /// A few steps on a bowl whose lowest point is at 0: every optimiser must
     /// get closer.
