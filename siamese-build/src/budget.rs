@@ -86,9 +86,9 @@ impl Budget {
             model: length,
             embedding: with(measured.embedding, buffers),
             device: with(measured.device, buffers + more),
-            within: measured.within,
+            within: measured.within(work),
             mean: time(measured.instructions(work), work),
-            most: time(measured.most_instructions(&most), &most),
+            most: time(measured.instructions(&most), &most),
         }))
     }
 
@@ -131,7 +131,8 @@ impl FlashWait {
             return 0.0;
         }
         // A word has four bytes.
-        (work.products + 4.0 * work.words) / f64::from(self.line) * f64::from(self.cycles)
+        (work.products + 4.0 * (work.words + work.multiplied)) / f64::from(self.line)
+            * f64::from(self.cycles)
     }
 }
 

@@ -9,6 +9,9 @@ use crate::Core;
 
 /// The rows of a word of weights of 2, 3 or 4 bits.
 const ROWS: usize = 8;
+/// The most by which an estimate was off where words are multiplied: of 784-256-64-16 with
+/// weights of 4 bits in the first layer, on an emulated M0, M4, M55 and RV32.
+const WITHIN_MULTIPLIED: f64 = 0.25;
 
 /// What embedding makes a kernel do. As it skips inputs that are 0, this is another for each
 /// image, and its cost follows from it.
@@ -21,9 +24,12 @@ pub struct Work {
     pub products: f64,
     /// Outputs of these layers.
     pub outputs: f64,
-    /// Words of eight weights of 2, 3 or 4 bits that are added or multiplied: for each input
-    /// that isn't 0 those of its layer's outputs. Such layers count in nothing else.
+    /// Words of eight weights of 2 or 3 bits that are added: for each input that isn't 0 those
+    /// of its layer's outputs. Such layers count in nothing else.
     pub words: f64,
+    /// The same of weights of 4 bits, of many levels and of images with few zeros
+    /// ([`Model::adds`]), where words are multiplied.
+    pub multiplied: f64,
 }
 
 impl Work {
@@ -57,20 +63,26 @@ impl Work {
                 &hidden1[..outputs[0]],
                 &shared[..outputs[1]],
             ];
-            for (activations, layer) in layers.into_iter().zip(model.layers()) {
+            for (index, activations) in layers.into_iter().enumerate() {
                 let nonzero = activations.iter().filter(|&&activation| activation != 0);
-                sum.add(layer, nonzero.count());
+                let adds = model.adds(index, activations);
+                sum.add(&model.layers()[index], nonzero.count(), adds);
             }
             count += 1;
         }
         Ok((count > 0).then(|| sum.over(f64::from(count))))
     }
 
-    /// Adds what a layer makes of so many inputs that aren't 0.
-    fn add(&mut self, layer: &Layer<'_>, active: usize) {
+    /// Adds what a layer makes of so many inputs that aren't 0, if it adds words or not.
+    fn add(&mut self, layer: &Layer<'_>, active: usize, adds: bool) {
         let outputs = layer.outputs();
         if layer.has_lanes() {
-            self.words += (active * outputs.div_ceil(ROWS)) as f64;
+            let words = (active * outputs.div_ceil(ROWS)) as f64;
+            *if adds {
+                &mut self.words
+            } else {
+                &mut self.multiplied
+            } += words;
         } else {
             self.active += active as f64;
             self.products += (active * outputs) as f64;
@@ -85,15 +97,16 @@ impl Work {
             products: self.products / images,
             outputs: self.outputs / images,
             words: self.words / images,
+            multiplied: self.multiplied / images,
         }
     }
 
-    /// The most that any image can cost: no input is 0.
+    /// The most that any image can cost: no input is 0, and all words are multiplied.
     #[must_use]
     pub fn most(model: &Model<'_>) -> Self {
         let mut most = Self::default();
         for layer in model.layers() {
-            most.add(layer, layer.inputs());
+            most.add(layer, layer.inputs(), false);
         }
         most
     }
@@ -118,10 +131,10 @@ pub struct Measured {
     /// Instructions for an active input, for a product and for an output: fitted to what
     /// was counted for the models of this project, by least squares of the relative error.
     pub instructions: [f64; 3],
-    /// Instructions for a word of weights of 2, 3 or 4 bits, all that its layer takes
-    /// included; `None` if no such model was measured.
+    /// Instructions for a word of weights that is added, all that its layer takes included;
+    /// `None` if no such model was measured.
     pub word: Option<f64>,
-    /// The same of an image with so few zeros that words are multiplied and not added.
+    /// The same of one that is multiplied, measured with images of few zeros.
     pub dense_word: Option<f64>,
     /// Bytes of code that such weights take more.
     pub lanes: u32,
@@ -140,21 +153,22 @@ impl Measured {
     /// Estimates the instructions of an image.
     #[must_use]
     pub fn instructions(&self, work: &Work) -> f64 {
-        self.with_words(work, self.word)
-    }
-
-    /// Estimates the same for the most that an image can make a kernel do.
-    #[must_use]
-    pub fn most_instructions(&self, work: &Work) -> f64 {
-        self.with_words(work, self.dense_word)
-    }
-
-    fn with_words(&self, work: &Work, word: Option<f64>) -> f64 {
         let [active, product, output] = self.instructions;
         let eights = active * work.active + product * work.products + output * work.outputs;
         // As if they had 8 bits, where nothing else is known.
-        let word = word.unwrap_or(ROWS as f64 * product);
-        eights + word * work.words
+        let [word, multiplied] =
+            [self.word, self.dense_word].map(|word| word.unwrap_or(ROWS as f64 * product));
+        eights + word * work.words + multiplied * work.multiplied
+    }
+
+    /// The most by which the estimate for this work is off, as a share.
+    #[must_use]
+    pub fn within(&self, work: &Work) -> f64 {
+        if work.multiplied > 0.0 {
+            self.within.max(WITHIN_MULTIPLIED)
+        } else {
+            self.within
+        }
     }
 }
 

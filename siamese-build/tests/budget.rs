@@ -62,14 +62,34 @@ fn words_of_few_bits_count_apart() {
     let of = |image: &[u8]| Work::of(&model, [image]).unwrap().unwrap();
     // Levels of 2 bits are what 64 grey values have in common.
     let (dark, bright) = (of(&[63; 784]), of(&[64; 784]));
-    assert_eq!((dark.words, bright.words), (0.0, 392.0 * words));
+    let in_words = |work: &Work| (work.words, work.multiplied);
+    assert_eq!(in_words(&dark), (0.0, 0.0));
+    // More of one level than a list has room for: they are multiplied.
+    assert_eq!(in_words(&bright), (0.0, 392.0 * words));
     assert!(bright.active < 392.0 && bright.outputs < first.outputs() as f64);
-    assert_eq!(Work::most(&model).words, bright.words);
+    assert_eq!(in_words(&Work::most(&model)), in_words(&bright));
+    // So many rows of a checkerboard of 28 by 28, 14 inputs each, at one level.
+    let rows = |rows: usize, grey: u8| {
+        let mut image = [0; 784];
+        image[..28 * rows].fill(grey);
+        of(&image)
+    };
+    for grey in [64, 128, 192] {
+        assert_eq!(in_words(&rows(10, grey)), (140.0 * words, 0.0));
+        assert_eq!(in_words(&rows(11, grey)), (0.0, 154.0 * words));
+    }
 
     let core = Core::CortexM4;
     let measured = core.measured().unwrap();
-    assert!(measured.instructions(&bright) > measured.instructions(&dark) + bright.words);
-    assert!(measured.most_instructions(&bright) > measured.instructions(&bright));
+    let added = Work {
+        words: bright.multiplied,
+        multiplied: 0.0,
+        ..bright
+    };
+    assert!(measured.instructions(&added) > measured.instructions(&dark) + added.words);
+    assert!(measured.instructions(&bright) > 2.0 * measured.instructions(&added));
+    assert_eq!(measured.within(&added), measured.within);
+    assert!(measured.within(&bright) > 0.2);
     let budget = Budget::of(&file, Board::Mps2An386, &bright)
         .unwrap()
         .unwrap();
@@ -108,6 +128,7 @@ fn a_budget_holds_the_model_and_what_the_flash_makes_the_core_wait() {
         products,
         outputs: 82.0,
         words: 0.0,
+        multiplied: 0.0,
     };
     let of = |board: Board, products: f64| {
         let budget = Budget::of(&file, board, &work(products)).unwrap();

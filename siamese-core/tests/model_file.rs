@@ -820,6 +820,30 @@ fn lanes_are_as_the_format_says() {
     assert_eq!(first.requantise(0), Requantise::new(1, 3));
 }
 
+/// Three lists of 144 inputs each for levels of 2 bits, or one for each bit.
+#[test]
+fn words_are_added_where_levels_and_inputs_are_few() {
+    let adds = |grey: u8, bits: u8, layer: usize, activations: &[u8]| {
+        let mut parts = low_parts();
+        parts.precision.input = grey;
+        parts.precision.weights[0] = bits;
+        let bytes = parts.encode().unwrap();
+        let file = OwnedModel::new(&bytes).unwrap();
+        file.model().adds(layer, activations)
+    };
+    for grey in 1..=7 {
+        assert_eq!(adds(grey, 3, 0, &[1; 143]), grey <= 4, "{grey}");
+        assert!(!adds(grey, 3, 0, &[1; 144]), "{grey}");
+        assert!(!adds(grey, 4, 0, &[1]), "{grey}");
+    }
+    let halves = |a: u8, b: u8| [[a; 80], [b; 80]].concat();
+    // Three is a level of its own, and has the bit of one.
+    assert!(adds(2, 3, 0, &halves(1, 3)) && adds(3, 3, 0, &halves(1, 2)));
+    assert!(!adds(3, 3, 0, &halves(1, 3)));
+    // A layer of 8 bits, and none.
+    assert!(!adds(2, 3, 1, &[1]) && !adds(2, 3, 3, &[1]));
+}
+
 #[test]
 fn lanes_that_hold_too_much_are_refused() {
     let bytes = low_parts().encode().unwrap();

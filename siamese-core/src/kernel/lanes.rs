@@ -133,6 +133,23 @@ pub(crate) fn takes(layer: &Layer<'_>) -> bool {
         && layer.inputs() * largest * level <= usize::from(u16::MAX / 2)
 }
 
+/// Whether [`add`]'s lists have room for these activations, listed by their levels or by their
+/// bits. A core whose lists are filled by assembly gives up somewhat earlier.
+pub(crate) fn have_room(activations: &[u8], by_level: bool) -> bool {
+    let mut counts = [0; LISTS];
+    for &activation in activations {
+        for (count, list) in counts.iter_mut().zip(0u8..) {
+            let is_listed = if by_level {
+                activation == list + 1
+            } else {
+                activation >> list & 1 == 1
+            };
+            *count += usize::from(is_listed);
+        }
+    }
+    counts.iter().all(|&count| count < LISTED)
+}
+
 /// The outputs of a layer for any activations.
 pub(crate) fn multiply(layer: &Layer<'_>, inputs: &[u8], outputs: &mut Target<'_>) {
     if words_of(layer).is_none() {

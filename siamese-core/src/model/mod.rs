@@ -207,6 +207,18 @@ impl<'a> Model<'a> {
         self.layers.iter().any(Layer::has_lanes)
     }
 
+    /// Whether a device adds the weights of a layer, 0 to 2, for these activations. If not, it
+    /// multiplies them, which takes several times as long: weights of 4 bits and more, more
+    /// than 15 levels of an activation, images with few zeros.
+    #[must_use]
+    pub fn adds(&self, layer: usize, activations: &[u8]) -> bool {
+        use crate::kernel::lanes as kernel;
+        let by_level = layer == 0 && self.header.precision.input <= 2;
+        self.layers.get(layer).is_some_and(|layer| {
+            layer.has_lanes() && kernel::takes(layer) && kernel::have_room(activations, by_level)
+        })
+    }
+
     /// The number of coordinates of an embedding.
     #[must_use]
     pub const fn dim(&self) -> usize {

@@ -73,6 +73,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
             "products": work.products,
             "outputs": work.outputs,
             "words": work.words,
+            "multiplied": work.multiplied,
         },
         "boards": budgets.iter().map(in_json).collect::<Vec<_>>(),
     });

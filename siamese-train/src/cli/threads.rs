@@ -15,17 +15,26 @@ const LARGE: usize = 300_000;
 /// others wait for that one. With two cores and `small`, one thread is then almost twice as
 /// fast as two.
 pub fn share_cores(plan: &Plan, asked: Option<u16>) {
-    let weights: usize = plan.shapes().iter().map(|(from, to)| from * to).sum();
-    let told = std::env::var_os("OMP_NUM_THREADS").is_some();
     // What libtorch begins with.
     static CORES: OnceLock<i32> = OnceLock::new();
     let cores = *CORES.get_or_init(tch::get_num_threads);
+    let told = std::env::var_os("OMP_NUM_THREADS").is_some();
+    let weights = plan.shapes().iter().map(|(from, to)| from * to).sum();
     let threads = match asked {
         Some(threads) => threads.into(),
-        None if told || weights >= LARGE => cores,
-        None => (cores - 1).max(1),
+        None if told => cores,
+        None => threads_for(weights, cores),
     };
     tch::set_num_threads(threads);
+}
+
+/// The threads for a network of so many weights.
+fn threads_for(weights: usize, cores: i32) -> i32 {
+    if weights < LARGE {
+        (cores - 1).max(1)
+    } else {
+        cores
+    }
 }
 
 /// What is set, if none of it is, for the library that shares libtorch's work among
@@ -68,3 +77,18 @@ pub fn sleep_soon() {
 
 #[cfg(not(unix))]
 pub const fn sleep_soon() {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_network_leaves_a_core_if_there_is_one_to_leave() {
+        let small = 392 * 128 + 128 * 64 + 64 * 2;
+        let reference = 784 * 1024 + 1024 * 1024 + 1024 * 2;
+        for (cores, left) in [(1, 1), (2, 1), (8, 7)] {
+            assert_eq!(threads_for(small, cores), left);
+            assert_eq!(threads_for(reference, cores), cores);
+        }
+    }
+}

@@ -4,7 +4,7 @@ use serde::Serialize;
 use siamese_build::Core;
 use siamese_build::cost::{Measured, Work};
 use siamese_core::image::{Input, Pooling};
-use siamese_core::model::{Layer, Model};
+use siamese_core::model::{LAYERS, Model};
 
 /// The cores of the page, and what there is to say of each.
 const CORES: [(Core, &str, &str); 4] = [
@@ -27,6 +27,7 @@ pub struct CoreCost {
     product: f64,
     output: f64,
     word: f64,
+    multiplied: f64,
     /// Of an image in which nothing can be skipped.
     most: f64,
 }
@@ -45,7 +46,8 @@ impl CoreCost {
                 product: factor(measured, |work| &mut work.products),
                 output: factor(measured, |work| &mut work.outputs),
                 word: factor(measured, |work| &mut work.words),
-                most: measured.most_instructions(&most).round(),
+                multiplied: factor(measured, |work| &mut work.multiplied),
+                most: measured.instructions(&most).round(),
             })
         };
         CORES.into_iter().filter_map(of).collect()
@@ -64,19 +66,25 @@ fn factor(measured: &Measured, kind: fn(&mut Work) -> &mut f64) -> f64 {
 pub struct LayerShape {
     inputs: usize,
     outputs: usize,
-    /// Whether its weights are added in words of eight rows.
+    /// Whether its weights are in words of eight rows.
     words: bool,
+    /// Whether these are added, and not multiplied.
+    adds: bool,
 }
 
 impl LayerShape {
-    /// That of a layer.
+    /// Those of all layers.
     #[must_use]
-    pub fn of(layer: &Layer<'_>) -> Self {
-        Self {
-            inputs: layer.inputs(),
-            outputs: layer.outputs(),
-            words: layer.has_lanes(),
-        }
+    pub fn all(model: &Model<'_>) -> [Self; LAYERS] {
+        std::array::from_fn(|index| {
+            let layer = &model.layers()[index];
+            Self {
+                inputs: layer.inputs(),
+                outputs: layer.outputs(),
+                words: layer.has_lanes(),
+                adds: model.adds(index, &[]),
+            }
+        })
     }
 }
 

@@ -258,7 +258,7 @@ fn meta<'a>(
             height: header.input.height,
             dim: model.dim(),
             scale: header.scales.embedding,
-            layers: stored.layers().each_ref().map(LayerShape::of),
+            layers: LayerShape::all(&stored),
             input_columns: input_columns(&header.input),
             flash: file.bytes().len(),
             ram: shared + hidden1,

@@ -4,8 +4,10 @@
 export interface LayerShape {
   inputs: number;
   outputs: number;
-  /** Whether its weights are added in words of eight rows. */
+  /** Whether its weights are in words of eight rows. */
   words: boolean;
+  /** Whether these are added, and not multiplied. */
+  adds: boolean;
 }
 
 /** What an image costs a processor core: instructions for each unit of work. */
@@ -16,6 +18,7 @@ export interface CoreCost {
   product: number;
   output: number;
   word: number;
+  multiplied: number;
   /** Instructions of an image in which nothing can be skipped. */
   most: number;
 }

@@ -9,6 +9,7 @@ export interface Work {
   products: number;
   outputs: number;
   words: number;
+  multiplied: number;
 }
 
 /** Rows of a word of weights of few bits. */
@@ -21,12 +22,12 @@ function awake(activations: Uint8Array): number {
 }
 
 export function workOf(embedded: Embedded, layers: LayerShape[]): Work {
-  const work = { active: 0, products: 0, outputs: 0, words: 0 };
+  const work = { active: 0, products: 0, outputs: 0, words: 0, multiplied: 0 };
   [embedded.inputs, ...embedded.hidden].forEach((activations, i) => {
-    const { outputs, words } = layers[i];
+    const { outputs, words, adds } = layers[i];
     const active = awake(activations);
     if (words) {
-      work.words += active * Math.ceil(outputs / ROWS);
+      work[adds ? "words" : "multiplied"] += active * Math.ceil(outputs / ROWS);
     } else {
       work.active += active;
       work.products += active * outputs;
@@ -37,9 +38,8 @@ export function workOf(embedded: Embedded, layers: LayerShape[]): Work {
 }
 
 export function instructions(core: CoreCost, work: Work): number {
-  return Math.round(
-    core.active * work.active + core.product * work.products + core.output * work.outputs + core.word * work.words,
-  );
+  const eights = core.active * work.active + core.product * work.products + core.output * work.outputs;
+  return Math.round(eights + core.word * work.words + core.multiplied * work.multiplied);
 }
 
 /** Columns of about as many rows. */

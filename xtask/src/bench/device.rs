@@ -104,6 +104,7 @@ pub fn work(work: &Work) -> Value {
         "products": hundredths(work.products),
         "outputs": work.outputs,
         "words": hundredths(work.words),
+        "multiplied": hundredths(work.multiplied),
     })
 }
 

@@ -48,7 +48,7 @@ fn row(core: Core, bench: &[Value]) -> Option<String> {
     let samples: Vec<Sample> = samples.collect::<Option<_>>()?;
     let eights: Vec<_> = samples
         .iter()
-        .filter(|sample| sample.words == 0.0)
+        .filter(|sample| sample.all_words() == 0.0)
         .collect();
     let [active, product, output] = fit(&eights)?;
     let of_eights = |sample: &Sample| {
@@ -56,19 +56,19 @@ fn row(core: Core, bench: &[Value]) -> Option<String> {
         active * a + product * p + output * o
     };
     // What the others take more, for each word.
-    let of_words = |samples: &[Sample]| {
-        let with = samples.iter().filter(|sample| sample.words > 0.0);
-        let words = with.map(|sample| (sample.counted - of_eights(sample)) / sample.words);
+    let of_words = |samples: &[Sample], words: fn(&Sample) -> f64| {
+        let with = samples.iter().filter(|sample| words(sample) > 0.0);
+        let words = with.map(|sample| (sample.counted - of_eights(sample)) / words(sample));
         let words: Vec<f64> = words.collect();
         (!words.is_empty()).then(|| words.iter().sum::<f64>() / words.len() as f64)
     };
-    let word = of_words(&samples);
+    let word = of_words(&samples, |sample| sample.words);
     let dense: Vec<Sample> = of(core)
         .filter_map(|row| worst_sample(row, cycles))
         .collect();
     let optional =
         |word: Option<f64>| word.map_or("None".into(), |word| format!("Some({word:.3})"));
-    let dense_word = optional(of_words(&dense));
+    let dense_word = optional(of_words(&dense, Sample::all_words));
     let off = samples.iter().map(|sample| {
         let estimated = of_eights(sample) + word.unwrap_or_default() * sample.words;
         (estimated / sample.counted - 1.0).abs()
@@ -117,14 +117,15 @@ fn work_of(value: &Value) -> Option<Work> {
         active: of("active")?,
         products: of("products")?,
         outputs: of("outputs")?,
-        // Older rows are of models without.
+        // Older rows are of models without, or don't tell them apart.
         words: of("words").unwrap_or_default(),
+        multiplied: of("multiplied").unwrap_or_default(),
     })
 }
 
 /// Whether a row is of a model with weights of 2, 3 or 4 bits.
 fn has_lanes(row: &Value) -> bool {
-    work(row).is_some_and(|work| work.words > 0.0)
+    work(row).is_some_and(|work| work.words + work.multiplied > 0.0)
 }
 
 fn mix(value: &Value) -> Option<Mix> {
@@ -141,11 +142,20 @@ fn mix(value: &Value) -> Option<Mix> {
 struct Sample {
     /// What the instructions of layers with weights of 8 bits follow from.
     features: [f64; FEATURES],
-    /// The words of fewer bits.
+    /// The words of fewer bits that are added.
     words: f64,
+    /// Those that are multiplied.
+    multiplied: f64,
     /// The instructions: counted, or as many as the counted cycles make by the cycles that an
     /// instruction takes.
     counted: f64,
+}
+
+impl Sample {
+    /// All words of fewer bits. Of the dearest image, which has no zeros, all are multiplied.
+    fn all_words(&self) -> f64 {
+        self.words + self.multiplied
+    }
 }
 
 /// The sample of a row's mean.
@@ -170,6 +180,7 @@ fn sample_of(
     Some(Sample {
         features: [work.active, work.products, work.outputs],
         words: work.words,
+        multiplied: work.multiplied,
         counted: row[instructions].as_f64().or_else(by_cycles)?,
     })
 }
@@ -227,6 +238,7 @@ mod tests {
         let samples = samples.map(|features| Sample {
             features,
             words: 0.0,
+            multiplied: 0.0,
             counted: value(features),
         });
         let found = fit(&samples.each_ref()).unwrap();
