@@ -364,14 +364,14 @@ mod tests {
     #[test]
     fn few_shot_learns_many_classes() {
         for (classes, each) in [(64, 8), (300, 4)] {
-            let recipe = recipe(RecipeName::FewShot, 320);
+            // With 300 classes then 0.82 to 0.84 over eight seeds.
+            let recipe = recipe(RecipeName::FewShot, 480);
             let (first, last, right) = learn(recipe, 64, classes, each);
             assert!(
                 last > 0.0 && last < 0.6 * first,
                 "{classes}: {first} to {last}"
             );
-            // With 300 classes, 0.79 to 0.82 over eight seeds.
-            assert!(right > 0.75, "{classes}: {right}");
+            assert!(right > 0.8, "{classes}: {right}");
         }
     }
 
