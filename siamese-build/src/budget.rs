@@ -131,8 +131,8 @@ impl FlashWait {
             return 0.0;
         }
         // A word has four bytes.
-        (work.products + 4.0 * (work.words + work.multiplied)) / f64::from(self.line)
-            * f64::from(self.cycles)
+        let bytes = work.products + 4.0 * work.all_words();
+        bytes / f64::from(self.line) * f64::from(self.cycles)
     }
 }
 

@@ -78,16 +78,23 @@ impl Work {
         let outputs = layer.outputs();
         if layer.has_lanes() {
             let words = (active * outputs.div_ceil(ROWS)) as f64;
-            *if adds {
+            let kind = if adds {
                 &mut self.words
             } else {
                 &mut self.multiplied
-            } += words;
+            };
+            *kind += words;
         } else {
             self.active += active as f64;
             self.products += (active * outputs) as f64;
             self.outputs += outputs as f64;
         }
+    }
+
+    /// Words of eight weights, added or multiplied.
+    #[must_use]
+    pub fn all_words(&self) -> f64 {
+        self.words + self.multiplied
     }
 
     /// The mean of so many images.

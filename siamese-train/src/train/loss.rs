@@ -1,5 +1,7 @@
 //! The losses: what makes digits of one class fall together.
 
+use std::cell::LazyCell;
+
 use tch::{Kind, Tensor};
 
 use crate::recipe::{Loss, Pairing, Recipe, Term, Weighting};
@@ -22,16 +24,17 @@ struct Pairs {
 
 /// The loss of a batch of embeddings `[images, dim]` with classes `[images]`.
 pub fn loss(recipe: &Recipe, embeddings: &Tensor, labels: &Tensor) -> Tensor {
-    let pairs = || match recipe.pairing {
+    // Few losses need them.
+    let pairs = LazyCell::new(|| match recipe.pairing {
         Pairing::All => all_pairs(embeddings, labels),
         Pairing::Drawn => drawn_pairs(embeddings, labels),
-    };
+    });
     let Loss(terms) = &recipe.loss;
     let value = |term: Term| match term {
-        Term::Contrastive => pairs().contrastive(recipe),
+        Term::Contrastive => pairs.contrastive(recipe),
         Term::StudentT => collapse(embeddings, labels, Similarity::StudentT(recipe.tail)),
         Term::Gaussian => collapse(embeddings, labels, Similarity::Gaussian),
-        Term::Triplet => pairs().triplets(recipe.margin),
+        Term::Triplet => pairs.triplets(recipe.margin),
         Term::Prototypical => prototypical(embeddings, labels, recipe.tail),
     };
     terms

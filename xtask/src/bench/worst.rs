@@ -19,11 +19,7 @@ pub fn candidates(model: &Model<'_>) -> Result<Vec<(String, Vec<u8>)>> {
     for (name, image) in greys.chain(noise) {
         let work = Work::of(model, [&image[..]])?.unwrap_or_default();
         // A word has eight weights.
-        costs.push((
-            work.products + 8.0 * (work.words + work.multiplied),
-            name,
-            image,
-        ));
+        costs.push((work.products + 8.0 * work.all_words(), name, image));
     }
     costs.sort_by(|(a, ..), (b, ..)| b.total_cmp(a));
     costs.truncate(TRIED);

@@ -48,33 +48,36 @@ fn row(core: Core, bench: &[Value]) -> Option<String> {
     let samples: Vec<Sample> = samples.collect::<Option<_>>()?;
     let eights: Vec<_> = samples
         .iter()
-        .filter(|sample| sample.all_words() == 0.0)
+        .filter(|sample| sample.work.all_words() == 0.0)
         .collect();
     let [active, product, output] = fit(&eights)?;
     let of_eights = |sample: &Sample| {
-        let [a, p, o] = sample.features;
+        let [a, p, o] = sample.features();
         active * a + product * p + output * o
     };
-    // What the others take more, for each word.
-    let of_words = |samples: &[Sample], words: fn(&Sample) -> f64| {
-        let with = samples.iter().filter(|sample| words(sample) > 0.0);
-        let words = with.map(|sample| (sample.counted - of_eights(sample)) / words(sample));
-        let words: Vec<f64> = words.collect();
+    let mean = |words: Vec<f64>| {
         (!words.is_empty()).then(|| words.iter().sum::<f64>() / words.len() as f64)
     };
-    let word = of_words(&samples, |sample| sample.words);
-    let dense: Vec<Sample> = of(core)
-        .filter_map(|row| worst_sample(row, cycles))
-        .collect();
+    // What a word takes more: of the dearest images, which have no zeros, all are multiplied.
+    let dense = of(core).filter_map(|row| worst_sample(row, cycles));
+    let dense = dense.filter(|sample| sample.work.all_words() > 0.0);
+    let of_dense = |sample: Sample| (sample.counted - of_eights(&sample)) / sample.work.all_words();
+    let dense_word = mean(dense.map(of_dense).collect());
+    // And one that is added.
+    let but_for_added = |sample: &Sample| {
+        of_eights(sample) + dense_word.unwrap_or_default() * sample.work.multiplied
+    };
+    let added = samples.iter().filter(|sample| sample.work.words > 0.0);
+    let of_added = |sample: &Sample| (sample.counted - but_for_added(sample)) / sample.work.words;
+    let word = mean(added.map(of_added).collect());
     let optional =
         |word: Option<f64>| word.map_or("None".into(), |word| format!("Some({word:.3})"));
-    let dense_word = optional(of_words(&dense, Sample::all_words));
     let off = samples.iter().map(|sample| {
-        let estimated = of_eights(sample) + word.unwrap_or_default() * sample.words;
+        let estimated = but_for_added(sample) + word.unwrap_or_default() * sample.work.words;
         (estimated / sample.counted - 1.0).abs()
     });
     let within = off.fold(0.0, f64::max);
-    let word = optional(word);
+    let [word, dense_word] = [word, dense_word].map(optional);
     let cycles = cycles.map_or("None".into(), |cycles| format!("Some({cycles:.3})"));
     let most = |rows: &[&Value], key: &str| rows.iter().filter_map(|row| row[key].as_u64()).max();
     let code = |lanes: bool| {
@@ -125,7 +128,7 @@ fn work_of(value: &Value) -> Option<Work> {
 
 /// Whether a row is of a model with weights of 2, 3 or 4 bits.
 fn has_lanes(row: &Value) -> bool {
-    work(row).is_some_and(|work| work.words + work.multiplied > 0.0)
+    work(row).is_some_and(|work| work.all_words() > 0.0)
 }
 
 fn mix(value: &Value) -> Option<Mix> {
@@ -140,21 +143,23 @@ fn mix(value: &Value) -> Option<Mix> {
 
 /// What a row says of a model.
 struct Sample {
-    /// What the instructions of layers with weights of 8 bits follow from.
-    features: [f64; FEATURES],
-    /// The words of fewer bits that are added.
-    words: f64,
-    /// Those that are multiplied.
-    multiplied: f64,
+    /// What the instructions follow from.
+    work: Work,
     /// The instructions: counted, or as many as the counted cycles make by the cycles that an
     /// instruction takes.
     counted: f64,
 }
 
 impl Sample {
-    /// All words of fewer bits. Of the dearest image, which has no zeros, all are multiplied.
-    fn all_words(&self) -> f64 {
-        self.words + self.multiplied
+    /// What the instructions of layers with weights of 8 bits follow from.
+    fn features(&self) -> [f64; FEATURES] {
+        let Work {
+            active,
+            products,
+            outputs,
+            ..
+        } = self.work;
+        [active, products, outputs]
     }
 }
 
@@ -178,9 +183,7 @@ fn sample_of(
 ) -> Option<Sample> {
     let by_cycles = || Some(row[by_cycles].as_f64()? / cycles?);
     Some(Sample {
-        features: [work.active, work.products, work.outputs],
-        words: work.words,
-        multiplied: work.multiplied,
+        work,
         counted: row[instructions].as_f64().or_else(by_cycles)?,
     })
 }
@@ -190,7 +193,7 @@ fn sample_of(
 fn fit(samples: &[&Sample]) -> Option<[f64; FEATURES]> {
     let mut rows = [[0.0; FEATURES + 1]; FEATURES];
     for sample in samples {
-        let features = sample.features.map(|feature| feature / sample.counted);
+        let features = sample.features().map(|feature| feature / sample.counted);
         for (row, a) in rows.iter_mut().zip(features) {
             for (cell, b) in row.iter_mut().zip(features.into_iter().chain([1.0])) {
                 *cell += a * b;
@@ -235,11 +238,14 @@ mod tests {
             [270.0, 240_000.0, 2050.0],
         ];
         let value = |features: [f64; 3]| features.iter().zip(factors).map(|(a, b)| a * b).sum();
-        let samples = samples.map(|features| Sample {
-            features,
-            words: 0.0,
-            multiplied: 0.0,
-            counted: value(features),
+        let samples = samples.map(|[active, products, outputs]| Sample {
+            work: Work {
+                active,
+                products,
+                outputs,
+                ..Work::default()
+            },
+            counted: value([active, products, outputs]),
         });
         let found = fit(&samples.each_ref()).unwrap();
         for (found, factor) in found.into_iter().zip(factors) {
