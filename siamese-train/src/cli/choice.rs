@@ -242,6 +242,10 @@ struct Knobs {
     /// top of the other
     #[arg(long, value_name = "PART")]
     mixtures: Option<f64>,
+    /// Coordinates beside those of the embedding that fade out over the first half of the steps:
+    /// room for classes to get past each other while a map of few coordinates forms
+    #[arg(long, value_name = "N")]
+    scaffold: Option<usize>,
 }
 
 impl Knobs {
@@ -276,6 +280,7 @@ impl Knobs {
         set(&mut recipe.sparsity, &self.sparsity);
         set(&mut recipe.symmetries, &self.symmetries);
         set(&mut recipe.mixtures, &self.mixtures);
+        set(&mut recipe.scaffold, &self.scaffold);
         if let Some(augment) = self.augment {
             recipe.augmentation = augment.strength();
         }

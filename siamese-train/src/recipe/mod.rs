@@ -253,6 +253,11 @@ pub struct Recipe {
     /// end of classes to be told apart.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub mixtures: f64,
+    /// Coordinates that an embedding has beside its own while the map forms: with more
+    /// room, classes get past each other. They fade out over the first half of the steps
+    /// with floats, and aren't part of the model.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub scaffold: usize,
 }
 
 /// The part of the steps, at the end, that weights of few bits train with everything
@@ -285,6 +290,12 @@ fn is_off(switch: &bool) -> bool {
 /// plans that are older than the knob stay.
 fn is_zero(knob: &f64) -> bool {
     *knob == 0.0
+}
+
+/// Whether there are none, which leaves a number out as well.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// The named recipes.
@@ -421,6 +432,7 @@ impl RecipeName {
                 sparsity: 0.0,
                 symmetries: false,
                 mixtures: 0.0,
+                scaffold: 0,
             },
             Self::FewShot => Recipe {
                 loss: Loss(vec![(1.0, Term::Prototypical)]),
@@ -463,6 +475,7 @@ impl RecipeName {
                 sparsity: 0.0,
                 symmetries: false,
                 mixtures: 0.0,
+                scaffold: 0,
             },
         }
     }
@@ -478,6 +491,8 @@ const MOST_STEPS: f64 = 1e9;
 const MOST_IN_A_MATRIX: usize = 8_192;
 /// The most images of any batch.
 const MOST_IN_A_BATCH: usize = 65_536;
+/// The most coordinates of a scaffold.
+const MOST_OF_A_SCAFFOLD: usize = 64;
 
 impl Recipe {
     /// The same recipe for a run on `images` training images whose length nobody
@@ -644,6 +659,10 @@ impl Recipe {
             self.patience == 0 || self.validation > 0.0,
             "--patience needs validation images: use a --validation above 0"
         );
+        ensure!(
+            self.scaffold <= MOST_OF_A_SCAFFOLD,
+            "--scaffold must be at most {MOST_OF_A_SCAFFOLD} coordinates"
+        );
         Ok(())
     }
 }
@@ -709,7 +728,7 @@ mod tests {
             assert_eq!(recipe.clone().for_images(57_000), recipe);
         }
         let json = serde_json::to_string(&RecipeName::Default.recipe()).unwrap();
-        for later in ["steps", "init", "\"bits", "pixel_bits"] {
+        for later in ["steps", "init", "\"bits", "pixel_bits", "scaffold"] {
             assert!(!json.contains(later), "{json}");
         }
     }
@@ -748,6 +767,8 @@ mod tests {
         assert!(with(|r| r.batch = 1_000_000).is_err());
         assert!(with(|r| r.batch = 5).is_err());
         assert!(with(|r| r.pixel_bits = 6).is_err());
+        assert!(with(|r| r.scaffold = 65).is_err());
+        assert!(with(|r| r.scaffold = 64).is_ok());
         assert!(with(|r| r.pixel_bits = 8).is_err());
         assert!(with(|r| (r.pixel_bits, r.tuning) = (8, 0.0)).is_ok());
         assert!(with(|r| r.loss.0.clear()).is_err());

@@ -36,6 +36,9 @@ const TUNING_RATE: f64 = 0.004;
 /// The part of the float phase's steps after which weights of fewer than 8 bits are rounded.
 const ROUNDING_FROM: f64 = 0.3;
 
+/// The part of the float phase's steps over which a scaffold fades out.
+const SCAFFOLD_UNTIL: f64 = 0.5;
+
 /// What a run tells while it goes on.
 #[derive(Debug, Clone, Copy)]
 pub enum Event<'a> {
@@ -218,6 +221,8 @@ impl Session<'_> {
             );
             loader.recycle(batch);
             run.network.round_weights(run.step >= rounding_from);
+            let done = (run.step - steps.start) as f64 / (SCAFFOLD_UNTIL * steps.len() as f64);
+            run.network.fade_scaffold((1.0 - done).max(0.0));
             let (embeddings, hidden) = run.network.embed_batch(&images);
             let mut loss = loss(recipe, &embeddings, &labels);
             if recipe.sparsity > 0.0 {
@@ -387,7 +392,8 @@ mod tests {
         assert!(right > 0.8, "{right}");
     }
 
-    /// A recipe for few bits in both hidden layers, the last fifth of its steps on integers.
+    /// A recipe for few bits in both hidden layers, with a scaffold, the last fifth of its steps
+    /// on integers.
     fn few_bits(steps: usize) -> Recipe {
         Recipe {
             bits: Bits {
@@ -395,6 +401,7 @@ mod tests {
                 ..Preset::Swift.bits()
             },
             tuning: 0.2,
+            scaffold: 4,
             ..recipe(RecipeName::Default, steps)
         }
     }
@@ -434,7 +441,8 @@ mod tests {
             };
             (trained.network, trained.hidden_scales)
         };
-        // While weights are floats, while they are rounded, and while everything is.
+        // While weights are floats and the scaffold stands, while they are rounded and it has
+        // gone, and while everything is rounded.
         let interrupted = train("interrupted", &[40, 100, 180]);
         assert!(
             interrupted.0.precision.shifts[..2]

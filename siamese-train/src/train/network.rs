@@ -63,6 +63,40 @@ pub struct Network {
     rounds_weights: bool,
     /// If everything is rounded to what the integer model holds.
     units: Option<Units>,
+    scaffold: Scaffold,
+}
+
+/// Coordinates behind those of the embedding that only a training batch has; see
+/// [`Recipe::scaffold`](crate::recipe::Recipe::scaffold).
+#[derive(Debug, Default, Clone, Copy)]
+struct Scaffold {
+    /// How many: the last outputs of the last layer.
+    coordinates: usize,
+    /// What they are multiplied by, 1 at first and 0 in the end.
+    share: f64,
+}
+
+impl Scaffold {
+    /// What is left of the last layer's rows or columns, along dimension `along`, when the
+    /// scaffold is gone.
+    fn removed(self, tensor: &Tensor, along: usize) -> Tensor {
+        let kept = tensor.size()[along] - self.coordinates as i64;
+        tensor.narrow(along as i64, 0, kept)
+    }
+
+    /// The embeddings `[images, outputs]` of a batch, the scaffold as large as it still is.
+    fn faded(self, outputs: Tensor) -> Tensor {
+        if self.coordinates == 0 {
+            return outputs;
+        }
+        let own = self.removed(&outputs, 1);
+        if self.share <= 0.0 {
+            return own;
+        }
+        let coordinates = self.coordinates as i64;
+        let beside = outputs.narrow(1, own.size()[1], coordinates) * self.share;
+        Tensor::cat(&[own, beside], 1)
+    }
 }
 
 /// What the hidden layers' integers mean.
@@ -128,7 +162,23 @@ impl Network {
             layers,
             rounds_weights: false,
             units: None,
+            scaffold: Scaffold::default(),
         }
+    }
+
+    /// The same network whose last so many coordinates are a scaffold.
+    #[must_use]
+    pub const fn with_scaffold(mut self, coordinates: usize) -> Self {
+        self.scaffold = Scaffold {
+            coordinates,
+            share: 1.0,
+        };
+        self
+    }
+
+    /// From now on, multiplies the scaffold's coordinates by `share`, 0 to 1.
+    pub const fn fade_scaffold(&mut self, share: f64) {
+        self.scaffold.share = share;
     }
 
     /// The same network with batch normalisation folded and everything rounded
@@ -143,10 +193,16 @@ impl Network {
     /// activations have the bits that were asked for.
     #[must_use]
     pub fn to_integers(&self, units: Units) -> Self {
-        let folded = no_grad(|| self.layers.each_ref().map(Layer::folded));
+        let folded = |index: usize| self.own_outputs(index, self.layers[index].folded());
         Self {
-            layers: folded.map(|(weight, bias)| Layer::learned(&weight, &bias)),
+            layers: no_grad(|| {
+                std::array::from_fn(|index| {
+                    let (weight, bias) = folded(index);
+                    Layer::learned(&weight, &bias)
+                })
+            }),
             units: Some(units),
+            scaffold: Scaffold::default(),
             ..*self
         }
     }
@@ -274,8 +330,8 @@ impl Network {
         state
     }
 
-    /// The embeddings `[images, dim]` of a training batch `[images, inputs]`,
-    /// and the hidden layers' activations in real units. Updates the running
+    /// The embeddings `[images, dim]` of a training batch `[images, inputs]`, with what is
+    /// left of the scaffold behind the `dim` coordinates, and the hidden layers' activations in real units. Updates the running
     /// statistics.
     pub fn embed_batch(&self, inputs: &Tensor) -> (Tensor, [Tensor; 2]) {
         let [first, second, last] = &self.layers;
@@ -289,7 +345,17 @@ impl Network {
         let weights = self.float_weights();
         let hidden1 = first.outputs(inputs, &weights[0]).relu();
         let hidden2 = second.outputs(&hidden1, &weights[1]).relu();
-        (last.outputs(&hidden2, &weights[2]), [hidden1, hidden2])
+        let outputs = last.outputs(&hidden2, &weights[2]);
+        (self.scaffold.faded(outputs), [hidden1, hidden2])
+    }
+
+    /// A layer's weight and bias without the rows of the scaffold.
+    fn own_outputs(&self, index: usize, (weight, bias): (Tensor, Tensor)) -> (Tensor, Tensor) {
+        if index + 1 < LAYERS {
+            return (weight, bias);
+        }
+        let [weight, bias] = [weight, bias].map(|rows| self.scaffold.removed(&rows, 0));
+        (weight, bias)
     }
 
     /// The integer activations of both hidden layers for a batch `[images, inputs]` of
@@ -343,7 +409,8 @@ impl Network {
                 precision: self.bits.precision(shifts),
                 layers: std::array::from_fn(|index| {
                     let folded = self.rounded_levels(index);
-                    linear(folded.unwrap_or_else(|| self.layers[index].fold(&weights[index])))
+                    let folded = folded.unwrap_or_else(|| self.layers[index].fold(&weights[index]));
+                    linear(self.own_outputs(index, folded))
                 }),
             }
         })
@@ -562,10 +629,15 @@ mod tests {
         shifts: [0; LAYERS],
     };
 
+    /// Coordinates of an embedding, and those of the scaffold behind them.
+    const DIMS: [usize; 2] = [3, 2];
+
     /// A network after its float phase.
     fn folded(bits: Bits) -> Network {
-        let init = Init::HeUniform;
-        let network = Network::new((INPUT, bits), [24, 12], 3, true, init, 5, Device::Cpu);
+        let (init, [dim, beside]) = (Init::HeUniform, DIMS);
+        let shape = [24, 12];
+        let network = Network::new((INPUT, bits), shape, dim + beside, true, init, 5, Device::Cpu)
+            .with_scaffold(beside);
         let mut signs = ChaCha8Rng::seed_from_u64(6);
         no_grad(|| {
             // Rows of different sizes and signs, as batch normalisation leaves them.
@@ -624,6 +696,33 @@ mod tests {
             hidden: [6, 7],
         },
     ];
+
+    #[test]
+    fn a_scaffold_fades_and_is_no_part_of_the_network() {
+        let mut network = folded(Bits::INT8);
+        let [dim, beside] = DIMS;
+        let mut embeddings = |share| {
+            network.fade_scaffold(share);
+            let embeddings = network.embed_batch(&inputs(Bits::INT8)).0;
+            let width = embeddings.size()[1] as usize;
+            (to_vec(&embeddings), width)
+        };
+        let (whole, width) = embeddings(1.0);
+        assert_eq!(width, dim + beside);
+        let (faded, _) = embeddings(0.25);
+        let (gone, width) = embeddings(0.0);
+        assert_eq!(width, dim);
+        let rows = whole.chunks(dim + beside).zip(faded.chunks(dim + beside));
+        for ((whole, faded), gone) in rows.zip(gone.chunks(dim)) {
+            assert_eq!(whole[..dim], *gone);
+            assert_eq!(faded[..dim], *gone);
+            let quarter: Vec<f32> = whole[dim..].iter().map(|x| x / 4.0).collect();
+            assert_eq!(faded[dim..], quarter);
+        }
+        assert!(whole.iter().all(|&x| x != 0.0));
+        assert_eq!(network.fold().layers[2].outputs, dim);
+        assert_eq!(network.to_integers(INT8_UNITS).fold().layers[2].outputs, dim);
+    }
 
     #[test]
     fn rounded_training_gives_the_integers_of_the_model() {

@@ -25,12 +25,13 @@ impl Run {
         let network = Network::new(
             (plan.input, plan.recipe.bits),
             plan.hidden(),
-            plan.dim,
+            plan.dim + plan.recipe.scaffold,
             plan.recipe.batch_norm,
             plan.recipe.init,
             plan.seed,
             device,
-        );
+        )
+        .with_scaffold(plan.recipe.scaffold);
         Self {
             optimiser: Optimiser::new(&plan.recipe, &network),
             network,
