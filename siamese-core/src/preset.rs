@@ -10,7 +10,7 @@ pub type Medium<'m, const D: usize = 2> = Embedder<'m, D, 784, 256>;
 /// Checkerboard 392-128-64-`D`, 57 KiB of weights: parts with 128 KiB of flash. For
 /// up to 4 coordinates; with more, training makes [`SmallWide`].
 pub type Small<'m, const D: usize = 2> = Embedder<'m, D, 392, 128>;
-/// Checkerboard 392-128-32-`D` with weights of 3 bits in the first layer, 29 KiB of weights:
+/// Checkerboard 392-128-24-`D` with weights of 3 bits in the first layer, 28 KiB of weights:
 /// the fastest, for parts with 64 KiB of flash. The buffers are those of [`Small`].
 pub type Swift<'m, const D: usize = 2> = Small<'m, D>;
 /// 784-128-64-`D`, 107 KiB of weights and more: `small` with 5 coordinates or more.

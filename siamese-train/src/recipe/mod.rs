@@ -260,6 +260,10 @@ pub struct Recipe {
     pub scaffold: usize,
 }
 
+/// The weight decay of small networks that train for long.
+const DECAY_OF_LONG_RUNS: f64 = 1e-2;
+/// The scaffold of large networks with two coordinates. Small ones gain nothing by one.
+const SCAFFOLD_OF_A_MAP: usize = 6;
 /// The part of the steps, at the end, that weights of few bits train with everything
 /// rounded, unless another is asked for.
 const FEW_BITS_TUNING: f64 = 0.1;
@@ -348,25 +352,32 @@ impl RecipeName {
                 sparsity: 0.3,
                 ..recipe
             },
-            // Costs nothing here, and spares a device a seventh of its work.
+            // The price costs nothing here, and spares a device a seventh of its work.
             Preset::Small => Recipe {
+                epochs: 200.0,
+                weight_decay: DECAY_OF_LONG_RUNS,
                 sparsity: 0.3,
                 ..recipe
             },
-            // Four grey levels leave less to learn from.
+            // Four grey levels leave less to learn from. Weights of few bits go on learning
+            // for long, unless active units cost more than they bring.
             Preset::Swift => Recipe {
                 augmentation: Augmentation::LIGHT,
-                sparsity: 0.3,
+                epochs: 600.0,
+                weight_decay: DECAY_OF_LONG_RUNS,
+                sparsity: 0.1,
                 ..recipe
             },
             Preset::Medium => Recipe {
-                epochs: 120.0,
+                epochs: 200.0,
+                scaffold: SCAFFOLD_OF_A_MAP,
                 ..recipe
             },
             Preset::Reference => Recipe {
                 epochs: 80.0,
                 learning_rate: 0.008,
                 sparsity: 0.3,
+                scaffold: SCAFFOLD_OF_A_MAP,
                 ..recipe
             },
         }

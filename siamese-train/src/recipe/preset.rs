@@ -14,7 +14,7 @@ pub enum Preset {
     Tiny,
     /// 392-128-64: every other pixel, 57 KiB of weights, for parts with 128 KiB of flash
     Small,
-    /// 392-128-32: every other pixel in 4 grey levels, weights of 3 bits in the first layer, 29 KiB
+    /// 392-128-24: every other pixel in 4 grey levels, weights of 3 bits in the first layer, 28 KiB
     /// of weights: the fastest, for parts with 64 KiB of flash
     Swift,
     /// 784-256-128: 228 KiB of weights, for parts with 512 KiB of flash
@@ -51,7 +51,7 @@ impl Preset {
         match self {
             Self::Tiny => [48, 32],
             Self::Small => [128, 64],
-            Self::Swift => [128, 32],
+            Self::Swift => [128, 24],
             Self::Medium => [256, 128],
             Self::Reference => [1024, 1024],
         }

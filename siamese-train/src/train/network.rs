@@ -331,8 +331,8 @@ impl Network {
     }
 
     /// The embeddings `[images, dim]` of a training batch `[images, inputs]`, with what is
-    /// left of the scaffold behind the `dim` coordinates, and the hidden layers' activations in real units. Updates the running
-    /// statistics.
+    /// left of the scaffold behind the `dim` coordinates, and the hidden layers' activations
+    /// in real units. Updates the running statistics.
     pub fn embed_batch(&self, inputs: &Tensor) -> (Tensor, [Tensor; 2]) {
         let [first, second, last] = &self.layers;
         if let Some(units) = self.units {
@@ -636,8 +636,16 @@ mod tests {
     fn folded(bits: Bits) -> Network {
         let (init, [dim, beside]) = (Init::HeUniform, DIMS);
         let shape = [24, 12];
-        let network = Network::new((INPUT, bits), shape, dim + beside, true, init, 5, Device::Cpu)
-            .with_scaffold(beside);
+        let network = Network::new(
+            (INPUT, bits),
+            shape,
+            dim + beside,
+            true,
+            init,
+            5,
+            Device::Cpu,
+        )
+        .with_scaffold(beside);
         let mut signs = ChaCha8Rng::seed_from_u64(6);
         no_grad(|| {
             // Rows of different sizes and signs, as batch normalisation leaves them.
@@ -721,7 +729,10 @@ mod tests {
         }
         assert!(whole.iter().all(|&x| x != 0.0));
         assert_eq!(network.fold().layers[2].outputs, dim);
-        assert_eq!(network.to_integers(INT8_UNITS).fold().layers[2].outputs, dim);
+        assert_eq!(
+            network.to_integers(INT8_UNITS).fold().layers[2].outputs,
+            dim
+        );
     }
 
     #[test]
