@@ -221,7 +221,7 @@ pub struct Recipe {
     /// The gradient's largest norm; 0 doesn't clip.
     pub clip: f64,
     /// The first parameters.
-    #[serde(default, skip_serializing_if = "is_usual")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub init: Init,
     /// Bits of a pixel that the network sees while it trains: [`MODEL_BITS`], as in
     /// the exported model, or 8.
@@ -240,23 +240,23 @@ pub struct Recipe {
     pub patience: usize,
     /// The weight in the loss of the mean activation of hidden units: the
     /// higher, the more of them are zero, which kernels skip.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub sparsity: f64,
     /// Whether every class is also learnt turned and mirrored, in all eight
     /// ways, as eight classes: more classes than there are make an embedding
     /// that serves classes it never saw.
-    #[serde(default, skip_serializing_if = "is_off")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub symmetries: bool,
     /// The share of a batch's classes that are replaced by mixtures: half of an
     /// image of one class beside half of one of another, or the two on top of
     /// each other. Which two changes from batch to batch, so that there is no
     /// end of classes to be told apart.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub mixtures: f64,
     /// Coordinates that an embedding has beside its own while the map forms: with more
     /// room, classes get past each other. They fade out over the first half of the steps
     /// with floats, and aren't part of the model.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub scaffold: usize,
 }
 
@@ -279,27 +279,10 @@ const fn are_models(bits: &u8) -> bool {
     *bits == MODEL_BITS
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_usual(init: &Init) -> bool {
-    *init == Init::default()
-}
-
-/// Whether a switch is off.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_off(switch: &bool) -> bool {
-    !switch
-}
-
-/// Whether a knob is off, which leaves it out of a plan's JSON: the digests of
-/// plans that are older than the knob stay.
-fn is_zero(knob: &f64) -> bool {
-    *knob == 0.0
-}
-
-/// Whether there are none, which leaves a number out as well.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-const fn is_none(count: &usize) -> bool {
-    *count == 0
+/// Whether a knob is as it is when nobody asks for it, which leaves it out of a plan's JSON:
+/// the digests of plans that are older than the knob stay.
+fn is_default<T: Default + PartialEq>(knob: &T) -> bool {
+    *knob == T::default()
 }
 
 /// The named recipes.

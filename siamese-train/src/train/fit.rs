@@ -221,8 +221,8 @@ impl Session<'_> {
             );
             loader.recycle(batch);
             run.network.round_weights(run.step >= rounding_from);
-            let done = (run.step - steps.start) as f64 / (SCAFFOLD_UNTIL * steps.len() as f64);
-            run.network.fade_scaffold((1.0 - done).max(0.0));
+            let (step, count) = (run.step - steps.start, steps.len());
+            run.network.fade_scaffold(scaffold_at(step, count));
             let (embeddings, hidden) = run.network.embed_batch(&images);
             let mut loss = loss(recipe, &embeddings, &labels);
             if recipe.sparsity > 0.0 {
@@ -230,7 +230,6 @@ impl Session<'_> {
                     loss += recipe.sparsity * layer.mean(Kind::Float);
                 }
             }
-            let (step, count) = (run.step - steps.start, steps.len());
             let learning_rate = rate * recipe.learning_rate_at(step, count);
             run.optimiser.step(&run.network, &loss, learning_rate, step);
             run.step += 1;
@@ -284,6 +283,12 @@ impl Session<'_> {
         );
         Ok(true)
     }
+}
+
+/// The share of a scaffold that is left at `step` of a float phase of so many: 1 at first, and 0
+/// from [`SCAFFOLD_UNTIL`] of them on.
+fn scaffold_at(step: usize, steps: usize) -> f64 {
+    (1.0 - step as f64 / (SCAFFOLD_UNTIL * steps as f64)).max(0.0)
 }
 
 #[cfg(test)]
@@ -411,6 +416,14 @@ mod tests {
         let (first, last, right) = learn(few_bits(300), 2, 10, 20);
         assert!(last > 0.0 && last < 0.9 * first, "{first} to {last}");
         assert!(right > 0.8, "{right}");
+    }
+
+    #[test]
+    fn a_scaffold_is_gone_by_the_middle_of_the_steps() {
+        let shares = [0, 10, 25, 49, 50, 99].map(|step| scaffold_at(step, 100));
+        for (found, expected) in shares.into_iter().zip([1.0, 0.8, 0.5, 0.02, 0.0, 0.0]) {
+            assert!((found - expected).abs() < 1e-12, "{shares:?}");
+        }
     }
 
     #[test]

@@ -193,14 +193,12 @@ impl Network {
     /// activations have the bits that were asked for.
     #[must_use]
     pub fn to_integers(&self, units: Units) -> Self {
-        let folded = |index: usize| self.own_outputs(index, self.layers[index].folded());
+        let layer = |index: usize| {
+            let (weight, bias) = self.own_outputs(index, self.layers[index].folded());
+            Layer::learned(&weight, &bias)
+        };
         Self {
-            layers: no_grad(|| {
-                std::array::from_fn(|index| {
-                    let (weight, bias) = folded(index);
-                    Layer::learned(&weight, &bias)
-                })
-            }),
+            layers: no_grad(|| std::array::from_fn(layer)),
             units: Some(units),
             scaffold: Scaffold::default(),
             ..*self
