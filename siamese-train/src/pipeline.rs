@@ -1,6 +1,7 @@
 //! From a trained float network to everything that a run leaves behind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -300,7 +301,7 @@ pub fn finish(
         &outputs,
         &torch.forward(&calibration_images)?,
     );
-    let golden_images = golden_images(&test.images)?;
+    let golden_images = golden_images(&test.images, &embeddings)?;
     write_golden(
         &files.golden(),
         &golden_images,
@@ -428,16 +429,35 @@ fn decibels(values: &[f32], approximate: &[f32]) -> f64 {
     (10.0 * (signal / noise.max(f64::MIN_POSITIVE)).log10()).min(EXACT)
 }
 
-/// At most `count` images, spread over the set.
-pub(crate) fn spread(images: &Images, count: usize) -> Images {
-    let step = images.len().div_ceil(count).max(1);
-    let indices: Vec<usize> = (0..images.len()).step_by(step).collect();
-    images.subset(&indices)
+/// At most `count` stretches of indices that make up `0..len`, all but the last as long.
+fn stretches(len: usize, count: usize) -> impl Iterator<Item = Range<usize>> {
+    let step = len.div_ceil(count).max(1);
+    (0..len)
+        .step_by(step)
+        .map(move |from| from..len.min(from + step))
 }
 
-/// Images spread over the set, and the adversarial ones.
-pub(crate) fn golden_images(images: &Images) -> Result<Images> {
-    let mut pixels = spread(images, GOLDEN_IMAGES).pixels().to_vec();
+/// At most `count` images, spread over the set.
+pub(crate) fn spread(images: &Images, count: usize) -> Images {
+    let firsts = stretches(images.len(), count).map(|stretch| stretch.start);
+    images.subset(&firsts.collect::<Vec<_>>())
+}
+
+/// Images spread over the set, and the adversarial ones. Where a stretch of the set begins
+/// with an image whose embedding an earlier one has, one that has its own stands for it:
+/// equal answers prove less.
+pub(crate) fn golden_images(images: &Images, embeddings: &IntEmbeddings) -> Result<Images> {
+    let points: Vec<&[i16]> = embeddings.steps.chunks_exact(embeddings.dim).collect();
+    let mut seen = HashSet::new();
+    let chosen = stretches(images.len(), GOLDEN_IMAGES).map(|mut stretch| {
+        let first = stretch.start;
+        let new = stretch.find(|&index| !seen.contains(points[index]));
+        let index = new.unwrap_or(first);
+        seen.insert(points[index]);
+        index
+    });
+    let typical = images.subset(&chosen.collect::<Vec<_>>());
+    let mut pixels = typical.pixels().to_vec();
     pixels.extend(adversarial_images(images.width(), images.height())?.pixels());
     Images::new(images.width(), images.height(), pixels)
 }
@@ -473,5 +493,34 @@ fn float_outputs(tensors: &FoldedTensors, network: &FloatNetwork, images: &Image
     FloatOutputs {
         hidden: [to_vec(&hidden1), to_vec(&hidden2)],
         embeddings: to_vec(&embeddings),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embed::golden::ADVERSARIAL;
+
+    #[test]
+    fn golden_images_have_embeddings_of_their_own_where_there_are_some() {
+        // Two images a stretch. Of the first three stretches the first images are alike, and
+        // so are both of the third.
+        let count = 2 * GOLDEN_IMAGES;
+        let pixels = (0..count).map(|index| index as u8).collect();
+        let images = Images::new(1, 1, pixels).unwrap();
+        let steps = (0..count).map(|index| match index {
+            0 | 2 | 4 | 5 => -1,
+            index => index as i16,
+        });
+        let embeddings = IntEmbeddings {
+            dim: 1,
+            scale: 1.0,
+            steps: steps.collect(),
+        };
+        let golden = golden_images(&images, &embeddings).unwrap();
+        assert_eq!(golden.pixels()[..5], [0, 3, 4, 6, 8]);
+        assert_eq!(golden.len(), GOLDEN_IMAGES + ADVERSARIAL);
+        let typical = spread(&images, GOLDEN_IMAGES);
+        assert_eq!(golden.pixels()[4..GOLDEN_IMAGES], typical.pixels()[4..]);
     }
 }

@@ -25,8 +25,6 @@ static uint8_t image[SIAMESE_MODEL_PIXELS];
 static uint8_t picture[PICTURE_WIDTH * PICTURE_HEIGHT];
 static uint8_t record[SIAMESE_STORED_MAX];
 static uint8_t again[SIAMESE_STORED_MAX];
-/* The golden image that each label is enrolled with, and the one that is forgotten. */
-static size_t chosen[ENROLLED + 1];
 
 /* Ends the program if `error` is not the expected one. */
 static void expect(const char *what, siamese_error error, siamese_error expected) {
@@ -69,34 +67,6 @@ static void compare_golden(void) {
     print_number("golden vectors equal: ", SIAMESE_GOLDEN_COUNT);
 }
 
-/* Whether two points are farther from each other than one step along an axis. */
-static int differ(const int16_t *one, const int16_t *other) {
-    size_t axis;
-    for (axis = 0; axis < SIAMESE_DIM; axis++) {
-        int32_t step = (int32_t)one[axis] - other[axis];
-        if (step < -1 || step > 1) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* The golden images to enrol, of different points: alike images can share one. */
-static void choose(void) {
-    size_t number, count = 0;
-    for (number = 0; number < SIAMESE_GOLDEN_COUNT && count <= ENROLLED; number++) {
-        size_t before = 0;
-        while (before < count &&
-               differ(siamese_golden_points[chosen[before]], siamese_golden_points[number])) {
-            before++;
-        }
-        if (before == count) {
-            chosen[count++] = number;
-        }
-    }
-    require("golden images of different points", count > ENROLLED);
-}
-
 /* What was enrolled is found. */
 static void identify_all(const siamese_gallery *in) {
     uint16_t label;
@@ -104,7 +74,7 @@ static void identify_all(const siamese_gallery *in) {
         int16_t point[SIAMESE_DIM];
         siamese_identified found;
         siamese_verified verified;
-        embed(chosen[label], point);
+        embed(label, point);
         expect("identify", siamese_identify(in, point, &found), SIAMESE_OK);
         require("the nearest label", found.nearest.label == label);
         require("its distance", found.nearest.distance_squared == 0);
@@ -124,11 +94,11 @@ static void use_gallery(void) {
     int16_t point[SIAMESE_DIM];
     uint16_t label;
     expect("gallery", siamese_gallery_init(&gallery, &model), SIAMESE_OK);
-    embed(chosen[0], point);
+    embed(0, point);
     expect("identify", siamese_identify(&gallery, point, &found), SIAMESE_ERROR_EMPTY);
     expect("thresholds", siamese_gallery_set_thresholds(&gallery, &nearly_equal), SIAMESE_OK);
     for (label = 0; label <= ENROLLED; label++) {
-        embed(chosen[label], point);
+        embed(label, point);
         expect("enrol", siamese_enrol(&gallery, label, point), SIAMESE_OK);
     }
     expect("forget", siamese_forget(&gallery, ENROLLED), SIAMESE_OK);
@@ -194,7 +164,6 @@ int main(void) {
     require("the scratch memory", info.scratch == SIAMESE_MODEL_SCRATCH);
 
     compare_golden();
-    choose();
     use_gallery();
     save_and_load();
     preprocess();

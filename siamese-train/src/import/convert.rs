@@ -142,7 +142,7 @@ pub fn convert(
         &calibration,
         &forward_in_chunks(&torch, &calibration_images)?,
     );
-    let golden = golden_images(test)?;
+    let golden = golden_images(test, &embeddings)?;
     write_golden(&files.golden(), &golden, &torch.forward(&golden)?)?;
 
     let queries = embeddings.to_points()?;

@@ -44,8 +44,8 @@ fn golden_vectors_are_varied() {
         embeddings.sort();
         embeddings.dedup();
         // Where a single unit of a narrow second layer is active, points lie on a ray, and
-        // some coincide: 23 of 128 with the 24 units of `swift`.
-        assert!(embeddings.len() * 4 > golden.len() * 3);
+        // some coincide.
+        assert!(embeddings.len() * 8 > golden.len() * 7);
         let used = |layer: fn(&siamese_tests::Layers) -> &Vec<u8>| {
             golden
                 .iter()
