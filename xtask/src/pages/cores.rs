@@ -8,6 +8,10 @@ use siamese_build::{Board, Core};
 
 /// Numbers that the instructions of an image follow from.
 const FEATURES: usize = 3;
+/// Times that samples are weighed anew; what comes out has long ceased to change.
+const ROUNDS: usize = 1_000;
+/// Parts that estimates are off by, in the mean, where nothing is left to improve.
+const EXACT: f64 = 1e-12;
 
 /// A row a core.
 pub fn rows(bench: &[Value]) -> String {
@@ -188,15 +192,38 @@ fn sample_of(
     })
 }
 
-/// The factors whose sum of products with the features is nearest to the values: least
-/// squares of the relative error, by the normal equations. `None` of too few samples.
+/// The factors whose sum of products with the features is, of the sample that it fits worst, the
+/// smallest part off: that part is what users are told. Least squares, in which samples weigh the
+/// more the farther off they were each time before (Lawson, "Contributions to the Theory of Linear
+/// Least Maximum Approximation", 1961). `None` of too few samples.
 fn fit(samples: &[&Sample]) -> Option<[f64; FEATURES]> {
+    let mut weights = vec![1.0; samples.len()];
+    let mut factors = least_squares(samples, &weights)?;
+    for _ in 0..ROUNDS {
+        for (weight, sample) in weights.iter_mut().zip(samples) {
+            let products = sample.features().into_iter().zip(factors);
+            let estimated: f64 = products.map(|(feature, factor)| feature * factor).sum();
+            *weight *= (estimated / sample.counted - 1.0).abs();
+        }
+        let mean = weights.iter().sum::<f64>() / samples.len() as f64;
+        if mean < EXACT {
+            break;
+        }
+        weights.iter_mut().for_each(|weight| *weight /= mean);
+        factors = least_squares(samples, &weights)?;
+    }
+    Some(factors)
+}
+
+/// The factors of the least sum of the weighted squares of the parts that are off, by the normal
+/// equations.
+fn least_squares(samples: &[&Sample], weights: &[f64]) -> Option<[f64; FEATURES]> {
     let mut rows = [[0.0; FEATURES + 1]; FEATURES];
-    for sample in samples {
+    for (sample, weight) in samples.iter().zip(weights) {
         let features = sample.features().map(|feature| feature / sample.counted);
         for (row, a) in rows.iter_mut().zip(features) {
             for (cell, b) in row.iter_mut().zip(features.into_iter().chain([1.0])) {
-                *cell += a * b;
+                *cell += weight * a * b;
             }
         }
     }
@@ -265,8 +292,7 @@ mod tests {
                 continue;
             };
             cores += 1;
-            // The M55's vectors follow no straight line: 0.1000 there, and 0.071 elsewhere.
-            assert!(measured.within < 0.105, "{core}");
+            assert!(measured.within < 0.1, "{core}");
             let mut rows = 0;
             for row in bench.iter().filter(|row| is_of(core, row)) {
                 let Sample { counted, .. } = sample(row, measured.cycles).unwrap();
