@@ -246,6 +246,10 @@ struct Knobs {
     /// room for classes to get past each other while a map of few coordinates forms
     #[arg(long, value_name = "N")]
     scaffold: Option<usize>,
+    /// Networks that start beside the first from other random weights; the one that learns best
+    /// in the first tenth of the steps goes on
+    #[arg(long, value_name = "N")]
+    restarts: Option<usize>,
 }
 
 impl Knobs {
@@ -281,6 +285,7 @@ impl Knobs {
         set(&mut recipe.symmetries, &self.symmetries);
         set(&mut recipe.mixtures, &self.mixtures);
         set(&mut recipe.scaffold, &self.scaffold);
+        set(&mut recipe.restarts, &self.restarts);
         if let Some(augment) = self.augment {
             recipe.augmentation = augment.strength();
         }

@@ -258,6 +258,11 @@ pub struct Recipe {
     /// with floats, and aren't part of the model.
     #[serde(default, skip_serializing_if = "is_default")]
     pub scaffold: usize,
+    /// Networks that start beside the first, from other random weights. All see the same
+    /// batches for the first tenth of the steps with floats; the one with the least loss in the
+    /// later half of it goes on.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub restarts: usize,
 }
 
 /// The weight decay of small networks that train for long.
@@ -427,6 +432,7 @@ impl RecipeName {
                 symmetries: false,
                 mixtures: 0.0,
                 scaffold: 0,
+                restarts: 0,
             },
             Self::FewShot => Recipe {
                 loss: Loss(vec![(1.0, Term::Prototypical)]),
@@ -470,6 +476,7 @@ impl RecipeName {
                 symmetries: false,
                 mixtures: 0.0,
                 scaffold: 0,
+                restarts: 0,
             },
         }
     }
@@ -487,6 +494,8 @@ const MOST_IN_A_MATRIX: usize = 8_192;
 const MOST_IN_A_BATCH: usize = 65_536;
 /// The most coordinates of a scaffold.
 const MOST_OF_A_SCAFFOLD: usize = 64;
+/// The most networks that start beside the first.
+const MOST_RESTARTS: usize = 64;
 
 impl Recipe {
     /// The same recipe for a run on `images` training images whose length nobody
@@ -657,6 +666,10 @@ impl Recipe {
             self.scaffold <= MOST_OF_A_SCAFFOLD,
             "--scaffold must be at most {MOST_OF_A_SCAFFOLD} coordinates"
         );
+        ensure!(
+            self.restarts <= MOST_RESTARTS,
+            "--restarts must be at most {MOST_RESTARTS}"
+        );
         Ok(())
     }
 }
@@ -722,7 +735,14 @@ mod tests {
             assert_eq!(recipe.clone().for_images(57_000), recipe);
         }
         let json = serde_json::to_string(&RecipeName::Default.recipe()).unwrap();
-        for later in ["steps", "init", "\"bits", "pixel_bits", "scaffold"] {
+        for later in [
+            "steps",
+            "init",
+            "\"bits",
+            "pixel_bits",
+            "scaffold",
+            "restarts",
+        ] {
             assert!(!json.contains(later), "{json}");
         }
     }
@@ -763,6 +783,8 @@ mod tests {
         assert!(with(|r| r.pixel_bits = 6).is_err());
         assert!(with(|r| r.scaffold = 65).is_err());
         assert!(with(|r| r.scaffold = 64).is_ok());
+        assert!(with(|r| r.restarts = 65).is_err());
+        assert!(with(|r| r.restarts = 64).is_ok());
         assert!(with(|r| r.pixel_bits = 8).is_err());
         assert!(with(|r| (r.pixel_bits, r.tuning) = (8, 0.0)).is_ok());
         assert!(with(|r| r.loss.0.clear()).is_err());

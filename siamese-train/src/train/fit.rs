@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::batch::loader::Loader;
 use crate::batch::pairs::Sampler;
@@ -16,7 +16,9 @@ use crate::recipe::Plan;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::float_network::FloatNetwork;
 use crate::train::history::{Epoch, Film};
-use crate::train::loss::{has_something_to_compare, loss};
+use crate::train::lesson::Lesson;
+use crate::train::loss::has_something_to_compare;
+use crate::train::rivals::steps_of_rivals;
 
 use super::resume;
 use super::run::Run;
@@ -35,9 +37,6 @@ const TUNING_RATE: f64 = 0.004;
 
 /// The part of the float phase's steps after which weights of fewer than 8 bits are rounded.
 const ROUNDING_FROM: f64 = 0.3;
-
-/// The part of the float phase's steps over which a scaffold fades out.
-const SCAFFOLD_UNTIL: f64 = 0.5;
 
 /// What a run tells while it goes on.
 #[derive(Debug, Clone, Copy)]
@@ -200,6 +199,12 @@ impl Session<'_> {
         let rounding_from = steps.start + (ROUNDING_FROM * steps.len() as f64) as usize;
         run.network.round_weights(run.step >= rounding_from);
         let (start, first) = (Instant::now(), run.step);
+        let rivals = run.rivals.as_ref().map_or(0, |_| recipe.restarts);
+        // What steps cost, in steps of one network.
+        let work = |span: Range<usize>| {
+            let shared = span.end.min(steps_of_rivals(steps.len()));
+            (span.len() + rivals * shared.saturating_sub(span.start)) as f64
+        };
         let mut saved = Instant::now();
         let mut idle = 0;
         while let Some(batch) = loader.next_batch() {
@@ -220,20 +225,17 @@ impl Session<'_> {
                 recipe.loss
             );
             loader.recycle(batch);
-            run.network.round_weights(run.step >= rounding_from);
-            let (step, count) = (run.step - steps.start, steps.len());
-            run.network.fade_scaffold(scaffold_at(step, count));
-            let (embeddings, hidden) = run.network.embed_batch(&images);
-            let mut loss = loss(recipe, &embeddings, &labels);
-            if recipe.sparsity > 0.0 {
-                for layer in &hidden {
-                    loss += recipe.sparsity * layer.mean(Kind::Float);
-                }
-            }
-            let learning_rate = rate * recipe.learning_rate_at(step, count);
-            run.optimiser.step(&run.network, &loss, learning_rate, step);
-            run.step += 1;
-            run.update_average(recipe.averaging, count);
+            let lesson = Lesson {
+                recipe,
+                images: &images,
+                labels: &labels,
+                step: run.step - steps.start,
+                steps: steps.len(),
+                rate,
+                rounds: run.step >= rounding_from,
+            };
+            let loss = run.learn(&lesson);
+            run.update_average(recipe.averaging, steps.len());
             watch.add(&loss);
 
             if run.step.is_multiple_of(REPORT_EVERY) || run.step == steps.end {
@@ -253,8 +255,8 @@ impl Session<'_> {
                 watch.shoot(&run.outcome());
             }
             if watch.ends_epoch(run.step) || run.step == steps.end {
-                let each = start.elapsed().div_f64((run.step - first) as f64);
-                let left = each.mul_f64((all - run.step) as f64);
+                let each = start.elapsed().div_f64(work(first..run.step));
+                let left = each.mul_f64(work(run.step..all));
                 let moment = Moment {
                     network: &run.outcome(),
                     step: run.step,
@@ -283,12 +285,6 @@ impl Session<'_> {
         );
         Ok(true)
     }
-}
-
-/// The share of a scaffold that is left at `step` of a float phase of so many: 1 at first, and 0
-/// from [`SCAFFOLD_UNTIL`] of them on.
-fn scaffold_at(step: usize, steps: usize) -> f64 {
-    (1.0 - step as f64 / (SCAFFOLD_UNTIL * steps as f64)).max(0.0)
 }
 
 #[cfg(test)]
@@ -397,8 +393,8 @@ mod tests {
         assert!(right > 0.8, "{right}");
     }
 
-    /// A recipe for few bits in both hidden layers, with a scaffold, the last fifth of its steps
-    /// on integers.
+    /// A recipe for few bits in both hidden layers, with a scaffold and two restarts, the last
+    /// fifth of its steps on integers.
     fn few_bits(steps: usize) -> Recipe {
         Recipe {
             bits: Bits {
@@ -407,6 +403,7 @@ mod tests {
             },
             tuning: 0.2,
             scaffold: 4,
+            restarts: 2,
             ..recipe(RecipeName::Default, steps)
         }
     }
@@ -419,11 +416,34 @@ mod tests {
     }
 
     #[test]
-    fn a_scaffold_is_gone_by_the_middle_of_the_steps() {
-        let shares = [0, 10, 25, 49, 50, 99].map(|step| scaffold_at(step, 100));
-        for (found, expected) in shares.into_iter().zip([1.0, 0.8, 0.5, 0.02, 0.0, 0.0]) {
-            assert!((found - expected).abs() < 1e-12, "{shares:?}");
-        }
+    fn the_first_start_goes_on_as_if_alone_or_gives_way() {
+        let data = glyphs(10, 20, 1);
+        let learnt = |seed: u64, restarts: usize| {
+            let recipe = Recipe {
+                batch: 100,
+                restarts,
+                ..recipe(RecipeName::Default, 60)
+            };
+            let plan = Plan::new(Preset::Tiny, 2, recipe, seed, &data).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let partial = folder.path().join("partial");
+            let stop = AtomicBool::new(false);
+            match fit(&plan, &data, Device::Cpu, &partial, &stop, |_| {}).unwrap() {
+                Outcome::Finished(trained) => trained,
+                Outcome::Interrupted { .. } => panic!("nobody stopped it"),
+            }
+        };
+        let gave_way: Vec<bool> = (1..=6)
+            .map(|seed| {
+                let [alone, among] = [0, 2].map(|restarts| learnt(seed, restarts));
+                assert_eq!((alone.steps, among.steps), (60, 60));
+                alone.network != among.network
+            })
+            .collect();
+        assert!(
+            gave_way.contains(&true) && gave_way.contains(&false),
+            "{gave_way:?}"
+        );
     }
 
     #[test]
@@ -431,7 +451,7 @@ mod tests {
         let data = glyphs(10, 20, 1);
         let recipe = Recipe {
             batch: 100,
-            ..few_bits(200)
+            ..few_bits(300)
         };
         let plan = Plan::new(Preset::Swift, 2, recipe, 1, &data).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -454,9 +474,10 @@ mod tests {
             };
             (trained.network, trained.hidden_scales)
         };
-        // While weights are floats and the scaffold stands, while they are rounded and it has
-        // gone, and while everything is rounded.
-        let interrupted = train("interrupted", &[40, 100, 180]);
+        // While there are rivals, while weights are floats and the scaffold stands, while they
+        // are rounded and it has gone, and while everything is rounded.
+        assert_eq!(steps_of_rivals(240), 24);
+        let interrupted = train("interrupted", &[20, 60, 160, 280]);
         assert!(
             interrupted.0.precision.shifts[..2]
                 .iter()

@@ -13,6 +13,8 @@ mod fit;
 pub mod float_network;
 pub mod history;
 #[cfg(feature = "torch")]
+mod lesson;
+#[cfg(feature = "torch")]
 mod levels;
 #[cfg(feature = "torch")]
 pub mod loss;
@@ -22,6 +24,8 @@ pub mod network;
 pub mod optimiser;
 #[cfg(feature = "torch")]
 mod resume;
+#[cfg(feature = "torch")]
+mod rivals;
 #[cfg(feature = "torch")]
 mod run;
 #[cfg(feature = "torch")]

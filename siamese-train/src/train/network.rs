@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::export::quantise::units_of_levels;
 use crate::recipe::bits::largest;
-use crate::recipe::{Bits, Init};
+use crate::recipe::{Bits, Init, Plan};
 use crate::train::float_network::{FloatNetwork, Linear};
 use crate::train::levels;
 
@@ -164,6 +164,23 @@ impl Network {
             units: None,
             scaffold: Scaffold::default(),
         }
+    }
+
+    /// The network that a run of `plan` begins with, or the `restart`th beside it, from 1 on.
+    pub(super) fn of_plan(plan: &Plan, restart: usize, device: Device) -> Self {
+        let recipe = &plan.recipe;
+        // The highest byte: no restart is the start of a neighbouring seed.
+        let seed = plan.seed ^ (restart as u64).rotate_right(8);
+        Self::new(
+            (plan.input, recipe.bits),
+            plan.hidden(),
+            plan.dim + recipe.scaffold,
+            recipe.batch_norm,
+            recipe.init,
+            seed,
+            device,
+        )
+        .with_scaffold(recipe.scaffold)
     }
 
     /// The same network whose last so many coordinates are a scaffold.

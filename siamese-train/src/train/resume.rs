@@ -8,6 +8,7 @@ use tch::{Kind, Tensor, no_grad};
 
 use super::checkpoint::{self, Checkpoint, NamedTensor, Progress};
 use super::network::{Units, to_vec};
+use super::rivals::Rivals;
 use super::run::{Run, copies, numbered, shape};
 use super::watch::Watch;
 use crate::recipe::Plan;
@@ -83,6 +84,9 @@ pub(super) fn restore(
     let mut best = progress.best.map(|knn25| (knn25, alike()));
     if checkpoint.tensors.contains_key("average.0") {
         run.average = Some(alike());
+    }
+    if !checkpoint.tensors.contains_key(Rivals::LOSSES) {
+        run.rivals = None;
     }
     let mut state = run.state();
     state.extend(numbered("best", best.iter().flat_map(|(_, kept)| kept)));

@@ -4,14 +4,18 @@ use tch::{Device, Tensor, no_grad};
 
 use crate::recipe::Plan;
 use crate::train::float_network::FloatNetwork;
+use crate::train::lesson::Lesson;
 use crate::train::network::{Network, Units};
 use crate::train::optimiser::Optimiser;
+use crate::train::rivals::{Rivals, steps_of_rivals};
 
 /// A run between two steps.
 #[derive(Debug)]
 pub(super) struct Run {
     pub network: Network,
     pub optimiser: Optimiser,
+    /// The networks that started beside it, until one of them all is chosen.
+    pub rivals: Option<Rivals>,
     /// The moving average of the network's state, once it has begun.
     pub average: Option<Vec<Tensor>>,
     /// Steps taken.
@@ -22,23 +26,31 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn new(plan: &Plan, device: Device) -> Self {
-        let network = Network::new(
-            (plan.input, plan.recipe.bits),
-            plan.hidden(),
-            plan.dim + plan.recipe.scaffold,
-            plan.recipe.batch_norm,
-            plan.recipe.init,
-            plan.seed,
-            device,
-        )
-        .with_scaffold(plan.recipe.scaffold);
+        let network = Network::of_plan(plan, 0, device);
         Self {
             optimiser: Optimiser::new(&plan.recipe, &network),
             network,
+            rivals: Rivals::new(plan, device),
             average: None,
             step: 0,
             tuning_from: None,
         }
+    }
+
+    /// Takes a step, and so do its rivals, of whom the best takes its place once they have
+    /// learnt for long enough. Gives the loss before the step.
+    pub(super) fn learn(&mut self, lesson: &Lesson<'_>) -> Tensor {
+        let loss = lesson.learn(&mut self.network, &mut self.optimiser);
+        if let Some(rivals) = &mut self.rivals {
+            rivals.learn(lesson, &loss);
+        }
+        if lesson.step + 1 == steps_of_rivals(lesson.steps)
+            && let Some(better) = self.rivals.take().and_then(Rivals::into_best)
+        {
+            (self.network, self.optimiser) = better;
+        }
+        self.step += 1;
+        loss
     }
 
     /// Averages from the middle of the float phase on. The decay grows from 0,
@@ -110,6 +122,7 @@ impl Run {
         let mut state = self.network.state();
         state.extend(self.optimiser.state());
         state.extend(numbered("average", self.average.iter().flatten()));
+        state.extend(self.rivals.iter().flat_map(Rivals::state));
         state
     }
 }
