@@ -267,9 +267,6 @@ pub struct Recipe {
 
 /// The weight decay of small networks that train for long.
 const DECAY_OF_LONG_RUNS: f64 = 1e-2;
-/// Starts beside the first of small networks with two coordinates, whose maps are laid out early:
-/// about a third more work, for less of a seed's luck.
-const RESTARTS_OF_A_SMALL_MAP: usize = 3;
 /// The scaffold of large networks with two coordinates. Small ones gain nothing by one.
 const SCAFFOLD_OF_A_MAP: usize = 6;
 /// The part of the steps, at the end, that weights of few bits train with everything
@@ -348,12 +345,13 @@ impl RecipeName {
             };
         }
         match preset {
+            // A map of few units is laid out early: of several starts, the better ones show.
             Preset::Tiny => Recipe {
                 augmentation: Augmentation::LIGHT,
                 epochs: 600.0,
                 weight_decay: DECAY_OF_LONG_RUNS,
                 sparsity: 0.3,
-                restarts: RESTARTS_OF_A_SMALL_MAP,
+                restarts: 3,
                 ..recipe
             },
             // The price costs nothing here, and spares a device a seventh of its work.
@@ -361,7 +359,6 @@ impl RecipeName {
                 epochs: 200.0,
                 weight_decay: DECAY_OF_LONG_RUNS,
                 sparsity: 0.3,
-                restarts: RESTARTS_OF_A_SMALL_MAP,
                 ..recipe
             },
             // Four grey levels leave less to learn from. Weights of few bits go on learning
