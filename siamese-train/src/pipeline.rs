@@ -135,7 +135,7 @@ pub struct Report {
     pub steps: usize,
     /// Seconds of training in this process, and images per second.
     pub seconds: f64,
-    /// Images embedded for training per second.
+    /// Images of batches per second; rivals that see the same ones don't count.
     pub images_per_second: f64,
     /// The float network on the test images.
     pub float: Metrics,

@@ -197,7 +197,6 @@ impl Session<'_> {
             1.0
         };
         let rounding_from = steps.start + (ROUNDING_FROM * steps.len() as f64) as usize;
-        run.network.round_weights(run.step >= rounding_from);
         let (start, first) = (Instant::now(), run.step);
         let rivals = run.rivals.as_ref().map_or(0, |_| recipe.restarts);
         // What steps cost, in steps of one network.
