@@ -16,7 +16,13 @@ pub enum Pooling {
     /// columns, the lower row's in odd ones, `pixel >> 1`. An odd last row is
     /// left out.
     Checkerboard,
+    /// [`Self::Sum2x2`] of the picture without the two outermost rows and columns on
+    /// each side, which hold next to nothing where ink was centred.
+    Inner2x2,
 }
+
+/// The rows and columns on each side that [`Pooling::Inner2x2`] leaves out.
+pub const BORDER: usize = 2;
 
 /// The image that a model takes: 8-bit grey values, row-major, 0 = background.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,9 +56,25 @@ impl Input {
     pub const fn activations(&self) -> usize {
         match self.pooling {
             Pooling::None => self.pixels(),
-            Pooling::Sum2x2 => (self.width as usize / 2).saturating_mul(self.height as usize / 2),
+            Pooling::Sum2x2 | Pooling::Inner2x2 => {
+                (self.inner(self.width) / 2).saturating_mul(self.inner(self.height) / 2)
+            }
             Pooling::Checkerboard => (self.width as usize).saturating_mul(self.height as usize / 2),
         }
+    }
+
+    /// The rows and columns of pixels that are left out on each side.
+    #[must_use]
+    pub const fn border(&self) -> usize {
+        match self.pooling {
+            Pooling::Inner2x2 => BORDER,
+            Pooling::None | Pooling::Sum2x2 | Pooling::Checkerboard => 0,
+        }
+    }
+
+    /// What is left of a side of so many pixels.
+    const fn inner(&self, side: u16) -> usize {
+        (side as usize).saturating_sub(2 * self.border())
     }
 
     /// Fills `activations` (of length [`Self::activations`]) from `pixels` (of
@@ -81,8 +103,8 @@ impl Input {
                     },
                 );
             }
-            Pooling::Sum2x2 => {
-                self.pool(pixels, activations, usize::from(self.width / 2), sums2x2);
+            Pooling::Sum2x2 | Pooling::Inner2x2 => {
+                self.pool(pixels, activations, self.inner(self.width) / 2, sums2x2);
             }
         }
     }
@@ -139,9 +161,8 @@ impl Input {
                     }
                 }
             }
-            Pooling::Sum2x2 => {
-                for pair in pixels.chunks_exact(2 * width) {
-                    let (upper, lower) = pair.split_at(width);
+            Pooling::Sum2x2 | Pooling::Inner2x2 => {
+                for (upper, lower) in self.pairs(pixels) {
                     let squares = upper
                         .as_chunks::<2>()
                         .0
@@ -161,21 +182,39 @@ impl Input {
     #[inline]
     fn pool(
         &self,
-        mut pixels: &[u8],
+        pixels: &[u8],
         mut activations: &mut [u8],
         activations_each: usize,
         make: impl Fn(&[u8], &[u8], &mut [u8]),
     ) {
-        let width = usize::from(self.width);
         // Without activations in a row, there are no rows.
-        while activations_each > 0
-            && let Some((pair, later)) = pixels.split_at_checked(2 * width)
-            && let Some((upper, lower)) = pair.split_at_checked(width)
-            && let Some((row, next)) = activations.split_at_mut_checked(activations_each)
-        {
-            make(upper, lower, row);
-            (pixels, activations) = (later, next);
+        if activations_each == 0 {
+            return;
         }
+        for (upper, lower) in self.pairs(pixels) {
+            let Some((row, next)) = activations.split_at_mut_checked(activations_each) else {
+                return;
+            };
+            make(upper, lower, row);
+            activations = next;
+        }
+    }
+
+    /// Every two rows of pixels, without what is left out at the sides.
+    #[inline]
+    fn pairs<'p>(&self, pixels: &'p [u8]) -> impl Iterator<Item = (&'p [u8], &'p [u8])> {
+        let width = usize::from(self.width);
+        let (border, inner) = (self.border(), self.inner(self.width));
+        let pixels = pixels.get(border * width..).unwrap_or_default();
+        let pairs = self.inner(self.height) / 2;
+        let columns = move |row: &'p [u8]| row.get(border..border + inner).unwrap_or_default();
+        pixels
+            .chunks_exact(2 * width.max(1))
+            .take(pairs)
+            .map(move |pair| {
+                let (upper, lower) = pair.split_at_checked(width).unwrap_or_default();
+                (columns(upper), columns(lower))
+            })
     }
 }
 
@@ -327,6 +366,32 @@ mod tests {
     }
 
     #[test]
+    fn inner_pooling_leaves_out_the_border() {
+        let input = Input {
+            width: 7,
+            height: 8,
+            pooling: Pooling::Inner2x2,
+        };
+        // What counts is 8, 16 and so on; the last inner column is odd.
+        let mut pixels = [255; 7 * 8];
+        for (row, values) in pixels.chunks_exact_mut(7).enumerate() {
+            if (2..6).contains(&row) {
+                let first = if row < 4 { 8 } else { 80 };
+                values[2..5].copy_from_slice(&[first, 16, 255]);
+            }
+        }
+        let mut activations = [1; 2];
+        assert_eq!(input.activations(), 2);
+        input.quantise(&pixels, &mut activations);
+        assert_eq!(activations, [6, 24]);
+        let mut active = Vec::new();
+        input.each_active(2, &pixels, |column, level| active.push((column, level)));
+        assert_eq!(active, []);
+        input.each_active(4, &pixels, |column, level| active.push((column, level)));
+        assert_eq!(active, [(1, 3)]);
+    }
+
+    #[test]
     fn a_checkerboard_takes_every_other_pixel() {
         let input = Input {
             width: 3,
@@ -361,8 +426,13 @@ mod tests {
 
     #[test]
     fn degenerate_sizes_do_not_panic() {
-        for (width, height) in [(0, 0), (1, 7), (7, 1), (0, 9)] {
-            for pooling in [Pooling::None, Pooling::Sum2x2, Pooling::Checkerboard] {
+        for (width, height) in [(0, 0), (1, 7), (7, 1), (0, 9), (3, 3), (4, 9), (9, 4)] {
+            for pooling in [
+                Pooling::None,
+                Pooling::Sum2x2,
+                Pooling::Checkerboard,
+                Pooling::Inner2x2,
+            ] {
                 let input = Input {
                     width,
                     height,

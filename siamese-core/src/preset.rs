@@ -19,7 +19,8 @@ pub type SmallWide<'m, const D: usize> = Embedder<'m, D, 784, 128>;
 pub type SmallD16<'m> = SmallWide<'m, 16>;
 /// 784-128-64-64, 112 KiB of weights: classes that are enrolled later.
 pub type SmallFewshot<'m> = SmallWide<'m, 64>;
-/// 2x2-pooled 196-48-32-`D`, 11 KiB of weights: the smallest parts.
-pub type Tiny<'m, const D: usize = 2> = Embedder<'m, D, 196, 48>;
-/// 2x2-pooled 196-48-32-16, 12 KiB of weights: identification on the smallest parts.
+/// 2x2-pooled 144-64-28-`D`, 11 KiB of weights: the smallest parts. Its buffers hold 196-48-32-`D`
+/// as well, which training makes of images without an empty border.
+pub type Tiny<'m, const D: usize = 2> = Embedder<'m, D, 196, 64>;
+/// 2x2-pooled 144-64-28-16, 11 KiB of weights: identification on the smallest parts.
 pub type TinyD16<'m> = Tiny<'m, 16>;

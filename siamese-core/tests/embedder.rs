@@ -120,7 +120,14 @@ fn presets_fit_the_models_of_the_repository() {
             "reference" => <Reference<'_> as Sizes>::SIZES,
             other => panic!("{other} has no preset"),
         };
-        assert_eq!(preset, (model.dim(), model.buffer_sizes()), "{name}");
+        let (shared, hidden1) = model.buffer_sizes();
+        // One preset has two shapes, and the buffers of both.
+        let shared = if name.starts_with("tiny") {
+            196.max(shared)
+        } else {
+            shared
+        };
+        assert_eq!(preset, (model.dim(), (shared, hidden1)), "{name}");
         models += 1;
     }
     assert_eq!(models, 9);

@@ -124,7 +124,7 @@ fn the_committed_models_are_what_their_presets_would_train() {
         let recipe = RecipeName::Default.recipe_for(plan.preset, plan.dim);
         let again = Plan {
             recipe: recipe.for_images(57_000),
-            input: plan.preset.input(28, 28, plan.dim),
+            input: plan.preset.input(28, 28, plan.dim, true),
             ..plan.clone()
         };
         assert_eq!(again, plan, "{name}");

@@ -208,6 +208,7 @@ pub fn content(bytes: &[u8]) -> Option<Model> {
     let mut inputs = match model.pooling {
         0 => model.width * model.height,
         1 => (model.width / 2) * (model.height / 2),
+        3 => (model.width.saturating_sub(4) / 2) * (model.height.saturating_sub(4) / 2),
         _ => model.width * (model.height / 2),
     };
     if !(1..=65535).contains(&inputs) {
@@ -233,7 +234,7 @@ fn read_header(header: &mut Reader<'_>, order: u8) -> Option<Model> {
     }
     let width = varint(header, 65535)? as usize;
     let height = varint(header, 65535)? as usize;
-    let pooling = varint(header, 2)? as u8;
+    let pooling = varint(header, 3)? as u8;
     let mut sizes = [0; 3];
     for size in &mut sizes {
         *size = varint(header, 65535)? as usize;
@@ -379,9 +380,11 @@ impl Model {
         let mut activations = Vec::new();
         match self.pooling {
             0 => activations.extend(pixels.iter().map(|&pixel| i64::from(pixel >> 1))),
-            1 => {
-                for y in (0..self.height / 2).map(|y| 2 * y) {
-                    for x in (0..self.width / 2).map(|x| 2 * x) {
+            1 | 3 => {
+                let border = if self.pooling == 3 { 2 } else { 0 };
+                let pairs = |side: usize| (0..(side - 2 * border) / 2).map(|i| border + 2 * i);
+                for y in pairs(self.height) {
+                    for x in pairs(self.width) {
                         let sum = at(x, y) + at(x + 1, y) + at(x, y + 1) + at(x + 1, y + 1);
                         activations.push(sum >> 3);
                     }

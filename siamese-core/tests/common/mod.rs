@@ -67,15 +67,21 @@ impl Parts {
             usize::from(self.input.width),
             usize::from(self.input.height),
         );
-        let input: Vec<i128> = match self.input.pooling {
-            Pooling::None => pixels.iter().map(|&p| i128::from(p / 2)).collect(),
-            Pooling::Sum2x2 => (0..(height / 2) * (width / 2))
-                .map(|i| {
-                    let (x, y) = (2 * (i % (width / 2)), 2 * (i / (width / 2)));
+        // The sums of 2x2 pixels, from row and column `first` on.
+        let squares = |first: usize| -> Vec<i128> {
+            let starts = |side: usize| (first..(side + 1).saturating_sub(first + 2)).step_by(2);
+            starts(height)
+                .flat_map(|y| starts(width).map(move |x| (x, y)))
+                .map(|(x, y)| {
                     let at = |x: usize, y: usize| i128::from(pixels[y * width + x]);
                     (at(x, y) + at(x + 1, y) + at(x, y + 1) + at(x + 1, y + 1)) / 8
                 })
-                .collect(),
+                .collect()
+        };
+        let input: Vec<i128> = match self.input.pooling {
+            Pooling::None => pixels.iter().map(|&p| i128::from(p / 2)).collect(),
+            Pooling::Sum2x2 => squares(0),
+            Pooling::Inner2x2 => squares(2),
             Pooling::Checkerboard => (0..height / 2 * 2)
                 .step_by(2)
                 .flat_map(|y| (0..width).map(move |x| (x, y + x % 2)))
@@ -179,7 +185,8 @@ fn parts_of(precision: impl Strategy<Value = Precision>) -> impl Strategy<Value 
     let pooling = prop_oneof![
         Just(Pooling::None),
         Just(Pooling::Sum2x2),
-        Just(Pooling::Checkerboard)
+        Just(Pooling::Checkerboard),
+        Just(Pooling::Inner2x2),
     ];
     // Now and then images and layers large enough for what backends treat apart.
     let sizes = prop_oneof![
@@ -189,9 +196,11 @@ fn parts_of(precision: impl Strategy<Value = Precision>) -> impl Strategy<Value 
     ];
     (pooling, precision, sizes).prop_flat_map(
         |(pooling, precision, (width, height, first, second, dim))| {
+            // So that inner pixels are left.
+            let border = if pooling == Pooling::Inner2x2 { 4 } else { 0 };
             let input = Input {
-                width,
-                height,
+                width: width + border,
+                height: height + border,
                 pooling,
             };
             let sizes = [input.activations(), first, second, dim];

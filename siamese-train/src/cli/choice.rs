@@ -334,6 +334,10 @@ pub enum PoolingArg {
     Sum2x2,
     /// Every other pixel, as on a chessboard: half of the weights and of the time
     Checkerboard,
+    /// The sums of 2x2 pixels, without the outermost two on each side: for pictures whose ink is
+    /// centred, and leaves a border
+    #[value(name = "inner-2x2")]
+    Inner2x2,
 }
 
 impl From<PoolingArg> for Pooling {
@@ -342,6 +346,7 @@ impl From<PoolingArg> for Pooling {
             PoolingArg::None => Self::None,
             PoolingArg::Sum2x2 => Self::Sum2x2,
             PoolingArg::Checkerboard => Self::Checkerboard,
+            PoolingArg::Inner2x2 => Self::Inner2x2,
         }
     }
 }

@@ -43,6 +43,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         Pooling::None => "none",
         Pooling::Sum2x2 => "2x2",
         Pooling::Checkerboard => "checkerboard",
+        Pooling::Inner2x2 => "inner-2x2",
     };
     let sizes = [input.activations()]
         .into_iter()
@@ -73,6 +74,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
             Pooling::None => "",
             Pooling::Sum2x2 => ", sums of 2x2",
             Pooling::Checkerboard => ", every other one as on a checkerboard",
+            Pooling::Inner2x2 => ", sums of 2x2 without the outermost two on each side",
         }
     )?;
     writeln!(

@@ -93,6 +93,6 @@ impl LayerShape {
 pub const fn input_columns(input: &Input) -> u16 {
     match input.pooling {
         Pooling::None | Pooling::Checkerboard => input.width,
-        Pooling::Sum2x2 => input.width / 2,
+        Pooling::Sum2x2 | Pooling::Inner2x2 => input.width / 2 - input.border() as u16,
     }
 }

@@ -115,7 +115,18 @@ impl TorchModel {
         let shift = |tensor: Tensor, bits: i64| tensor.bitwise_right_shift_tensor_scalar(bits);
         let activations = match self.pooling {
             Pooling::None => shift(pixels.shallow_clone(), 1),
-            Pooling::Sum2x2 => {
+            Pooling::Sum2x2 | Pooling::Inner2x2 => {
+                let (_, height, width) = pixels.size3().expect("images have rows and columns");
+                let border = if self.pooling == Pooling::Inner2x2 {
+                    2
+                } else {
+                    0
+                };
+                let pixels = pixels.narrow(1, border, height - 2 * border).narrow(
+                    2,
+                    border,
+                    width - 2 * border,
+                );
                 // The average of four, times four, is their sum; exact in doubles.
                 let averages = pixels
                     .to_kind(Kind::Double)
@@ -214,4 +225,50 @@ pub fn adversarial_images(width: usize, height: usize) -> Result<Images> {
         });
     }
     Images::new(width, height, pixels)
+}
+
+#[cfg(test)]
+mod tests {
+    use siamese_core::image::Input;
+
+    use super::*;
+
+    #[test]
+    fn pixels_are_pooled_as_the_core_does() {
+        for pooling in [
+            Pooling::None,
+            Pooling::Sum2x2,
+            Pooling::Checkerboard,
+            Pooling::Inner2x2,
+        ] {
+            for (width, height, lost) in [(28, 28, 0), (9, 7, 0), (6, 11, 5)] {
+                let input = Input {
+                    width,
+                    height,
+                    pooling,
+                };
+                let images = adversarial_images(width.into(), height.into()).unwrap();
+                let torch = TorchModel {
+                    pooling,
+                    height: height.into(),
+                    width: width.into(),
+                    lost,
+                    largest: [127; LAYERS - 1],
+                    layers: Vec::new(),
+                };
+                let shape = [-1, i64::from(height), i64::from(width)];
+                let pixels = Tensor::from_slice(images.pixels()).reshape(shape);
+                let found = torch.input_activations(&pixels.to_kind(Kind::Int64));
+                let found: Vec<Vec<i64>> = found.try_into().unwrap();
+                assert_eq!(found.len(), images.len());
+                for (image, found) in images.iter().zip(found) {
+                    let mut expected = vec![0; input.activations()];
+                    input.quantise(image, &mut expected);
+                    let expected: Vec<i64> =
+                        expected.into_iter().map(|a| (a >> lost).into()).collect();
+                    assert_eq!(found, expected, "{input:?}");
+                }
+            }
+        }
+    }
 }

@@ -312,8 +312,11 @@ pub(super) fn exact_inputs(input: Input, pixels: &[u8]) -> Vec<f32> {
                     }));
                 }
             }
-            Pooling::Sum2x2 => {
-                for (upper, lower) in pairs {
+            Pooling::Sum2x2 | Pooling::Inner2x2 => {
+                let border = input.border();
+                let rows = usize::from(input.height).saturating_sub(2 * border) / 2;
+                for (upper, lower) in pairs.skip(border / 2).take(rows) {
+                    let [upper, lower] = [upper, lower].map(|row| &row[border..width - border]);
                     let squares = upper.chunks_exact(2).zip(lower.chunks_exact(2));
                     inputs.extend(squares.map(|(upper, lower)| {
                         let four = upper.iter().chain(lower);

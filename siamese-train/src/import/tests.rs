@@ -363,7 +363,12 @@ fn the_integers_follow_the_floats_of_the_file() {
 #[cfg(feature = "torch")]
 #[test]
 fn exact_inputs_are_those_of_the_core_before_rounding() {
-    for pooling in [Pooling::None, Pooling::Sum2x2, Pooling::Checkerboard] {
+    for pooling in [
+        Pooling::None,
+        Pooling::Sum2x2,
+        Pooling::Checkerboard,
+        Pooling::Inner2x2,
+    ] {
         let input = Input { pooling, ..INPUT };
         let pixels = pixels(50);
         let exact = convert::exact_inputs(input, &pixels);

@@ -92,10 +92,9 @@ fn panel(
             .map(|&point| axes.place(point))
             .collect();
         drawing.line(&places, &ink, 3.0);
-        let (x, y) = (
-            frame.right() - 190.0,
-            frame.top + 34.0 + 30.0 * f64::from(class),
-        );
+        // Above the panel, where no line can be.
+        let later = lines.len() as f64 - f64::from(class);
+        let (x, y) = (frame.right() - 190.0 * later, frame.top - 14.0);
         if !name.is_empty() {
             drawing.rect((x, y - 16.0), (18.0, 18.0), &ink);
             drawing.text((x + 28.0, y), TextStyle::default(), name);

@@ -10,7 +10,8 @@ use super::Bits;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preset {
-    /// 196-48-32: images pooled 2x2, 11 KiB of weights, for the smallest parts
+    /// 144-64-28: images pooled 2x2, without an empty border, 11 KiB of weights, for the smallest
+    /// parts; 196-48-32 where images have no empty border
     Tiny,
     /// 392-128-64: every other pixel, 57 KiB of weights, for parts with 128 KiB of flash
     Small,
@@ -45,10 +46,12 @@ impl Preset {
         }
     }
 
-    /// Outputs of the two hidden layers.
+    /// Outputs of the two hidden layers, for images that are pooled like this.
     #[must_use]
-    pub const fn hidden(self) -> [usize; 2] {
+    pub const fn hidden(self, pooling: Pooling) -> [usize; 2] {
         match self {
+            // As much flash, and more units where there are fewer inputs.
+            Self::Tiny if matches!(pooling, Pooling::Inner2x2) => [64, 28],
             Self::Tiny => [48, 32],
             Self::Small => [128, 64],
             Self::Swift => [128, 24],
@@ -72,13 +75,14 @@ impl Preset {
     }
 
     /// What the first layer takes from an image of `width` by `height` pixels,
-    /// for an embedding of `dim` coordinates.
+    /// for an embedding of `dim` coordinates. `has_empty_border` says that the outermost pixels
+    /// hold next to nothing.
     ///
     /// An image is pooled only if it has more pixels than the first layer takes of
     /// a 28x28 image: a smaller one costs no more as it is, and has nothing to
     /// spare.
     #[must_use]
-    pub const fn input(self, width: u16, height: u16, dim: usize) -> Input {
+    pub const fn input(self, width: u16, height: u16, dim: usize, has_empty_border: bool) -> Input {
         let (pooling, inputs) = match self {
             Self::Tiny => (Pooling::Sum2x2, 196),
             // Half of the weights and of the time. That costs nothing where few
@@ -98,6 +102,14 @@ impl Preset {
                 ..pooled
             };
         }
+        let inner = Input {
+            pooling: Pooling::Inner2x2,
+            ..pooled
+        };
+        let inputs = inner.activations();
+        if matches!(self, Self::Tiny) && has_empty_border && 0 < inputs && inputs <= 144 {
+            return inner;
+        }
         pooled
     }
 }
@@ -108,7 +120,7 @@ mod tests {
 
     #[test]
     fn only_images_with_pixels_to_spare_are_pooled() {
-        let pooling = |preset: Preset, width, height| preset.input(width, height, 2).pooling;
+        let pooling = |preset: Preset, width, height| preset.input(width, height, 2, false).pooling;
         for (preset, usual) in [
             (Preset::Tiny, Pooling::Sum2x2),
             (Preset::Small, Pooling::Checkerboard),
@@ -123,6 +135,21 @@ mod tests {
         }
         assert_eq!(pooling(Preset::Tiny, 16, 16), Pooling::Sum2x2);
         assert_eq!(pooling(Preset::Small, 16, 16), Pooling::None);
-        assert_eq!(Preset::Small.input(28, 28, 16).pooling, Pooling::None);
+        let bordered = |preset: Preset, width, height| {
+            let input = preset.input(width, height, 2, true);
+            (
+                input.pooling,
+                input.activations(),
+                preset.hidden(input.pooling),
+            )
+        };
+        // An empty border saves inputs, whose flash goes to more units.
+        let inner = (Pooling::Inner2x2, 144, [64, 28]);
+        assert_eq!(bordered(Preset::Tiny, 28, 28), inner);
+        let usual = (Pooling::Sum2x2, 224, [48, 32]);
+        assert_eq!(bordered(Preset::Tiny, 28, 32), usual);
+        assert_eq!(bordered(Preset::Tiny, 200, 4).0, Pooling::Sum2x2);
+        assert_eq!(bordered(Preset::Small, 28, 28).0, Pooling::Checkerboard);
+        assert_eq!(Preset::Small.input(28, 28, 16, true).pooling, Pooling::None);
     }
 }

@@ -53,6 +53,7 @@ fn read_one(folder: &Path, name: &'static str) -> Result<Report> {
         Pooling::None => "",
         Pooling::Sum2x2 => "2x2-pooled ",
         Pooling::Checkerboard => "checkerboard ",
+        Pooling::Inner2x2 => "inner 2x2-pooled ",
     };
     let [first, second, dim] = sizes;
     let path = folder.join(format!("{name}.json"));

@@ -53,7 +53,7 @@ impl Network<'_> {
         let header = model.header();
         let input = header.input;
         ensure!(
-            input.pooling != Pooling::Sum2x2,
+            matches!(input.pooling, Pooling::None | Pooling::Checkerboard),
             "the programs of other libraries have no sums of 2x2 pixels"
         );
         let mut source = Source::new(language);
