@@ -37,8 +37,8 @@ fn the_presets_keep_their_bars() {
     // Lowest knn25 and highest equal error rate, as measured by the reports,
     // which the next test holds against `eval`.
     let bars = [
-        ("tiny.siam", 0.978, 0.0225),
-        ("tiny-d16.siam", 0.9845, 0.012),
+        ("tiny.siam", 0.9795, 0.018),
+        ("tiny-d16.siam", 0.9865, 0.011),
         ("swift.siam", 0.983, 0.0175),
         ("small.siam", 0.9855, 0.0145),
         ("medium.siam", 0.990, 0.0115),
