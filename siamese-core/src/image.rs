@@ -103,10 +103,22 @@ impl Input {
                     },
                 );
             }
-            Pooling::Sum2x2 | Pooling::Inner2x2 => {
-                self.pool(pixels, activations, self.inner(self.width) / 2, sums2x2);
-            }
+            Pooling::Sum2x2 | Pooling::Inner2x2 => self.sum_squares(pixels, activations),
         }
+    }
+
+    /// [`Self::quantise`] by sums of 2x2 pixels.
+    #[inline(never)] // Or the other loops have fewer registers.
+    fn sum_squares(&self, pixels: &[u8], activations: &mut [u8]) {
+        let border = self.border();
+        let pixels = pixels.get(border * usize::from(self.width)..);
+        let most = self.activations().min(activations.len());
+        self.pool(
+            pixels.unwrap_or_default(),
+            activations.get_mut(..most).unwrap_or_default(),
+            self.inner(self.width) / 2,
+            |upper, lower, row| sums2x2(inside(upper, border), inside(lower, border), row),
+        );
     }
 
     /// Calls `each(column, activation)` for the activations of so many bits, 1 to 7, that are
@@ -162,7 +174,12 @@ impl Input {
                 }
             }
             Pooling::Sum2x2 | Pooling::Inner2x2 => {
-                for (upper, lower) in self.pairs(pixels) {
+                let border = self.border();
+                let below = pixels.get(border * width..).unwrap_or_default();
+                let pairs = self.inner(self.height) / 2;
+                for pair in below.chunks_exact(2 * width).take(pairs) {
+                    let (upper, lower) = pair.split_at(width);
+                    let (upper, lower) = (inside(upper, border), inside(lower, border));
                     let squares = upper
                         .as_chunks::<2>()
                         .0
@@ -182,40 +199,29 @@ impl Input {
     #[inline]
     fn pool(
         &self,
-        pixels: &[u8],
+        mut pixels: &[u8],
         mut activations: &mut [u8],
         activations_each: usize,
         make: impl Fn(&[u8], &[u8], &mut [u8]),
     ) {
-        // Without activations in a row, there are no rows.
-        if activations_each == 0 {
-            return;
-        }
-        for (upper, lower) in self.pairs(pixels) {
-            let Some((row, next)) = activations.split_at_mut_checked(activations_each) else {
-                return;
-            };
-            make(upper, lower, row);
-            activations = next;
-        }
-    }
-
-    /// Every two rows of pixels, without what is left out at the sides.
-    #[inline]
-    fn pairs<'p>(&self, pixels: &'p [u8]) -> impl Iterator<Item = (&'p [u8], &'p [u8])> {
         let width = usize::from(self.width);
-        let (border, inner) = (self.border(), self.inner(self.width));
-        let pixels = pixels.get(border * width..).unwrap_or_default();
-        let pairs = self.inner(self.height) / 2;
-        let columns = move |row: &'p [u8]| row.get(border..border + inner).unwrap_or_default();
-        pixels
-            .chunks_exact(2 * width.max(1))
-            .take(pairs)
-            .map(move |pair| {
-                let (upper, lower) = pair.split_at_checked(width).unwrap_or_default();
-                (columns(upper), columns(lower))
-            })
+        // Without activations in a row, there are no rows.
+        while activations_each > 0
+            && let Some((pair, later)) = pixels.split_at_checked(2 * width)
+            && let Some((upper, lower)) = pair.split_at_checked(width)
+            && let Some((row, next)) = activations.split_at_mut_checked(activations_each)
+        {
+            make(upper, lower, row);
+            (pixels, activations) = (later, next);
+        }
     }
+}
+
+/// A row of pixels without so many at both ends.
+#[inline]
+fn inside(row: &[u8], border: usize) -> &[u8] {
+    let end = row.len().saturating_sub(border);
+    row.get(border..end).unwrap_or_default()
 }
 
 /// One row of [`Pooling::Sum2x2`] from two rows of pixels.
