@@ -187,7 +187,7 @@ mod tests {
             Images::new(8, 7, pixels).unwrap()
         };
         assert!(has_empty_border(&images(0, 9)));
-        // 44 pixels of 1, of which the 12 inside have 0.986 and 0.992 of the whole.
+        // 44 pixels of 1 around 12 of 250: 0.0145 of the ink is outside, and half as much of both.
         assert!(!has_empty_border(&images(1, 250)));
         let mut twice = images(0, 255).pixels().to_vec();
         twice.extend_from_slice(images(1, 255).pixels());
