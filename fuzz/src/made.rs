@@ -35,20 +35,16 @@ pub fn model(bytes: &mut Bytes<'_>) -> Option<Vec<u8>> {
 }
 
 fn header(bytes: &mut Bytes<'_>) -> Header<'static> {
-    let pooling = bytes.one_of(&[
-        Pooling::None,
-        Pooling::Sum2x2,
-        Pooling::Checkerboard,
-        Pooling::Inner2x2,
-    ]);
+    let pooling = bytes.one_of(&Pooling::ALL);
     // Now and then layers large enough for what kernels treat apart.
     let (side, most) = bytes.one_of(&[(8, 9), (8, 20), (8, 40), (3, 150), (20, 4)]);
     // So that inner pixels are left.
-    let least = if pooling == Pooling::Inner2x2 { 6 } else { 2 };
+    let least = 2 + 2 * pooling.border();
     let input = Input {
         width: (least + bytes.below(side)) as u16,
         height: (least + bytes.below(side)) as u16,
         pooling,
+        deskew: bytes.flag(),
     };
     let sizes = [
         1 + bytes.below(most) as u16,

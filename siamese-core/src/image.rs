@@ -1,6 +1,13 @@
 //! From the pixels of an image to the input activations of the first layer.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::kernel::lanes::as_written;
+use slant::Slant;
+
+mod slant;
 
 /// How pixels become input activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,13 +26,39 @@ pub enum Pooling {
     /// [`Self::Sum2x2`] of the picture without the two outermost rows and columns on
     /// each side, which hold next to nothing where ink was centred.
     Inner2x2,
+    /// [`Self::Checkerboard`] of the picture without that border.
+    InnerCheckerboard,
 }
 
-/// The rows and columns on each side that [`Pooling::Inner2x2`] leaves out.
+impl Pooling {
+    /// All, in the order of their numbers in a model file.
+    pub const ALL: [Self; 5] = [
+        Self::None,
+        Self::Sum2x2,
+        Self::Checkerboard,
+        Self::Inner2x2,
+        Self::InnerCheckerboard,
+    ];
+
+    /// The rows and columns of pixels that it leaves out on each side.
+    #[must_use]
+    pub const fn border(self) -> usize {
+        match self {
+            Self::Inner2x2 | Self::InnerCheckerboard => BORDER,
+            Self::None | Self::Sum2x2 | Self::Checkerboard => 0,
+        }
+    }
+}
+
+/// The rows and columns on each side that [`Pooling::Inner2x2`] and
+/// [`Pooling::InnerCheckerboard`] leave out.
 pub const BORDER: usize = 2;
 
+/// The longest side, in pixels, of images that are deskewed.
+pub const MAX_DESKEWED_SIDE: u16 = 96;
+
 /// The image that a model takes: 8-bit grey values, row-major, 0 = background.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Input {
     /// Pixels in a row.
@@ -34,6 +67,28 @@ pub struct Input {
     pub height: u16,
     /// How pixels become activations.
     pub pooling: Pooling,
+    /// Whether what is drawn is set upright before it is pooled: rows are moved sideways, two
+    /// by two, so that the ink no longer drifts to one side from top to bottom. Sides are at
+    /// most [`MAX_DESKEWED_SIDE`].
+    pub deskew: bool,
+}
+
+/// Sets what is drawn upright, as models do that say so: rows of `width` pixels, each two of
+/// them moved to one side alike. Images whose sides are longer than [`MAX_DESKEWED_SIDE`] stay
+/// as they are.
+pub fn deskew(width: usize, pixels: &mut [u8]) {
+    let width = width.max(1);
+    let slant = Slant::of(width, pixels);
+    let mut moved = [0; MAX_DESKEWED_SIDE as usize];
+    for (pair, rows) in pixels.chunks_mut(2 * width).enumerate() {
+        let shift = slant.shift(pair);
+        for row in rows.chunks_mut(width).filter(|_| shift != 0) {
+            let moved = move_left(row, shift, &mut moved);
+            row.iter_mut()
+                .zip(moved)
+                .for_each(|(pixel, &moved)| *pixel = moved);
+        }
+    }
 }
 
 impl Input {
@@ -42,7 +97,17 @@ impl Input {
         width: 28,
         height: 28,
         pooling: Pooling::None,
+        deskew: false,
     };
+
+    /// In a model file, this is added to the number of the pooling of deskewed images.
+    const DESKEWED: u8 = 8;
+
+    /// How the pixels become activations, as a model file has it.
+    pub(crate) const fn code(&self) -> u8 {
+        let deskewed = if self.deskew { Self::DESKEWED } else { 0 };
+        self.pooling as u8 | deskewed
+    }
 
     /// The number of pixels in an image; the largest `usize` if there are more,
     /// which no parsed model has.
@@ -59,17 +124,16 @@ impl Input {
             Pooling::Sum2x2 | Pooling::Inner2x2 => {
                 (self.inner(self.width) / 2).saturating_mul(self.inner(self.height) / 2)
             }
-            Pooling::Checkerboard => (self.width as usize).saturating_mul(self.height as usize / 2),
+            Pooling::Checkerboard | Pooling::InnerCheckerboard => self
+                .inner(self.width)
+                .saturating_mul(self.inner(self.height) / 2),
         }
     }
 
     /// The rows and columns of pixels that are left out on each side.
     #[must_use]
     pub const fn border(&self) -> usize {
-        match self.pooling {
-            Pooling::Inner2x2 => BORDER,
-            Pooling::None | Pooling::Sum2x2 | Pooling::Checkerboard => 0,
-        }
+        self.pooling.border()
     }
 
     /// What is left of a side of so many pixels.
@@ -83,6 +147,9 @@ impl Input {
     /// far as both go.
     #[inline(never)] // Its loops need all registers.
     pub fn quantise(&self, pixels: &[u8], activations: &mut [u8]) {
+        if self.deskew {
+            return self.quantise_pairs(pixels, activations);
+        }
         match self.pooling {
             Pooling::None => {
                 for (activation, &pixel) in activations.iter_mut().zip(pixels) {
@@ -104,6 +171,63 @@ impl Input {
                 );
             }
             Pooling::Sum2x2 | Pooling::Inner2x2 => self.sum_squares(pixels, activations),
+            Pooling::InnerCheckerboard => self.quantise_pairs(pixels, activations),
+        }
+    }
+
+    /// [`Self::quantise`], one pair of rows after the other, for what has no faster way.
+    #[inline(never)]
+    fn quantise_pairs(&self, pixels: &[u8], activations: &mut [u8]) {
+        let mut activations = activations.iter_mut();
+        self.each_pair(pixels, |upper, lower| match self.pooling {
+            Pooling::None => {
+                for row in [upper, lower] {
+                    for (&pixel, activation) in row.iter().zip(&mut activations) {
+                        as_written();
+                        *activation = pixel >> 1;
+                    }
+                }
+            }
+            Pooling::Sum2x2 | Pooling::Inner2x2 => {
+                for (square, activation) in squares(upper, lower).zip(&mut activations) {
+                    as_written();
+                    *activation = (square >> 3) as u8;
+                }
+            }
+            Pooling::Checkerboard | Pooling::InnerCheckerboard => {
+                let mut rows = [upper, lower];
+                for (column, activation) in (0..upper.len()).zip(&mut activations) {
+                    as_written();
+                    let pixel = rows[0].get(column).copied().unwrap_or(0);
+                    *activation = pixel >> 1;
+                    rows.swap(0, 1);
+                }
+            }
+        });
+    }
+
+    /// Calls `each(upper, lower)` for the pairs of rows without the border, set upright if they
+    /// are to be; without an odd last row, unless there is no pooling.
+    #[inline(always)]
+    fn each_pair(&self, pixels: &[u8], mut each: impl FnMut(&[u8], &[u8])) {
+        let width = usize::from(self.width).max(1);
+        let border = self.border();
+        let slant = self.deskew.then(|| Slant::of(width, pixels));
+        let pairs = match self.pooling {
+            Pooling::None => self.inner(self.height).div_ceil(2),
+            _ => self.inner(self.height) / 2,
+        };
+        let below = pixels.get(border * width..).unwrap_or_default();
+        let mut moved = [[0; MAX_DESKEWED_SIDE as usize]; 2];
+        for (rows, pair) in below.chunks(2 * width).take(pairs).zip(border / 2..) {
+            let (mut upper, mut lower) = rows.split_at(width.min(rows.len()));
+            if let Some(slant) = slant {
+                let shift = slant.shift(pair);
+                let [above, beneath] = &mut moved;
+                upper = move_left(upper, shift, above);
+                lower = move_left(lower, shift, beneath);
+            }
+            each(inside(upper, border), inside(lower, border));
         }
     }
 
@@ -132,67 +256,53 @@ impl Input {
                 each(column, pixel >> shift);
             }
         };
+        // The bits that count, of four pixels.
+        let mask = u32::from_le_bytes([0xFF << shift; 4]);
+        let masks = [mask & UPPER, mask & !UPPER];
         let mut column = 0;
-        match self.pooling {
+        if !cfg!(kernel_unaligned)
+            && !self.deskew
+            && matches!(self.pooling, Pooling::Checkerboard)
+            && width.is_multiple_of(4)
+            && let Ok(words) = bytemuck::try_cast_slice::<_, u32>(pixels)
+        {
+            let row = (width / 4).max(1);
+            for pair in words.chunks_exact(2 * row) {
+                let (upper, lower) = pair.split_at_checked(row).unwrap_or_default();
+                for (upper, lower) in upper.iter().zip(lower) {
+                    let upper = u32::from_le(*upper) & masks[0];
+                    of_four(upper | u32::from_le(*lower) & masks[1], column, &mut each);
+                    column += 4;
+                }
+            }
+            return;
+        }
+        self.each_pair(pixels, |upper, lower| match self.pooling {
             Pooling::None => {
-                for &pixel in pixels {
+                for &pixel in upper.iter().chain(lower) {
                     each(column, pixel);
                     column += 1;
                 }
             }
-            Pooling::Checkerboard => {
-                // The bits that count, of four pixels.
-                let mask = u32::from_le_bytes([0xFF << shift; 4]);
-                let masks = [mask & UPPER, mask & !UPPER];
-                if !cfg!(kernel_unaligned)
-                    && width.is_multiple_of(4)
-                    && let Ok(words) = bytemuck::try_cast_slice::<_, u32>(pixels)
-                {
-                    let row = (width / 4).max(1);
-                    for pair in words.chunks_exact(2 * row) {
-                        let (upper, lower) = pair.split_at_checked(row).unwrap_or_default();
-                        for (upper, lower) in upper.iter().zip(lower) {
-                            let upper = u32::from_le(*upper) & masks[0];
-                            of_four(upper | u32::from_le(*lower) & masks[1], column, &mut each);
-                            column += 4;
-                        }
-                    }
-                    return;
-                }
-                for pair in pixels.chunks_exact(2 * width) {
-                    let (upper, lower) = pair.split_at(width);
-                    let (uppers, upper) = upper.as_chunks::<4>();
-                    let (lowers, lower) = lower.as_chunks::<4>();
-                    for (upper, lower) in uppers.iter().zip(lowers) {
-                        of_four(four(upper, lower, masks), column, &mut each);
-                        column += 4;
-                    }
-                    for (index, (&upper, &lower)) in upper.iter().zip(lower).enumerate() {
-                        each(column, if index % 2 == 0 { upper } else { lower });
-                        column += 1;
-                    }
-                }
-            }
             Pooling::Sum2x2 | Pooling::Inner2x2 => {
-                let border = self.border();
-                let below = pixels.get(border * width..).unwrap_or_default();
-                let pairs = self.inner(self.height) / 2;
-                for pair in below.chunks_exact(2 * width).take(pairs) {
-                    let (upper, lower) = pair.split_at(width);
-                    let (upper, lower) = (inside(upper, border), inside(lower, border));
-                    let squares = upper
-                        .as_chunks::<2>()
-                        .0
-                        .iter()
-                        .zip(lower.as_chunks::<2>().0);
-                    for (&[a, b], &[c, d]) in squares {
-                        let sum = u16::from(a) + u16::from(b) + u16::from(c) + u16::from(d);
-                        each(column, (sum >> 2) as u8);
-                        column += 1;
-                    }
+                for square in squares(upper, lower) {
+                    each(column, (square >> 2) as u8);
+                    column += 1;
                 }
             }
-        }
+            Pooling::Checkerboard | Pooling::InnerCheckerboard => {
+                let (uppers, upper) = upper.as_chunks::<4>();
+                let (lowers, lower) = lower.as_chunks::<4>();
+                for (upper, lower) in uppers.iter().zip(lowers) {
+                    of_four(four(upper, lower, masks), column, &mut each);
+                    column += 4;
+                }
+                for (index, (&upper, &lower)) in upper.iter().zip(lower).enumerate() {
+                    each(column, if index % 2 == 0 { upper } else { lower });
+                    column += 1;
+                }
+            }
+        });
     }
 
     /// Makes each row of activations, so many of them, from two rows of pixels.
@@ -215,6 +325,37 @@ impl Input {
             (pixels, activations) = (later, next);
         }
     }
+}
+
+/// The sums of the squares of 2x2 pixels of two rows.
+#[inline]
+fn squares(upper: &[u8], lower: &[u8]) -> impl Iterator<Item = u16> {
+    let sides = upper
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .zip(lower.as_chunks::<2>().0);
+    sides.map(|(&[a, b], &[c, d])| u16::from(a) + u16::from(b) + u16::from(c) + u16::from(d))
+}
+
+/// A row of pixels, no more than there is room for, that is moved to the left, and zeros where
+/// nothing is left.
+#[inline(never)]
+fn move_left<'m>(
+    row: &[u8],
+    shift: i32,
+    moved: &'m mut [u8; MAX_DESKEWED_SIDE as usize],
+) -> &'m [u8] {
+    let by = (shift.unsigned_abs() as usize).min(row.len());
+    let moved = moved.get_mut(..row.len()).unwrap_or_default();
+    moved.fill(0);
+    let (from, to) = if shift < 0 { (0, by) } else { (by, 0) };
+    let to = moved.get_mut(to..).unwrap_or_default();
+    for (to, &from) in to.iter_mut().zip(row.get(from..).unwrap_or_default()) {
+        as_written();
+        *to = from;
+    }
+    moved
 }
 
 /// A row of pixels without so many at both ends.
@@ -283,6 +424,59 @@ fn of_four(four: u32, column: u16, each: &mut impl FnMut(u16, u8)) {
     }
 }
 
+impl Serialize for Input {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return (self.width, self.height, self.code()).serialize(serializer);
+        }
+        let mut fields = serializer.serialize_struct("Input", if self.deskew { 4 } else { 3 })?;
+        fields.serialize_field("width", &self.width)?;
+        fields.serialize_field("height", &self.height)?;
+        fields.serialize_field("pooling", &self.pooling)?;
+        if self.deskew {
+            fields.serialize_field("deskew", &true)?;
+        }
+        fields.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Input {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// As people read it.
+        #[derive(Deserialize)]
+        struct Named {
+            width: u16,
+            height: u16,
+            pooling: Pooling,
+            #[serde(default)]
+            deskew: bool,
+        }
+        if deserializer.is_human_readable() {
+            let Named {
+                width,
+                height,
+                pooling,
+                deskew,
+            } = Named::deserialize(deserializer)?;
+            return Ok(Self {
+                width,
+                height,
+                pooling,
+                deskew,
+            });
+        }
+        let (width, height, code): (u16, u16, u8) = Deserialize::deserialize(deserializer)?;
+        let pooling = Pooling::ALL.get(usize::from(code & !Self::DESKEWED));
+        let &pooling = pooling.ok_or(D::Error::custom("no such pooling"))?;
+        Ok(Self {
+            width,
+            height,
+            pooling,
+            deskew: code & Self::DESKEWED != 0,
+        })
+    }
+}
+
 /// The upper row's bytes in a little-endian word of a checkerboard.
 const UPPER: u32 = 0x00FF_00FF;
 
@@ -346,6 +540,7 @@ mod tests {
             width: 4,
             height: 1,
             pooling: Pooling::None,
+            deskew: false,
         };
         let mut activations = [0; 4];
         input.quantise(&[0, 1, 128, 255], &mut activations);
@@ -358,6 +553,7 @@ mod tests {
             width: 5,
             height: 3,
             pooling: Pooling::Sum2x2,
+            deskew: false,
         };
         #[rustfmt::skip]
         let pixels = [
@@ -377,6 +573,7 @@ mod tests {
             width: 7,
             height: 8,
             pooling: Pooling::Inner2x2,
+            deskew: false,
         };
         // What counts is 8, 16 and so on; the last inner column is odd.
         let mut pixels = [255; 7 * 8];
@@ -403,6 +600,7 @@ mod tests {
             width: 3,
             height: 5,
             pooling: Pooling::Checkerboard,
+            deskew: false,
         };
         #[rustfmt::skip]
         let pixels = [
@@ -433,18 +631,16 @@ mod tests {
     #[test]
     fn degenerate_sizes_do_not_panic() {
         for (width, height) in [(0, 0), (1, 7), (7, 1), (0, 9), (3, 3), (4, 9), (9, 4)] {
-            for pooling in [
-                Pooling::None,
-                Pooling::Sum2x2,
-                Pooling::Checkerboard,
-                Pooling::Inner2x2,
-            ] {
-                let input = Input {
-                    width,
-                    height,
-                    pooling,
-                };
-                input.quantise(&[255; 9], &mut [0; 4]);
+            for pooling in Pooling::ALL {
+                for deskew in [false, true] {
+                    let input = Input {
+                        width,
+                        height,
+                        pooling,
+                        deskew,
+                    };
+                    input.quantise(&[255; 9], &mut [0; 4]);
+                }
             }
         }
     }

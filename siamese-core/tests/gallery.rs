@@ -384,6 +384,7 @@ fn model_of(dim: usize, weight: i8) -> Aligned {
         width: 3,
         height: 3,
         pooling: Pooling::None,
+        deskew: false,
     };
     let layers = [layer(9, 7), layer(7, 5), layer(5, dim)];
     let precision = Precision::INT8;

@@ -139,6 +139,7 @@ fn digits(pooling: Pooling) -> Input {
         width: 28,
         height: 28,
         pooling,
+        deskew: false,
     }
 }
 
@@ -148,12 +149,14 @@ fn models() -> Vec<Parts> {
         width: 13,
         height: 7,
         pooling: Pooling::None,
+        deskew: false,
     };
     // More than 1024 inputs: an index that doesn't hold all.
     let large = Input {
         width: 37,
         height: 31,
         pooling: Pooling::None,
+        deskew: false,
     };
     let mut models = Vec::new();
     let mut all = vec![

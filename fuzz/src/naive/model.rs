@@ -11,8 +11,10 @@ pub struct Model {
     pub width: usize,
     /// Rows.
     pub height: usize,
-    /// 0: none; 1: sums of 2x2; 2: checkerboard.
+    /// 0: none; 1: sums of 2x2; 2: checkerboard; 3 and 4: these two without the border.
     pub pooling: u8,
+    /// Whether images are set upright.
+    pub deskew: bool,
     /// Bits of what each layer takes.
     pub input_bits: [u8; 3],
     /// Byte 9: the order of the weights.
@@ -205,13 +207,15 @@ pub fn content(bytes: &[u8]) -> Option<Model> {
     if !header.0.is_empty() {
         return None;
     }
+    let border = model.border();
+    let [width, height] = [model.width, model.height].map(|side| side.saturating_sub(2 * border));
     let mut inputs = match model.pooling {
-        0 => model.width * model.height,
-        1 => (model.width / 2) * (model.height / 2),
-        3 => (model.width.saturating_sub(4) / 2) * (model.height.saturating_sub(4) / 2),
-        _ => model.width * (model.height / 2),
+        0 => width * height,
+        1 | 3 => (width / 2) * (height / 2),
+        _ => width * (height / 2),
     };
-    if !(1..=65535).contains(&inputs) {
+    let too_long = model.deskew && model.width.max(model.height) > 96;
+    if !(1..=65535).contains(&inputs) || too_long {
         return None;
     }
     for (layer, largest) in model.layers.iter_mut().zip(model.input_bits) {
@@ -234,7 +238,11 @@ fn read_header(header: &mut Reader<'_>, order: u8) -> Option<Model> {
     }
     let width = varint(header, 65535)? as usize;
     let height = varint(header, 65535)? as usize;
-    let pooling = varint(header, 3)? as u8;
+    let code = varint(header, 12)? as u8;
+    let (pooling, deskew) = (code % 8, code >= 8);
+    if pooling > 4 {
+        return None;
+    }
     let mut sizes = [0; 3];
     for size in &mut sizes {
         *size = varint(header, 65535)? as usize;
@@ -290,6 +298,7 @@ fn read_header(header: &mut Reader<'_>, order: u8) -> Option<Model> {
         width,
         height,
         pooling,
+        deskew,
         input_bits: [input, hidden1, hidden2],
         order,
         layers: vec![
@@ -353,7 +362,7 @@ impl Model {
         let mut bytes = Vec::new();
         bytes.extend((self.width as u16).to_le_bytes());
         bytes.extend((self.height as u16).to_le_bytes());
-        bytes.push(self.pooling);
+        bytes.push(self.pooling + if self.deskew { 8 } else { 0 });
         if self.input_bits != [7; 3] {
             bytes.extend(self.input_bits);
         }
@@ -373,27 +382,79 @@ impl Model {
         crc(&bytes)
     }
 
+    /// Rows and columns that are left out on each side.
+    fn border(&self) -> usize {
+        if self.pooling >= 3 { 2 } else { 0 }
+    }
+
+    /// How far each pair of rows has drifted to the right.
+    fn drift(&self, pixels: &[u8]) -> Vec<i64> {
+        let pairs = (self.height / 2) as i128;
+        let [mut n, mut p, mut q, mut r, mut s] = [0i128; 5];
+        for (j, rows) in (0i128..).zip(pixels.chunks_exact(2 * self.width)) {
+            let (upper, lower) = rows.split_at(self.width);
+            for (x, (upper, lower)) in (0i128..).zip(upper.chunks(4).zip(lower.chunks(4))) {
+                let inked = i128::from(upper.iter().chain(lower).any(|&pixel| pixel >= 64));
+                n += inked;
+                p += inked * x;
+                q += inked * j;
+                r += inked * x * j;
+                s += inked * j * j;
+            }
+        }
+        let (mut d, u) = (n * s - q * q, n * r - p * q);
+        let mut slope = u.abs();
+        while d >= 1 << 20 {
+            d /= 2;
+            slope /= 2;
+        }
+        let slope = (1024 * slope).checked_div(d).unwrap_or(0).min(1024) * u.signum();
+        let drift = |j: i128| (slope * (2 * j + 1 - pairs) + 256).div_euclid(512);
+        (0..=pairs).map(|j| drift(j) as i64).collect()
+    }
+
     /// Both hidden layers and the embedding of an image.
     #[must_use]
     pub fn embed(&self, pixels: &[u8]) -> [Vec<i64>; 3] {
-        let at = |x: usize, y: usize| i64::from(pixels[y * self.width + x]);
+        let drift = if self.deskew {
+            self.drift(pixels)
+        } else {
+            vec![0; self.height / 2 + 1]
+        };
+        let at = |x: usize, y: usize| {
+            let x = x as i64 + drift[y / 2];
+            let inside = (0..self.width as i64).contains(&x);
+            if inside {
+                i64::from(pixels[y * self.width + x as usize])
+            } else {
+                0
+            }
+        };
+        let border = self.border();
+        let places = |side: usize, step: usize| {
+            (border..side - border)
+                .step_by(step)
+                .filter(move |i| i + step <= side - border)
+        };
         let mut activations = Vec::new();
         match self.pooling {
-            0 => activations.extend(pixels.iter().map(|&pixel| i64::from(pixel >> 1))),
+            0 => {
+                for y in 0..self.height {
+                    activations.extend((0..self.width).map(|x| at(x, y) >> 1));
+                }
+            }
             1 | 3 => {
-                let border = if self.pooling == 3 { 2 } else { 0 };
-                let pairs = |side: usize| (0..(side - 2 * border) / 2).map(|i| border + 2 * i);
-                for y in pairs(self.height) {
-                    for x in pairs(self.width) {
+                for y in places(self.height, 2) {
+                    for x in places(self.width, 2) {
                         let sum = at(x, y) + at(x + 1, y) + at(x, y + 1) + at(x + 1, y + 1);
                         activations.push(sum >> 3);
                     }
                 }
             }
             _ => {
-                for y in (0..self.height / 2).map(|y| 2 * y) {
-                    for x in 0..self.width {
-                        activations.push(at(x, y + x % 2) >> 1);
+                for y in places(self.height, 2) {
+                    for x in places(self.width, 1) {
+                        activations.push(at(x, y + (x - border) % 2) >> 1);
                     }
                 }
             }

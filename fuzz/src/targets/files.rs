@@ -209,6 +209,7 @@ fn imported(weights: &Weights, form: u8) {
         width: 2,
         height: 2,
         pooling: Pooling::None,
+        deskew: false,
     };
     let place = match form & 2 {
         0 => NormPlace::BeforeRelu,

@@ -65,6 +65,7 @@ pub fn small_model(dim: usize, seed: u32) -> Vec<u8> {
             width: 4,
             height: 4,
             pooling: Pooling::None,
+            deskew: false,
         },
         sizes: [6, 5, dim as u16],
         precision: Precision::INT8,

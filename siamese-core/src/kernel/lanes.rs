@@ -614,7 +614,7 @@ fn at(start: *const u32, word: usize) -> u32 {
 /// are: compilers leave assembly alone.
 #[inline(always)]
 #[allow(unsafe_code)]
-fn as_written() {
+pub(crate) fn as_written() {
     #[cfg(target_arch = "arm")]
     // SAFETY: it is empty.
     unsafe {

@@ -6,6 +6,7 @@ use super::{ALIGNMENT, Header, LAYERS, Layer, Layout, MAGIC, MAX_DIM, MAX_NAME, 
 use super::{PREFIX, Precision, TRAILER, VERSION, aligned};
 use crate::checksum::{CRC32, Running};
 use crate::error::ModelError;
+use crate::image::MAX_DESKEWED_SIDE;
 use crate::kernel::{self, Backend, Kernel};
 use crate::requantise::Requantise;
 
@@ -187,7 +188,7 @@ impl<'a> Model<'a> {
         let input = self.header.input;
         digest.update(&input.width.to_le_bytes());
         digest.update(&input.height.to_le_bytes());
-        digest.update(&[input.pooling as u8]);
+        digest.update(&[input.code()]);
         let Precision { input, hidden, .. } = self.header.precision;
         if (input, hidden) != (Precision::INT8.input, Precision::INT8.hidden) {
             digest.update(&[input]);
@@ -329,6 +330,7 @@ fn parse_header(bytes: &[u8]) -> Result<Header<'_>, ModelError> {
     let pixels = usize::from(input.width).checked_mul(usize::from(input.height));
     let fits = pixels.is_some()
         && (1..=usize::from(u16::MAX)).contains(&input.activations())
+        && (!input.deskew || input.width.max(input.height) <= MAX_DESKEWED_SIDE)
         && sizes.iter().all(|&size| size > 0)
         && usize::from(sizes[LAYERS - 1]) <= MAX_DIM;
     if fits {

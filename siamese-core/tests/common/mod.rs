@@ -6,6 +6,7 @@ pub mod aligned;
 pub mod flash;
 
 use proptest::prelude::*;
+use proptest::sample::select;
 use siamese_core::image::{Input, Pooling};
 use siamese_core::model::{self, Header, LayerParts, Model, Precision, Scales};
 use siamese_core::{EncodeError, Requantise};
@@ -63,31 +64,7 @@ impl Parts {
     /// Every layer's outputs in the plainest arithmetic: 128-bit integers, one
     /// loop, no skipping.
     pub fn oracle(&self, pixels: &[u8]) -> (Vec<u8>, Vec<u8>, Vec<i16>) {
-        let (width, height) = (
-            usize::from(self.input.width),
-            usize::from(self.input.height),
-        );
-        // The sums of 2x2 pixels, from row and column `first` on.
-        let squares = |first: usize| -> Vec<i128> {
-            let starts = |side: usize| (first..(side + 1).saturating_sub(first + 2)).step_by(2);
-            starts(height)
-                .flat_map(|y| starts(width).map(move |x| (x, y)))
-                .map(|(x, y)| {
-                    let at = |x: usize, y: usize| i128::from(pixels[y * width + x]);
-                    (at(x, y) + at(x + 1, y) + at(x, y + 1) + at(x + 1, y + 1)) / 8
-                })
-                .collect()
-        };
-        let input: Vec<i128> = match self.input.pooling {
-            Pooling::None => pixels.iter().map(|&p| i128::from(p / 2)).collect(),
-            Pooling::Sum2x2 => squares(0),
-            Pooling::Inner2x2 => squares(2),
-            Pooling::Checkerboard => (0..height / 2 * 2)
-                .step_by(2)
-                .flat_map(|y| (0..width).map(move |x| (x, y + x % 2)))
-                .map(|(x, y)| i128::from(pixels[y * width + x] / 2))
-                .collect(),
-        };
+        let input = activations(&self.input, pixels);
         let lost = 7 - self.precision.input;
         let input: Vec<i128> = input.into_iter().map(|x| x / (1 << lost)).collect();
         let highest = self.precision.hidden.map(|bits| (1 << bits) - 1);
@@ -115,6 +92,88 @@ impl Parts {
             embedding.iter().map(|&c| c as i16).collect(),
         )
     }
+}
+
+/// The input activations, of 7 bits.
+pub fn activations(input: &Input, pixels: &[u8]) -> Vec<i128> {
+    let (width, height) = (usize::from(input.width), usize::from(input.height));
+    let upright;
+    let pixels = if input.deskew {
+        upright = deskewed(width, height, pixels);
+        &upright
+    } else {
+        pixels
+    };
+    // The sums of 2x2 pixels, from row and column `first` on.
+    let squares = |first: usize| -> Vec<i128> {
+        let starts = |side: usize| (first..(side + 1).saturating_sub(first + 2)).step_by(2);
+        starts(height)
+            .flat_map(|y| starts(width).map(move |x| (x, y)))
+            .map(|(x, y)| {
+                let at = |x: usize, y: usize| i128::from(pixels[y * width + x]);
+                (at(x, y) + at(x + 1, y) + at(x, y + 1) + at(x + 1, y + 1)) / 8
+            })
+            .collect()
+    };
+    // Every other pixel of as many pairs of rows.
+    let board = |first: usize| -> Vec<i128> {
+        let pairs = height.saturating_sub(2 * first) / 2;
+        (0..pairs)
+            .flat_map(|pair| (first..width.saturating_sub(first)).map(move |x| (pair, x)))
+            .map(|(pair, x)| (first + 2 * pair + (x - first) % 2) * width + x)
+            .map(|at| i128::from(pixels[at] / 2))
+            .collect()
+    };
+    match input.pooling {
+        Pooling::None => pixels.iter().map(|&p| i128::from(p / 2)).collect(),
+        Pooling::Sum2x2 => squares(0),
+        Pooling::Inner2x2 => squares(2),
+        Pooling::Checkerboard => board(0),
+        Pooling::InnerCheckerboard => board(2),
+    }
+}
+
+/// An image with its rows moved as `FORMAT.md` says, each pixel fetched by itself.
+pub fn deskewed(width: usize, height: usize, pixels: &[u8]) -> Vec<u8> {
+    let pairs = height / 2;
+    let blocks = (0..pairs).flat_map(|j| (0..width.div_ceil(4)).map(move |x| (j, x)));
+    let is_inked = |&(j, x): &(usize, usize)| {
+        let columns = 4 * x..(4 * x + 4).min(width);
+        let places = columns.flat_map(|x| [2 * j * width + x, (2 * j + 1) * width + x]);
+        places.into_iter().any(|place| pixels[place] >= 64)
+    };
+    let inked: Vec<(i128, i128)> = blocks
+        .filter(is_inked)
+        .map(|(j, x)| (j as i128, x as i128))
+        .collect();
+    let sum =
+        |of: &dyn Fn(i128, i128) -> i128| -> i128 { inked.iter().map(|&(j, x)| of(j, x)).sum() };
+    let (n, q, p) = (sum(&|_, _| 1), sum(&|j, _| j), sum(&|_, x| x));
+    let (r, s) = (sum(&|j, x| j * x), sum(&|j, _| j * j));
+    let (mut variance, covariance) = (n * s - q * q, n * r - p * q);
+    let mut magnitude = covariance.abs();
+    if variance == 0 {
+        return pixels.to_vec();
+    }
+    while variance >= 1 << 20 {
+        variance /= 2;
+        magnitude /= 2;
+    }
+    let slope = (magnitude * 1024 / variance).min(1024) * covariance.signum();
+    let at = |y: usize, x: usize| {
+        let drift = slope * (2 * (y / 2) as i128 + 1 - pairs as i128);
+        let x = x as i128 + (drift + 256).div_euclid(512);
+        let inside = (0..width as i128).contains(&x);
+        if inside {
+            pixels[y * width + x as usize]
+        } else {
+            0
+        }
+    };
+    (0..height)
+        .flat_map(|y| (0..width).map(move |x| (y, x)))
+        .map(|(y, x)| at(y, x))
+        .collect()
 }
 
 /// Any layer of these sizes: weights of so many bits are random, all lowest or all
@@ -154,7 +213,7 @@ fn any_layer(inputs: usize, outputs: usize, bits: u8, shift: u8) -> impl Strateg
 /// Activations of 7 bits and weights of 8, or any of both.
 fn any_precision() -> impl Strategy<Value = Precision> {
     let activations = || prop_oneof![1u8..=7, Just(2), Just(7)];
-    let weights = || prop::sample::select(vec![2u8, 3, 4, 8]);
+    let weights = || select(vec![2u8, 3, 4, 8]);
     let shift = || prop_oneof![Just(0u8), 1u8..12, Just(Precision::MAX_SHIFT)];
     let low = (
         activations(),
@@ -182,12 +241,7 @@ pub fn any_parts() -> impl Strategy<Value = Parts> {
 }
 
 fn parts_of(precision: impl Strategy<Value = Precision>) -> impl Strategy<Value = Parts> {
-    let pooling = prop_oneof![
-        Just(Pooling::None),
-        Just(Pooling::Sum2x2),
-        Just(Pooling::Checkerboard),
-        Just(Pooling::Inner2x2),
-    ];
+    let pooling = (select(&Pooling::ALL), any::<bool>());
     // Now and then images and layers large enough for what backends treat apart.
     let sizes = prop_oneof![
         12 => (2u16..10, 2u16..10, 1usize..20, 1usize..20, 1usize..5),
@@ -195,13 +249,14 @@ fn parts_of(precision: impl Strategy<Value = Precision>) -> impl Strategy<Value 
         1 => (2u16..10, 2u16..10, 1usize..270, 1usize..140, 1usize..5),
     ];
     (pooling, precision, sizes).prop_flat_map(
-        |(pooling, precision, (width, height, first, second, dim))| {
+        |((pooling, deskew), precision, (width, height, first, second, dim))| {
             // So that inner pixels are left.
-            let border = if pooling == Pooling::Inner2x2 { 4 } else { 0 };
+            let border = 2 * pooling.border() as u16;
             let input = Input {
                 width: width + border,
                 height: height + border,
                 pooling,
+                deskew,
             };
             let sizes = [input.activations(), first, second, dim];
             let [a, b, c] = std::array::from_fn(|layer| {
@@ -232,6 +287,7 @@ pub fn fixed_parts() -> Parts {
             width: 4,
             height: 4,
             pooling: Pooling::None,
+            deskew: false,
         },
         precision: Precision::INT8,
         layers: [layer(16, 3), layer(3, 3), layer(3, 2)],

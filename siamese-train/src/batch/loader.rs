@@ -240,6 +240,7 @@ mod tests {
                 width: 1,
                 height: 1,
                 pooling: siamese_core::image::Pooling::None,
+                deskew: false,
             };
             let mut loader = Loader::start(&data, input, &recipe, &sampler, 0..1, 1);
             let batch = loader.next_batch().unwrap();

@@ -71,6 +71,9 @@ struct Pixels {
     /// What the first layer takes of an image
     #[arg(long, value_enum, default_value_t = PoolingArg::None)]
     pooling: PoolingArg,
+    /// Whether what is drawn is set upright first, as siamese-core does it
+    #[arg(long)]
+    deskew: bool,
     /// The mean that Normalize subtracted
     #[arg(
         long,
@@ -181,6 +184,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         width,
         height,
         pooling: args.pixels.pooling.into(),
+        deskew: args.pixels.deskew,
     };
     let range = InputRange {
         white: args.pixels.white,

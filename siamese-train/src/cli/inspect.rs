@@ -44,6 +44,7 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         Pooling::Sum2x2 => "2x2",
         Pooling::Checkerboard => "checkerboard",
         Pooling::Inner2x2 => "inner-2x2",
+        Pooling::InnerCheckerboard => "inner-checkerboard",
     };
     let sizes = [input.activations()]
         .into_iter()
@@ -67,14 +68,18 @@ pub fn run(args: &Args, output: Output) -> Result<()> {
         "image       {}x{} grey pixels",
         input.width, input.height
     )?;
+    let upright = if input.deskew { ", set upright" } else { "" };
     writeln!(
         human,
-        "{}",
+        "{upright}{}",
         match input.pooling {
             Pooling::None => "",
             Pooling::Sum2x2 => ", sums of 2x2",
             Pooling::Checkerboard => ", every other one as on a checkerboard",
             Pooling::Inner2x2 => ", sums of 2x2 without the outermost two on each side",
+            Pooling::InnerCheckerboard => {
+                ", every other one as on a checkerboard without the outermost two on each side"
+            }
         }
     )?;
     writeln!(

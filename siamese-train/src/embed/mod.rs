@@ -180,6 +180,7 @@ mod tests {
                 width: 3,
                 height: 2,
                 pooling: Pooling::None,
+                deskew: false,
             },
             sizes: [5, 4, 2],
             precision: Precision::INT8,

@@ -92,7 +92,9 @@ impl LayerShape {
 #[must_use]
 pub const fn input_columns(input: &Input) -> u16 {
     match input.pooling {
-        Pooling::None | Pooling::Checkerboard => input.width,
+        Pooling::None | Pooling::Checkerboard | Pooling::InnerCheckerboard => {
+            input.width - 2 * input.border() as u16
+        }
         Pooling::Sum2x2 | Pooling::Inner2x2 => input.width / 2 - input.border() as u16,
     }
 }

@@ -197,6 +197,7 @@ mod tests {
                 width: 3,
                 height: 1,
                 pooling: Pooling::None,
+                deskew: false,
             },
             precision: Precision::INT8,
             layers: [layer(3, 6, 1), layer(6, 5, 2), layer(5, 2, 3)],

@@ -115,6 +115,7 @@ mod tests {
             width: 2,
             height: 1,
             pooling: Pooling::None,
+            deskew: false,
         };
         let network = FloatNetwork {
             input,

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use safetensors::tensor::{Dtype, TensorView};
 use siamese_core::Model;
-use siamese_core::image::Pooling;
+use siamese_core::image::{Input, Pooling};
 use siamese_core::model::LAYERS;
 use tch::{Kind, Tensor, no_grad};
 
@@ -17,9 +17,7 @@ use crate::recipe::MODEL_BITS;
 /// A model's integers as tensors.
 #[derive(Debug)]
 pub struct TorchModel {
-    pooling: Pooling,
-    height: i64,
-    width: i64,
+    input: Input,
     /// Bits that input activations of 7 lose.
     lost: i64,
     /// The largest activations of the hidden layers.
@@ -71,9 +69,7 @@ impl TorchModel {
             }
         };
         Self {
-            pooling: input.pooling,
-            height: input.height.into(),
-            width: input.width.into(),
+            input,
             lost: i64::from(MODEL_BITS) - i64::from(precision.input),
             largest: [largest1, largest2],
             layers: model.layers().iter().map(layer).collect(),
@@ -87,7 +83,7 @@ impl TorchModel {
     pub fn forward(&self, images: &Images) -> Result<GoldenVectors> {
         no_grad(|| {
             let pixels = Tensor::from_slice(images.pixels())
-                .reshape([-1, self.height, self.width])
+                .reshape([-1, self.input.height.into(), self.input.width.into()])
                 .to_kind(Kind::Int64);
             let mut activations = self.input_activations(&pixels);
             let mut outputs = Vec::with_capacity(LAYERS);
@@ -113,20 +109,21 @@ impl TorchModel {
     /// `[images, height, width]` pixels to `[images, inputs]` activations.
     fn input_activations(&self, pixels: &Tensor) -> Tensor {
         let shift = |tensor: Tensor, bits: i64| tensor.bitwise_right_shift_tensor_scalar(bits);
-        let activations = match self.pooling {
-            Pooling::None => shift(pixels.shallow_clone(), 1),
-            Pooling::Sum2x2 | Pooling::Inner2x2 => {
+        let pixels = if self.input.deskew {
+            upright(pixels)
+        } else {
+            pixels.shallow_clone()
+        };
+        let pixels = match self.input.pooling {
+            Pooling::Inner2x2 | Pooling::InnerCheckerboard => {
                 let (_, height, width) = pixels.size3().expect("images have rows and columns");
-                let border = if self.pooling == Pooling::Inner2x2 {
-                    2
-                } else {
-                    0
-                };
-                let pixels = pixels.narrow(1, border, height - 2 * border).narrow(
-                    2,
-                    border,
-                    width - 2 * border,
-                );
+                pixels.narrow(1, 2, height - 4).narrow(2, 2, width - 4)
+            }
+            Pooling::None | Pooling::Sum2x2 | Pooling::Checkerboard => pixels,
+        };
+        let activations = match self.input.pooling {
+            Pooling::None => shift(pixels, 1),
+            Pooling::Sum2x2 | Pooling::Inner2x2 => {
                 // The average of four, times four, is their sum; exact in doubles.
                 let averages = pixels
                     .to_kind(Kind::Double)
@@ -135,7 +132,7 @@ impl TorchModel {
                     .squeeze_dim(1);
                 shift(averages.to_kind(Kind::Int64), 3)
             }
-            Pooling::Checkerboard => {
+            Pooling::Checkerboard | Pooling::InnerCheckerboard => {
                 let (_, height, width) = pixels.size3().expect("images have rows and columns");
                 let pairs = pixels
                     .narrow(1, 0, height / 2 * 2)
@@ -147,6 +144,53 @@ impl TorchModel {
         };
         shift(activations.flatten(1, 2), self.lost)
     }
+}
+
+/// `[images, height, width]` pixels, set upright as `FORMAT.md` says.
+fn upright(pixels: &Tensor) -> Tensor {
+    let (_, height, width) = pixels.size3().expect("images have rows and columns");
+    let numbers = |count: i64| Tensor::arange(count, (Kind::Int64, pixels.device()));
+    let floor = |a: Tensor, b: &Tensor| a.divide_tensor_mode(b, "floor");
+    let (pairs, blocks) = (height / 2, (width + 3) / 4);
+    // Pixels beyond the right edge have no ink.
+    let inked = pixels
+        .narrow(1, 0, 2 * pairs)
+        .constant_pad_nd([0, 4 * blocks - width])
+        .reshape([-1, pairs, 2, blocks, 4])
+        .amax([2i64, 4].as_slice(), false)
+        .ge(64)
+        .to_kind(Kind::Int64);
+    let (j, x) = (numbers(pairs).unsqueeze(1), numbers(blocks).unsqueeze(0));
+    let sum = |weight: Tensor| {
+        (&inked * weight).sum_dim_intlist([1i64, 2].as_slice(), false, Kind::Int64)
+    };
+    let (n, q, p) = (
+        sum(j.ones_like()),
+        sum(j.shallow_clone()),
+        sum(x.shallow_clone()),
+    );
+    let (r, s) = (sum(&j * &x), sum(&j * &j));
+    let variance = &n * s - &q * &q;
+    let covariance = n * r - p * q;
+    // So many halvings until the variance is below 2^20.
+    let halvings: Vec<i64> = Vec::<i64>::try_from(&variance)
+        .expect("one variance an image")
+        .into_iter()
+        .map(|variance| (44 - i64::from(variance.leading_zeros())).max(0))
+        .collect();
+    let halvings = Tensor::from_slice(&halvings).to_device(pixels.device());
+    let halved = |tensor: &Tensor| tensor.bitwise_right_shift(&halvings);
+    let steepness = floor(
+        halved(&covariance.abs()) * 1024,
+        &halved(&variance).clamp_min(1),
+    );
+    let slope = steepness.clamp_max(1024) * covariance.sign() * variance.sign();
+    let below = floor(numbers(height), &Tensor::from(2)) * 2 + 1 - pairs;
+    let drift: Tensor = slope.unsqueeze(1) * below.unsqueeze(0) + 256i64;
+    let shift = drift.bitwise_right_shift_tensor_scalar(9);
+    let from = shift.unsqueeze(2) + numbers(width).reshape([1, 1, width]);
+    let inside = from.ge(0).logical_and(&from.lt(width));
+    pixels.gather(2, &from.clamp(0, width - 1), false) * inside.to_kind(Kind::Int64)
 }
 
 impl TorchLayer {
@@ -229,29 +273,24 @@ pub fn adversarial_images(width: usize, height: usize) -> Result<Images> {
 
 #[cfg(test)]
 mod tests {
-    use siamese_core::image::Input;
-
     use super::*;
 
     #[test]
     fn pixels_are_pooled_as_the_core_does() {
-        for pooling in [
-            Pooling::None,
-            Pooling::Sum2x2,
-            Pooling::Checkerboard,
-            Pooling::Inner2x2,
-        ] {
+        for (pooling, deskew) in Pooling::ALL
+            .map(|pooling| [(pooling, false), (pooling, true)])
+            .concat()
+        {
             for (width, height, lost) in [(28, 28, 0), (9, 7, 0), (6, 11, 5)] {
                 let input = Input {
                     width,
                     height,
                     pooling,
+                    deskew,
                 };
                 let images = adversarial_images(width.into(), height.into()).unwrap();
                 let torch = TorchModel {
-                    pooling,
-                    height: height.into(),
-                    width: width.into(),
+                    input,
                     lost,
                     largest: [127; LAYERS - 1],
                     layers: Vec::new(),

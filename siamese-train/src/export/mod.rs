@@ -76,6 +76,7 @@ mod tests {
                 width: 3,
                 height: 2,
                 pooling: Pooling::None,
+                deskew: false,
             },
             precision: Precision::INT8,
             layers: [layer(-20, 6, 4), layer(10, 4, 3), layer(40, 3, 2)],

@@ -375,6 +375,7 @@ mod tests {
                 width: 1,
                 height: 1,
                 pooling: siamese_core::image::Pooling::None,
+                deskew: false,
             },
             layers: weights.map(|weight| Linear {
                 inputs: 1,

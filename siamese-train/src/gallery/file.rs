@@ -349,6 +349,7 @@ mod tests {
                 width: 2,
                 height: 1,
                 pooling: Pooling::None,
+                deskew: false,
             },
             sizes: [3, 2, dim],
             precision: Precision::INT8,

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
-use siamese_core::image::{Input, Pooling};
+use siamese_core::image::{Input, Pooling, deskew};
 use siamese_core::model::{LAYERS, Quality};
 use tch::{Device, Tensor};
 
@@ -300,12 +300,26 @@ pub(super) fn exact_inputs(input: Input, pixels: &[u8]) -> Vec<f32> {
     let share = |pixel: u8| f32::from(pixel) / 255.0;
     let mut inputs = Vec::with_capacity(pixels.len());
     for image in pixels.chunks_exact(input.pixels()) {
-        let pairs = image.chunks_exact(2 * width);
-        let pairs = pairs.map(|pair| pair.split_at(width));
+        let upright;
+        let image = if input.deskew {
+            let mut moved = image.to_vec();
+            deskew(width, &mut moved);
+            upright = moved;
+            &upright
+        } else {
+            image
+        };
+        let border = input.border();
+        let rows = usize::from(input.height).saturating_sub(2 * border) / 2;
+        let pairs = image.chunks_exact(2 * width).skip(border / 2).take(rows);
+        let pairs = pairs.map(|pair| {
+            let (upper, lower) = pair.split_at(width);
+            [upper, lower].map(|row| &row[border..width - border])
+        });
         match input.pooling {
             Pooling::None => inputs.extend(image.iter().map(|&pixel| share(pixel))),
-            Pooling::Checkerboard => {
-                for (upper, lower) in pairs {
+            Pooling::Checkerboard | Pooling::InnerCheckerboard => {
+                for [upper, lower] in pairs {
                     let row = upper.iter().zip(lower).enumerate();
                     inputs.extend(row.map(|(column, (&upper, &lower))| {
                         share(if column % 2 == 0 { upper } else { lower })
@@ -313,10 +327,7 @@ pub(super) fn exact_inputs(input: Input, pixels: &[u8]) -> Vec<f32> {
                 }
             }
             Pooling::Sum2x2 | Pooling::Inner2x2 => {
-                let border = input.border();
-                let rows = usize::from(input.height).saturating_sub(2 * border) / 2;
-                for (upper, lower) in pairs.skip(border / 2).take(rows) {
-                    let [upper, lower] = [upper, lower].map(|row| &row[border..width - border]);
+                for [upper, lower] in pairs {
                     let squares = upper.chunks_exact(2).zip(lower.chunks_exact(2));
                     inputs.extend(squares.map(|(upper, lower)| {
                         let four = upper.iter().chain(lower);

@@ -13,6 +13,7 @@ const INPUT: Input = Input {
     width: 6,
     height: 5,
     pooling: Pooling::None,
+    deskew: false,
 };
 const SIZES: [usize; 4] = [30, 24, 16, 3];
 const EPSILON: f64 = 1e-3;
@@ -363,13 +364,15 @@ fn the_integers_follow_the_floats_of_the_file() {
 #[cfg(feature = "torch")]
 #[test]
 fn exact_inputs_are_those_of_the_core_before_rounding() {
-    for pooling in [
-        Pooling::None,
-        Pooling::Sum2x2,
-        Pooling::Checkerboard,
-        Pooling::Inner2x2,
-    ] {
-        let input = Input { pooling, ..INPUT };
+    for (pooling, deskew) in Pooling::ALL
+        .map(|pooling| [(pooling, false), (pooling, true)])
+        .concat()
+    {
+        let input = Input {
+            pooling,
+            deskew,
+            ..INPUT
+        };
         let pixels = pixels(50);
         let exact = convert::exact_inputs(input, &pixels);
         let rounded = crate::batch::loader::inputs_of(input, 7, &pixels);

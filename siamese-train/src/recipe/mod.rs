@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use augmentation::Augmentation;
 pub use bits::Bits;
-pub use plan::Plan;
+pub use plan::{Plan, are_slanted};
 pub use preset::Preset;
 
 /// Which images are drawn for a batch.

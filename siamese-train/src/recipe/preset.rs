@@ -94,6 +94,7 @@ impl Preset {
             width,
             height,
             pooling,
+            deskew: false,
         };
         // A line of pixels has no 2x2 neighbours.
         if pooled.pixels() <= inputs || width < 2 || height < 2 {

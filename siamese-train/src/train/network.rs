@@ -627,6 +627,7 @@ mod tests {
         width: 8,
         height: 8,
         pooling: siamese_core::image::Pooling::None,
+        deskew: false,
     };
 
     fn images() -> Images {

@@ -44,6 +44,7 @@ pub fn sized_model(seed: u32, dim: u16) -> Vec<u8> {
             width: 4,
             height: 4,
             pooling: Pooling::None,
+            deskew: false,
         },
         sizes: [8, 4, dim],
         precision: Precision::INT8,

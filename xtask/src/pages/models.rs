@@ -54,14 +54,16 @@ fn read_one(folder: &Path, name: &'static str) -> Result<Report> {
         Pooling::Sum2x2 => "2x2-pooled ",
         Pooling::Checkerboard => "checkerboard ",
         Pooling::Inner2x2 => "inner 2x2-pooled ",
+        Pooling::InnerCheckerboard => "inner checkerboard ",
     };
+    let deskewed = if input.deskew { "deskewed, " } else { "" };
     let [first, second, dim] = sizes;
     let path = folder.join(format!("{name}.json"));
     let text =
         fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
     Ok(Report {
         name,
-        layers: format!("{pooling}{inputs}-{first}-{second}-{dim}{bits}"),
+        layers: format!("{deskewed}{pooling}{inputs}-{first}-{second}-{dim}{bits}"),
         weights: model
             .layers()
             .iter()

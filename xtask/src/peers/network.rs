@@ -53,8 +53,8 @@ impl Network<'_> {
         let header = model.header();
         let input = header.input;
         ensure!(
-            matches!(input.pooling, Pooling::None | Pooling::Checkerboard),
-            "the programs of other libraries have no sums of 2x2 pixels"
+            matches!(input.pooling, Pooling::None | Pooling::Checkerboard) && !input.deskew,
+            "the programs of other libraries have no sums of 2x2 pixels, and don't deskew"
         );
         let mut source = Source::new(language);
         let precision = header.precision;

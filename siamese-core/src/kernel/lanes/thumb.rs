@@ -397,7 +397,8 @@ pub(super) fn list_levels(
     // Whole pairs of rows; an image has as many pixels.
     let pixels = pixels.get(..usize::from(input.height & !1) * row)?;
     let whole = !pixels.is_empty() && row.is_multiple_of(4);
-    if bits != 2 || input.pooling != Pooling::Checkerboard || !whole || !aligned {
+    let plain = input.pooling == Pooling::Checkerboard && !input.deskew;
+    if bits != 2 || !plain || !whole || !aligned {
         return None;
     }
     let end = pixels.as_ptr_range().end;
